@@ -1,0 +1,214 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Builds the pinned libraries into build/deps/FLAVOUR, showing one line per step.
+#
+#   build.sh musl    static, against musl: what the released programs link
+#   build.sh host    static, against the machine's libc; libssh with AddressSanitizer and UBSan
+#
+# Each library has a stamp named after the hash of its pin, its recipe and the compiler: a second run
+# does nothing, and a changed recipe rebuilds that library and those after it.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+top=$(cd "$here/../.." && pwd)
+flavour=${1:?musl or host}
+deps=${BERTH_DEPS_DIR:-$top/build/deps}
+mkdir -p "$deps/$flavour"
+deps=$(cd "$deps" && pwd)
+tarballs=$deps/tarballs
+prefix=$deps/$flavour/prefix
+source_dir=$deps/$flavour/src
+log_dir=$deps/$flavour/log
+jobs=$(nproc)
+mkdir -p "$tarballs" "$prefix/bin" "$prefix/include" "$source_dir" "$log_dir"
+exec 9>"$deps/$flavour/lock"
+flock 9
+
+# The same bytes from any directory and at any time.
+export SOURCE_DATE_EPOCH=1 TZ=UTC LC_ALL=C
+hidden="-ffile-prefix-map=$deps/$flavour=/berth"
+case $flavour in
+musl) base_flags="-O2 -fPIE -ffunction-sections -fdata-sections -fstack-protector-strong -fno-plt" ;;
+host) base_flags="-O1 -g -fPIC -fno-omit-frame-pointer" ;;
+*) echo "build: unknown flavour '$flavour': musl or host" >&2; exit 1 ;;
+esac
+sanitize="-fsanitize=address,undefined"
+
+# The compiler is called by name, with all flags inside a wrapper, because OpenSSL compiles its
+# compiler command into the library.
+write_compiler() {
+    local specs=
+    [ "$flavour" = musl ] && specs="-specs=$prefix/lib/berth.specs"
+    cat >"$prefix/bin/berth-cc" <<SH
+#!/bin/sh
+exec gcc $specs $hidden "\$@"
+SH
+    printf '#!/bin/sh\nexec ar "$@"\n' >"$prefix/bin/berth-ar"
+    chmod +x "$prefix/bin/berth-cc" "$prefix/bin/berth-ar"
+}
+
+# gcc specs that make every link a static PIE against musl: position independent addresses cost
+# one relocation pass at start and make the SSH server's addresses unpredictable.
+write_specs() {
+    local lib=$prefix/lib
+    cat >"$lib/berth.specs" <<SPECS
+%rename cpp_options old_cpp_options
+
+*cpp_options:
+-nostdinc -isystem $prefix/include -isystem include%s %(old_cpp_options)
+
+*cc1:
+%(cc1_cpu) -nostdinc -isystem $prefix/include -isystem include%s
+
+*link_libgcc:
+-L$lib -L .%s
+
+*libgcc:
+libgcc.a%s libgcc_eh.a%s
+
+*startfile:
+$lib/rcrt1.o $lib/crti.o crtbeginS.o%s
+
+*endfile:
+crtendS.o%s $lib/crtn.o
+
+*link:
+-static -pie --no-dynamic-linker -z text -nostdlib -z relro -z now --build-id=none
+
+*esp_link:
+
+
+*esp_options:
+
+
+*esp_cpp_options:
+
+
+SPECS
+}
+
+recipe_musl() {
+    CC=gcc CFLAGS="$hidden -O2 -fPIE -ffunction-sections -fdata-sections" ./configure --prefix="$prefix" \
+        --syslibdir="$prefix/lib" --disable-shared --disable-wrapper
+    make -j"$jobs"
+    make install
+    # musl brings no kernel headers; OpenSSL and ourselves need the machine's.
+    local multiarch part
+    multiarch=$(gcc -print-multiarch)
+    for part in linux asm-generic; do ln -sfn "/usr/include/$part" "$prefix/include/$part"; done
+    ln -sfn "/usr/include/$multiarch/asm" "$prefix/include/asm"
+    write_specs
+}
+
+recipe_openssl() {
+    local target
+    target=linux-$(uname -m)
+    [ "$flavour" = musl ] || base_flags="$base_flags -fPIC"
+    # An empty OPENSSLDIR: no file of the machine is ever read.
+    CC=berth-cc AR=berth-ar CFLAGS="$base_flags" ./Configure "$target" --prefix=/berth \
+        --openssldir=/nonexistent --libdir=lib no-shared no-dso no-module no-engine no-afalgeng \
+        no-async no-apps no-tests no-docs no-legacy no-autoload-config no-dtls no-quic no-comp \
+        no-ssl3 no-weak-ssl-ciphers no-srp no-psk no-idea no-seed no-camellia no-aria no-bf no-cast \
+        no-rc2 no-rc4 no-md4 no-mdc2 no-rmd160 no-whirlpool no-sm2 no-sm3 no-sm4 no-siphash no-ts \
+        no-cms no-cmp no-ct no-gost no-ocsp no-rfc3779 no-slh-dsa no-ui-console no-scrypt no-srtp \
+        no-unit-test no-uplink no-zlib no-tfo no-http
+    make -j"$jobs" build_libs
+    make DESTDIR="$deps/$flavour/stage" install_dev
+    cp -a "$deps/$flavour/stage/berth/." "$prefix/"
+    rm -rf "$deps/$flavour/stage"
+}
+
+recipe_libsodium() {
+    CC=berth-cc CFLAGS="$base_flags" ./configure --prefix="$prefix" --disable-shared --enable-static \
+        --disable-dependency-tracking
+    make -j"$jobs"
+    make install
+}
+
+# Cache variables keep the machine's own libraries out of the search.
+cmake_library() {
+    local cflags=$1
+    shift
+    cmake -S "$1" -B berth-build -G Ninja -DCMAKE_BUILD_TYPE=None -DCMAKE_C_COMPILER="$prefix/bin/berth-cc" \
+        -DCMAKE_C_FLAGS="$cflags" -DCMAKE_INSTALL_PREFIX="$prefix" -DCMAKE_INSTALL_LIBDIR=lib \
+        -DCMAKE_FIND_ROOT_PATH="$prefix" -DCMAKE_FIND_ROOT_PATH_MODE_LIBRARY=ONLY \
+        -DCMAKE_FIND_ROOT_PATH_MODE_INCLUDE=ONLY -DCMAKE_FIND_ROOT_PATH_MODE_PACKAGE=ONLY \
+        -DBUILD_SHARED_LIBS=OFF "${@:2}"
+    cmake --build berth-build -j "$jobs"
+    cmake --install berth-build
+}
+
+recipe_libssh() {
+    local flags="$base_flags -DMAX_BUF_SIZE=65536"
+    [ "$flavour" = host ] && flags="$flags $sanitize"
+    cmake_library "$flags" . -DWITH_SERVER=ON -DWITH_SFTP=OFF -DWITH_ZLIB=OFF -DWITH_GSSAPI=OFF \
+        -DWITH_PCAP=OFF -DWITH_NACL=OFF -DWITH_GEX=OFF -DWITH_EXEC=OFF -DWITH_FIDO2=OFF \
+        -DWITH_EXAMPLES=OFF -DUNIT_TESTING=OFF -DWITH_SYMBOL_VERSIONING=OFF \
+        -DGLOBAL_CLIENT_CONFIG=/nonexistent -DGLOBAL_BIND_CONFIG=/nonexistent
+}
+
+recipe_cjson() {
+    cmake_library "$base_flags" . -DENABLE_CJSON_TEST=OFF -DENABLE_CJSON_UTILS=OFF \
+        -DENABLE_CUSTOM_COMPILER_FLAGS=OFF -DCMAKE_POLICY_VERSION_MINIMUM=3.5
+}
+
+recipe_expat() {
+    cmake_library "$base_flags" expat -DEXPAT_SHARED_LIBS=OFF -DEXPAT_BUILD_TOOLS=OFF \
+        -DEXPAT_BUILD_EXAMPLES=OFF -DEXPAT_BUILD_TESTS=OFF -DEXPAT_BUILD_DOCS=OFF
+}
+
+recipe_curl() {
+    cmake_library "$base_flags" . -DBUILD_CURL_EXE=OFF -DBUILD_STATIC_LIBS=ON -DBUILD_LIBCURL_DOCS=OFF \
+        -DBUILD_MISC_DOCS=OFF -DENABLE_CURL_MANUAL=OFF -DBUILD_TESTING=OFF -DBUILD_EXAMPLES=OFF \
+        -DHTTP_ONLY=ON -DCURL_USE_OPENSSL=ON -DCURL_USE_LIBSSH2=OFF -DCURL_USE_LIBPSL=OFF \
+        -DCURL_ZLIB=OFF -DCURL_BROTLI=OFF -DCURL_ZSTD=OFF -DUSE_NGHTTP2=OFF -DUSE_LIBIDN2=OFF \
+        -DCURL_DISABLE_ALTSVC=ON -DCURL_DISABLE_COOKIES=ON -DCURL_DISABLE_DOH=ON \
+        -DCURL_DISABLE_HSTS=ON -DCURL_DISABLE_NETRC=ON -DCURL_DISABLE_WEBSOCKETS=ON \
+        -DCURL_DISABLE_NTLM=ON -DCURL_DISABLE_NEGOTIATE_AUTH=ON -DCURL_DISABLE_KERBEROS_AUTH=ON \
+        -DENABLE_UNIX_SOCKETS=ON -DENABLE_THREADED_RESOLVER=ON -DCURL_CA_BUNDLE=none -DCURL_CA_PATH=none
+}
+
+stamp_of() {
+    {
+        grep -E "^$1 " "$here/sources.lock" | awk '{print $2, $4}'
+        declare -f "recipe_$1" cmake_library write_compiler write_specs
+        echo "$base_flags $sanitize $previous"
+        gcc --version | head -n 1
+    } | sha256sum | cut -c1-16
+}
+
+build_one() {
+    local name=$1 stamp started unpacked
+    stamp=$(stamp_of "$name")
+    previous=$stamp
+    [ -e "$prefix/.done-$name-$stamp" ] && return
+    started=$SECONDS
+    printf '  %-5s %-10s fetch ' "$flavour" "$name"
+    "$here/fetch.sh" "$name" "$tarballs"
+    printf 'unpack '
+    unpacked=$source_dir/$name
+    rm -rf "$unpacked"
+    mkdir -p "$unpacked"
+    tar -xf "$tarballs/$(grep -E "^$name " "$here/sources.lock" | awk '{print $3}')" \
+        -C "$unpacked" --strip-components=1
+    printf 'build '
+    if ! (cd "$unpacked" && set -x && "recipe_$name") >"$log_dir/$name.log" 2>&1; then
+        printf 'failed after %d s; the end of %s:\n' $((SECONDS - started)) "$log_dir/$name.log"
+        tail -n 25 "$log_dir/$name.log"
+        exit 1
+    fi
+    rm -rf "$unpacked" "$prefix"/.done-"$name"-*
+    : >"$prefix/.done-$name-$stamp"
+    printf 'done in %d s\n' $((SECONDS - started))
+}
+
+previous=$flavour
+export PATH="$prefix/bin:$PATH" PKG_CONFIG_LIBDIR="$prefix/lib/pkgconfig" PKG_CONFIG_PATH=
+case $flavour in
+musl)
+    [ -e "$prefix/lib/berth.specs" ] || rm -f "$prefix"/.done-musl-*
+    build_one musl
+    ;;
+esac
+write_compiler
+for library in openssl libsodium libssh cjson expat curl; do build_one "$library"; done

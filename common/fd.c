@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+
+#define FD_TREE_DEPTH 200 /* nesting that rm -rf follows; each level holds one descriptor */
+
+int fd_set_nonblocking(int fd, bool nonblocking)
+{
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0) {
+        return -1;
+    }
+    int wanted = nonblocking ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
+    return wanted == flags ? 0 : fcntl(fd, F_SETFL, wanted);
+}
+
+/* Waits until the descriptor takes bytes. Returns -1 with errno. */
+static int wait_writable(int fd, int64_t deadline_ms)
+{
+    struct pollfd entry = {.fd = fd, .events = POLLOUT};
+    int ready = poll(&entry, 1, clock_poll_timeout(deadline_ms));
+    if (ready == 0) {
+        errno = ETIMEDOUT;
+        return -1;
+    }
+    return ready < 0 && errno != EINTR ? -1 : 0;
+}
+
+int fd_write_all(int fd, const void *bytes, size_t length, int64_t deadline_ms)
+{
+    const char *next = bytes;
+    while (length > 0) {
+        ssize_t written = write(fd, next, length);
+        if (written >= 0) {
+            next += written;
+            length -= (size_t)written;
+        } else if (errno == EAGAIN) {
+            if (wait_writable(fd, deadline_ms) < 0) {
+                return -1;
+            }
+        } else if (errno != EINTR) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int read_to_end(int fd, const char *path, struct buffer *out, struct error *err)
+{
+    char chunk[16384];
+    for (;;) {
+        ssize_t got = read(fd, chunk, sizeof(chunk));
+        if (got == 0) {
+            return 0;
+        }
+        if (got < 0) {
+            if (errno == EINTR) {
+                continue;
+            }
+            return error_set(err, ERROR_SYSTEM, errno, "cannot read '%s'", path);
+        }
+        if (buffer_append(out, chunk, (size_t)got) < 0) {
+            return error_set(err, ERROR_LIMIT, 0, "'%s' is larger than %zu bytes", path,
+                             out->ceiling_bytes);
+        }
+    }
+}
+
+int fd_read_file(const char *path, struct buffer *out, struct error *err)
+{
+    cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) {
+        return error_set(err, ERROR_SYSTEM, errno, "cannot open '%s'", path);
+    }
+    struct stat status;
+    if (fstat(fd, &status) < 0) {
+        return error_set(err, ERROR_SYSTEM, errno, "cannot read '%s'", path);
+    }
+    if (!S_ISREG(status.st_mode)) {
+        return error_set(err, ERROR_USAGE, 0, "'%s' is not a regular file", path);
+    }
+    return read_to_end(fd, path, out, err);
+}
+
+/* The directory part of 'path' into 'out', "." when there is none. */
+static int directory_of(const char *path, char *out, size_t room)
+{
+    const char *slash = strrchr(path, '/');
+    size_t length = slash == NULL ? 0 : slash == path ? 1 : (size_t)(slash - path);
+    if (length >= room) {
+        return -1;
+    }
+    memcpy(out, slash == NULL ? "." : path, slash == NULL ? 1 : length);
+    out[slash == NULL ? 1 : length] = '\0';
+    return 0;
+}
+
+static int write_and_rename(int fd, const char *temporary, const char *path, const void *bytes,
+                            size_t length, mode_t mode)
+{
+    if (fchmod(fd, mode) < 0 || fd_write_all(fd, bytes, length, CLOCK_NEVER) < 0 ||
+        fsync(fd) < 0 || rename(temporary, path) < 0) {
+        int saved = errno;
+        (void)unlink(temporary);
+        errno = saved;
+        return -1;
+    }
+    return 0;
+}
+
+int fd_replace_file(const char *path, const void *bytes, size_t length, mode_t mode,
+                    struct error *err)
+{
+    char directory[4096];
+    char temporary[4096 + 16];
+    int printed = snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path);
+    if (directory_of(path, directory, sizeof(directory)) < 0 || printed < 0 ||
+        (size_t)printed >= sizeof(temporary)) {
+        return error_set(err, ERROR_LIMIT, ENAMETOOLONG, "cannot write '%s'", path);
+    }
+    cleanup_fd int fd = mkostemp(temporary, O_CLOEXEC);
+    if (fd < 0 || write_and_rename(fd, temporary, path, bytes, length, mode) < 0) {
+        return error_set(err, ERROR_SYSTEM, errno, "cannot write '%s'", path);
+    }
+    cleanup_fd int directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory_fd >= 0) {
+        (void)fsync(directory_fd); /* some file systems refuse it for directories */
+    }
+    return 0;
+}
+
+int fd_make_directories(const char *path, mode_t mode, struct error *err)
+{
+    char part[4096];
+    size_t length = strlen(path);
+    if (length == 0 || length >= sizeof(part)) {
+        return error_set(err, ERROR_USAGE, ENAMETOOLONG, "cannot make directory '%s'", path);
+    }
+    memcpy(part, path, length + 1);
+    for (size_t i = 1; i <= length; i++) {
+        if (part[i] != '/' && part[i] != '\0') {
+            continue;
+        }
+        part[i] = '\0';
+        if (mkdir(part, mode) < 0 && errno != EEXIST) {
+            return error_set(err, ERROR_SYSTEM, errno, "cannot make directory '%s'", part);
+        }
+        part[i] = path[i];
+    }
+    struct stat status;
+    if (stat(path, &status) < 0 || !S_ISDIR(status.st_mode)) {
+        return error_set(err, ERROR_SYSTEM, ENOTDIR, "cannot make directory '%s'", path);
+    }
+    return 0;
+}
+
+static int remove_entry(int parent, const char *name, int depth);
+
+static int remove_children(DIR *directory, int depth)
+{
+    int result = 0;
+    struct dirent *entry;
+    while ((entry = readdir(directory)) != NULL) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) {
+            continue;
+        }
+        if (remove_entry(dirfd(directory), entry->d_name, depth + 1) < 0) {
+            result = -1;
+        }
+    }
+    return result;
+}
+
+static int remove_directory(int parent, const char *name, int depth)
+{
+    if (depth > FD_TREE_DEPTH) {
+        errno = ELOOP;
+        return -1;
+    }
+    cleanup_fd int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == EACCES && fchmodat(parent, name, 0700, 0) == 0) {
+        fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    }
+    if (fd < 0) {
+        return -1;
+    }
+    (void)fchmod(fd, 0700); /* not ours to change: removing will say so */
+    cleanup_dir DIR *directory = fdopendir(fd);
+    if (directory == NULL) {
+        return -1;
+    }
+    (void)steal_fd(&fd);
+    if (remove_children(directory, depth) < 0) {
+        return -1;
+    }
+    return unlinkat(parent, name, AT_REMOVEDIR);
+}
+
+static int remove_entry(int parent, const char *name, int depth)
+{
+    if (unlinkat(parent, name, 0) == 0 || errno == ENOENT) {
+        return 0;
+    }
+    if (errno != EISDIR && errno != EPERM) {
+        return -1;
+    }
+    return remove_directory(parent, name, depth);
+}
+
+int fd_remove_tree(const char *path, struct error *err)
+{
+    if (remove_entry(AT_FDCWD, path, 0) < 0 && errno != ENOENT) {
+        return error_set(err, ERROR_SYSTEM, errno, "cannot remove '%s'", path);
+    }
+    return 0;
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/options.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/parse.h"
+
+#define OPTION_HELP_COLUMN 30
+
+static int bad_value(const struct option_row *row, const char *source, const char *value,
+                     struct error *err)
+{
+    static const char *const wanted[] = {
+        [OPTION_FLAG] = "true or false",
+        [OPTION_TEXT] = "a text",
+        [OPTION_INTEGER] = "a whole number",
+        [OPTION_DURATION] = "a duration such as 500ms, 30s, 5m or 2h",
+        [OPTION_SIZE] = "a size such as 65536, 64k or 64M",
+        [OPTION_CHOICE] = "one of its words",
+    };
+    if (row->type == OPTION_CHOICE) {
+        return error_set(err, ERROR_USAGE, 0, "%s: '%s' is not one of %s", source, value,
+                         row->argument);
+    }
+    if (row->minimum != 0 || row->maximum != 0) {
+        return error_set(err, ERROR_USAGE, 0, "%s: '%s' is not %s from %lld to %lld", source,
+                         value, wanted[row->type], (long long)row->minimum,
+                         (long long)row->maximum);
+    }
+    return error_set(err, ERROR_USAGE, 0, "%s: '%s' is not %s", source, value, wanted[row->type]);
+}
+
+/* Index of 'value' among the words of "a|b|c", or -1. */
+static int choice_index(const char *words, const char *value)
+{
+    size_t length = strlen(value);
+    int index = 0;
+    for (const char *word = words; word != NULL; index++) {
+        const char *bar = strchr(word, '|');
+        size_t word_length = bar == NULL ? strlen(word) : (size_t)(bar - word);
+        if (word_length == length && strncmp(word, value, length) == 0) {
+            return index;
+        }
+        word = bar == NULL ? NULL : bar + 1;
+    }
+    return -1;
+}
+
+static int flag_value(const char *value)
+{
+    static const char *const yes[] = {"1", "true", "yes", "on"};
+    static const char *const no[] = {"0", "false", "no", "off"};
+    for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
+        if (strcmp(value, yes[i]) == 0) {
+            return 1;
+        }
+        if (strcmp(value, no[i]) == 0) {
+            return 0;
+        }
+    }
+    return -1;
+}
+
+static int parse_number(const struct option_row *row, const char *value, int64_t *out)
+{
+    bool any = row->minimum == 0 && row->maximum == 0;
+    int64_t minimum = any ? 0 : row->minimum;
+    int64_t maximum = any ? INT64_MAX : row->maximum;
+    int64_t number = 0;
+    int result = row->type == OPTION_INTEGER    ? parse_integer(value, minimum, maximum, &number)
+                 : row->type == OPTION_DURATION ? parse_duration_ms(value, &number)
+                                                : parse_size_bytes(value, &number);
+    if (result < 0 || number < minimum || number > maximum) {
+        return -1;
+    }
+    *out = number;
+    return 0;
+}
+
+static int store(const struct option_row *row, const char *source, const char *value, void *target,
+                 struct error *err)
+{
+    void *field = (char *)target + row->offset;
+    int index = 0;
+    switch (row->type) {
+    case OPTION_FLAG:
+        index = flag_value(value);
+        if (index < 0) {
+            return bad_value(row, source, value, err);
+        }
+        *(bool *)field = index == 1;
+        return 0;
+    case OPTION_TEXT:
+        *(const char **)field = value;
+        return 0;
+    case OPTION_CHOICE:
+        index = choice_index(row->argument, value);
+        if (index < 0) {
+            return bad_value(row, source, value, err);
+        }
+        *(int *)field = index;
+        return 0;
+    case OPTION_INTEGER:
+    case OPTION_DURATION:
+    case OPTION_SIZE:
+        break;
+    }
+    if (parse_number(row, value, field) < 0) {
+        return bad_value(row, source, value, err);
+    }
+    return 0;
+}
+
+static const struct option_row *find(const struct option_row *rows, size_t count, const char *word,
+                                     const char **out_value)
+{
+    bool is_long = word[1] == '-';
+    const char *name = word + (is_long ? 2 : 1);
+    const char *equals = is_long ? strchr(name, '=') : NULL;
+    size_t length = equals != NULL ? (size_t)(equals - name) : strlen(name);
+    *out_value = equals != NULL ? equals + 1 : NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (rows[i].name == NULL) {
+            continue;
+        }
+        if (is_long && strlen(rows[i].name) == length && strncmp(rows[i].name, name, length) == 0) {
+            return &rows[i];
+        }
+        if (!is_long && rows[i].letter != 0 && rows[i].letter == name[0]) {
+            *out_value = name[1] != '\0' ? name + 1 : NULL;
+            return &rows[i];
+        }
+    }
+    return NULL;
+}
+
+static int from_environment(const struct option_row *rows, size_t count, void *target,
+                            struct error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *value = rows[i].environment == NULL ? NULL : getenv(rows[i].environment);
+        if (value == NULL || value[0] == '\0') {
+            continue;
+        }
+        if (store(&rows[i], rows[i].environment, value, target, err) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* One option at argv[*position]; moves past it and its value. */
+static int from_word(const struct option_row *rows, size_t count, void *target, int argc,
+                     char *const argv[], int *position, struct error *err)
+{
+    const char *value = NULL;
+    const char *word = argv[*position];
+    const struct option_row *row = find(rows, count, word, &value);
+    if (row == NULL) {
+        return error_set(err, ERROR_USAGE, 0, "unknown option '%s'; try --help", word);
+    }
+    char source[64];
+    (void)snprintf(source, sizeof(source), "--%s", row->name);
+    *position += 1;
+    if (row->type == OPTION_FLAG) {
+        return store(row, source, value == NULL ? "true" : value, target, err);
+    }
+    if (value == NULL && *position < argc) {
+        value = argv[(*position)++];
+    }
+    if (value == NULL) {
+        return error_set(err, ERROR_USAGE, 0, "option '--%s' needs a value: %s", row->name,
+                         row->argument);
+    }
+    return store(row, source, value, target, err);
+}
+
+int options_parse(const struct option_row *rows, size_t count, void *target, int argc,
+                  char *const argv[], int *out_next, struct error *err)
+{
+    if (from_environment(rows, count, target, err) < 0) {
+        return -1;
+    }
+    int position = 1;
+    while (position < argc && argv[position][0] == '-' && argv[position][1] != '\0') {
+        if (strcmp(argv[position], "--") == 0) {
+            position++;
+            break;
+        }
+        if (from_word(rows, count, target, argc, argv, &position, err) < 0) {
+            return -1;
+        }
+    }
+    *out_next = position;
+    return 0;
+}
+
+static void print_row(FILE *out, const struct option_row *row)
+{
+    char left[96];
+    char letter[8] = "    ";
+    if (row->letter != 0) {
+        (void)snprintf(letter, sizeof(letter), "-%c, ", row->letter);
+    }
+    int width = snprintf(left, sizeof(left), "  %s--%s%s%s", letter, row->name,
+                         row->argument != NULL ? " " : "", row->argument != NULL ? row->argument : "");
+    if (width > OPTION_HELP_COLUMN) {
+        (void)fprintf(out, "%s\n%*s", left, OPTION_HELP_COLUMN + 2, "");
+    } else {
+        (void)fprintf(out, "%-*s  ", OPTION_HELP_COLUMN, left);
+    }
+    (void)fprintf(out, "%s", row->help);
+    if (row->default_text != NULL) {
+        (void)fprintf(out, " (default %s)", row->default_text);
+    }
+    if (row->environment != NULL) {
+        (void)fprintf(out, " [%s]", row->environment);
+    }
+    (void)fputc('\n', out);
+}
+
+void options_print(FILE *out, const struct option_row *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (rows[i].name == NULL) {
+            (void)fprintf(out, "%s%s:\n", i == 0 ? "" : "\n", rows[i].help);
+        } else {
+            print_row(out, &rows[i]);
+        }
+    }
+}
