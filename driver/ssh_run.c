@@ -319,26 +319,34 @@ static int run_to_exit(struct remote *remote, struct error *err)
     }
 }
 
+static int open_session(struct remote *remote)
+{
+    return ssh_channel_open_session(remote->channel);
+}
+
+static int request_exec(struct remote *remote)
+{
+    return ssh_channel_request_exec(remote->channel, remote->request->command);
+}
+
 /* Opens the channel and starts the command; nothing of the job runs when this fails. */
 static int start_command(struct remote *remote, struct error *err)
 {
+    static int (*const steps[])(struct remote *) = {open_session, request_exec};
     struct ssh_link *link = remote->link;
     int64_t deadline_ms = clock_deadline_ms(remote->request->start_ms);
-    int result;
-    while ((result = ssh_channel_open_session(remote->channel)) == SSH_AGAIN) {
-        if (ssh_link_wait(link, remote->request->signals, deadline_ms, err) < 0) {
-            return -1;
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        int result;
+        while ((result = steps[i](remote)) == SSH_AGAIN) {
+            if (ssh_link_wait(link, remote->request->signals, deadline_ms, err) < 0) {
+                return -1;
+            }
+        }
+        if (result != SSH_OK) {
+            return error_set(err, ERROR_PEER, 0, "%s", ssh_get_error(link->session));
         }
     }
-    while (result == SSH_OK && (result = ssh_channel_request_exec(
-                                    remote->channel, remote->request->command)) == SSH_AGAIN) {
-        if (ssh_link_wait(link, remote->request->signals, deadline_ms, err) < 0) {
-            return -1;
-        }
-    }
-    return result == SSH_OK
-               ? 0
-               : error_set(err, ERROR_PEER, 0, "%s", ssh_get_error(link->session));
+    return 0;
 }
 
 static void open_streams(struct remote *remote, char *pending)
