@@ -225,8 +225,10 @@ static int store_bool(const struct load *load, const struct key_row *row,
 static void warn(const struct load *load, const struct toml_value *value, const char *table,
                  const char *name, const char *why)
 {
-    (void)buffer_printf(load->warnings, "%s:%u: %s%s%s: %s\n", load->path, toml_line(value),
-                        table == NULL ? "" : table, table == NULL ? "" : ".", name, why);
+    if (buffer_printf(load->warnings, "%s:%u: %s%s%s: %s\n", load->path, toml_line(value),
+                      table == NULL ? "" : table, table == NULL ? "" : ".", name, why) < 0) {
+        return; /* the ceiling: whoever has that many warnings has enough of them */
+    }
 }
 
 static int store(const struct load *load, const struct key_row *row,
