@@ -34,8 +34,11 @@ class Agent:
         self.port = None
         self.marker = f"TEST_AGENT_MARKER={os.urandom(8).hex()}".encode()
 
-    def start(self, env=None, args=(), listen="127.0.0.1:0", wait_ready=True, preexec_fn=None):
-        """Starts it; 'env' is added to this process's, a value of None takes a variable away."""
+    def start(self, env=None, args=(), listen="127.0.0.1:0", wait_ready=True, before=()):
+        """Starts it; 'env' is added to this process's, a value of None takes a variable away.
+
+        'before' are words in front of the command, such as "prlimit --nofile=40".
+        """
         full = dict(os.environ, SSH_PUBLIC_KEY=self.client_key.public + "\n")
         name, value = self.marker.decode().split("=")
         full[name] = value
@@ -47,15 +50,14 @@ class Agent:
             else:
                 full[key] = text
         ready, ready_child = os.pipe()
-        command = [str(self.program), "--ready-fd", str(ready_child)]
+        command = [*before, str(self.program), "--ready-fd", str(ready_child)]
         if listen is not None:
             command += ["--listen", listen]
         try:
             with open(self.log_path, "wb") as log:
                 self.process = subprocess.Popen(
                     [*command, *args], env=full, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                    pass_fds=(ready_child,), start_new_session=True, cwd=self.directory,
-                    preexec_fn=preexec_fn)
+                    pass_fds=(ready_child,), start_new_session=True, cwd=self.directory)
         finally:
             os.close(ready_child)
         self.pid = self.process.pid
