@@ -27,10 +27,12 @@ apt_setup() {
     [ -s "$apt_root/ready" ] && return
     mkdir -p "$apt_root/lists/partial" "$apt_root/cache/archives/partial"
     unset APT_CONFIG
+    # shellcheck disable=SC2016 # apt's own placeholders
     apt-get indextargets --format '$(LABEL)|$(REPO_URI)|$(SIGNED_BY)' 'Created-By: Packages' \
         'Origin: Debian' 2>/dev/null | sort -u >"$apt_root/mirrors" || true
     if [ ! -s "$apt_root/mirrors" ]; then
-        [ "$(id -u)" = 0 ] && apt-get update -qq >&2 || true
+        if [ "$(id -u)" = 0 ]; then apt-get update -qq >&2 || true; fi
+        # shellcheck disable=SC2016
         apt-get indextargets --format '$(LABEL)|$(REPO_URI)|$(SIGNED_BY)' 'Created-By: Packages' \
             'Origin: Debian' 2>/dev/null | sort -u >"$apt_root/mirrors"
     fi

@@ -178,16 +178,32 @@ def driver(programs, tmp_path, nothing_left):
     """
 
     def environment(extra=None):
-        full = {name: os.environ[name] for name in (
-            "PATH", "HOME", "USER", "LOGNAME", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS",
-        ) if name in os.environ}
+        full = {
+            name: os.environ[name]
+            for name in (
+                "PATH",
+                "HOME",
+                "USER",
+                "LOGNAME",
+                "ASAN_OPTIONS",
+                "UBSAN_OPTIONS",
+                "LSAN_OPTIONS",
+            )
+            if name in os.environ
+        }
         full["TMPDIR"] = str(tmp_path)
         full.update(extra or {})
         return full
 
     def run(*words, env=None, input=b"", timeout=60.0):
-        return subprocess.run([str(programs.driver), *map(str, words)], env=environment(env),
-                              input=input, capture_output=True, timeout=timeout, check=False)
+        return subprocess.run(
+            [str(programs.driver), *map(str, words)],
+            env=environment(env),
+            input=input,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+        )
 
     run.environment = environment
     return run

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One call of a driver: its own process group, output as it comes, cancel and time-out by signals."""
+"""One call of a driver: its own process group, output as it comes, signals to stop it."""
 
 import os
 import selectors
@@ -43,8 +43,15 @@ class Executable:
     def run(self, argv, env, directory, on_stdout, on_stderr, timeout_s, cancelable=True):
         """on_stdout and on_stderr take bytes. Returns an Ending."""
         started = time.monotonic()
-        process = subprocess.Popen(argv, env=env, cwd=directory, stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0)
+        process = subprocess.Popen(
+            argv,
+            env=env,
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            process_group=0,
+        )
         watch = _Watch(self, process, started + timeout_s, cancelable)
         with process.stdout, process.stderr, selectors.DefaultSelector() as selector:
             watch.loop(selector, {process.stdout: on_stdout, process.stderr: on_stderr})

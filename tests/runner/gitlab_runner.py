@@ -2,9 +2,9 @@
 """A stand-in for GitLab Runner with the custom executor: the contract a driver is held to.
 
 It calls the driver as GitLab Runner does: config, prepare (up to three attempts, cleanup after each
-that failed), the run stages in their order, cleanup; each a process of its own in a process group of
-its own, with CUSTOM_ENV_*, TMPDIR, *_EXIT_CODE*, JOB_RESPONSE_FILE. Standard library only, so that
-the demo runs before anything is installed.
+that failed), the run stages in their order, cleanup; each a process of its own in a process group
+of its own, with CUSTOM_ENV_*, TMPDIR, *_EXIT_CODE*, JOB_RESPONSE_FILE. Standard library only, so
+that the demo needs no Python package.
 
     runner = Runner([driver, "--config", file, "custom"], job, log=print_bytes)
     result = runner.run()       # JobResult
@@ -26,8 +26,15 @@ from runner.scripts import StageScripts, wrap
 
 BUILD_FAILURE, SYSTEM_FAILURE = 1, 2
 PREPARE_ATTEMPTS, PREPARE_PAUSE_S = 3, 3.0
-CONFIG_KEYS = {"builds_dir", "cache_dir", "builds_dir_is_shared", "hostname", "driver", "job_env",
-               "shell"}
+CONFIG_KEYS = {
+    "builds_dir",
+    "cache_dir",
+    "builds_dir_is_shared",
+    "hostname",
+    "driver",
+    "job_env",
+    "shell",
+}
 RED, YELLOW, CYAN, GREEN, RESET = "\x1b[31;1m", "\x1b[0;33m", "\x1b[36;1m", "\x1b[32;1m", "\x1b[0;m"
 
 
@@ -86,11 +93,25 @@ class Runner:
     directory              where the temporary directories of the stages are made
     """
 
-    def __init__(self, driver_command, job, log, *, on_section=None, directory=None, env=None,
-                 builds_dir="/builds", cache_dir="/cache", step_stage="build_script",
-                 graceful_kill_timeout_s=600.0, force_kill_timeout_s=60.0,
-                 config_timeout_s=3600.0, prepare_timeout_s=3600.0, cleanup_timeout_s=3600.0,
-                 prepare_pause_s=PREPARE_PAUSE_S):
+    def __init__(
+        self,
+        driver_command,
+        job,
+        log,
+        *,
+        on_section=None,
+        directory=None,
+        env=None,
+        builds_dir="/builds",
+        cache_dir="/cache",
+        step_stage="build_script",
+        graceful_kill_timeout_s=600.0,
+        force_kill_timeout_s=60.0,
+        config_timeout_s=3600.0,
+        prepare_timeout_s=3600.0,
+        cleanup_timeout_s=3600.0,
+        prepare_pause_s=PREPARE_PAUSE_S,
+    ):
         self.driver_command = [str(word) for word in driver_command]
         self.job = job
         self.log = log
@@ -99,8 +120,11 @@ class Runner:
         self.env = dict(os.environ if env is None else env)
         self.builds_dir, self.cache_dir = builds_dir, cache_dir
         self.step_stage = step_stage
-        self.timeouts = {"config": config_timeout_s, "prepare": prepare_timeout_s,
-                         "cleanup": cleanup_timeout_s}
+        self.timeouts = {
+            "config": config_timeout_s,
+            "prepare": prepare_timeout_s,
+            "cleanup": cleanup_timeout_s,
+        }
         self.prepare_pause_s = prepare_pause_s
         self.executable = Executable(graceful_kill_timeout_s, force_kill_timeout_s)
         self.result = JobResult()
@@ -131,12 +155,16 @@ class Runner:
         except UnknownFailure as failure:
             self._failed("unknown_failure", str(failure), f"Job failed (system failure): {failure}")
         except SystemFailure as failure:
-            self._failed("runner_system_failure", str(failure),
-                         f"Job failed (system failure): {failure}")
+            self._failed(
+                "runner_system_failure", str(failure), f"Job failed (system failure): {failure}"
+            )
         except Stopped as stop:
             if stop.args[0] == "timeout":
-                self._failed("job_execution_timeout", "timeout",
-                             f"Job failed: execution took longer than {self.job.timeout_s:g}s seconds")
+                self._failed(
+                    "job_execution_timeout",
+                    "timeout",
+                    f"Job failed: execution took longer than {self.job.timeout_s:g}s seconds",
+                )
             else:
                 self._failed("", "canceled", "Job failed: canceled")
                 self.result.status = "canceled"
@@ -152,8 +180,9 @@ class Runner:
         self.log(f"{colour}{text}{RESET if colour else ''}\n".encode())
 
     def _section_markers(self, name, title):
-        self.log(f"section_start:{int(time.time())}:{name}\r\x1b[0K\x1b[0K{CYAN}{title}{RESET}\n"
-                 .encode())
+        self.log(
+            f"section_start:{int(time.time())}:{name}\r\x1b[0K\x1b[0K{CYAN}{title}{RESET}\n".encode()
+        )
 
     def _failed(self, reason, message, line):
         self.result.status, self.result.reason, self.result.message = "failed", reason, message
@@ -168,14 +197,18 @@ class Runner:
         return f"{self.builds_dir}/{below}{self.job.project_path}"
 
     def _variables(self):
-        return {**self.job.predefined(self.builds_dir, self.cache_dir, self._project_dir()),
-                **self.job.variables, **self.job.file_variables}
+        return {
+            **self.job.predefined(self.builds_dir, self.cache_dir, self._project_dir()),
+            **self.job.variables,
+            **self.job.file_variables,
+        }
 
     def _environment(self):
-        """The runner's own environment, the contract's variables, the driver's job_env, the job's."""
+        """The runner's own environment, the contract's, the driver's job_env, the job's."""
         custom = {f"CUSTOM_ENV_{key}": value for key, value in self._variables().items()}
         custom["CUSTOM_ENV_CI_JOB_SERVICES"] = (
-            json.dumps(self.job.services) if self.job.services else "")
+            json.dumps(self.job.services) if self.job.services else ""
+        )
         return {
             **self.env,
             "TMPDIR": str(self.temp_dir),
@@ -199,9 +232,14 @@ class Runner:
         limit = self.timeouts.get(words[0]) if timeout_s is None else timeout_s
         try:
             ending = self.executable.run(
-                [*self.driver_command, *words], self._environment(), self.temp_dir,
-                on_stdout or self.log, on_stderr or self.log, limit,
-                cancelable=words[0] != "cleanup")
+                [*self.driver_command, *words],
+                self._environment(),
+                self.temp_dir,
+                on_stdout or self.log,
+                on_stderr or self.log,
+                limit,
+                cancelable=words[0] != "cleanup",
+            )
         except OSError as problem:
             raise SystemFailure(f"cannot start '{self.driver_command[0]}': {problem}") from problem
         code_text = self._read_exit_code()
@@ -223,8 +261,9 @@ class Runner:
         if exit_code == BUILD_FAILURE:
             # A bare integer, else the file is worth nothing and the exit code itself counts.
             number = code_text.lstrip("-")
-            raise BuildFailure(int(code_text) if number.isascii() and number.isdigit()
-                               else BUILD_FAILURE)
+            raise BuildFailure(
+                int(code_text) if number.isascii() and number.isdigit() else BUILD_FAILURE
+            )
         if exit_code == SYSTEM_FAILURE:
             raise SystemFailure(f"exit status {exit_code}")
         raise UnknownFailure(f"unknown Custom executor executable exit code {exit_code}")
@@ -285,8 +324,11 @@ class Runner:
         script = directory / "script."
         script.touch(mode=0o700)
         script.write_text(wrap(lines))
-        self._call(phase, ["run", str(script), passed_name or phase],
-                   timeout_s=max(0.1, self.deadline - time.monotonic()))
+        self._call(
+            phase,
+            ["run", str(script), passed_name or phase],
+            timeout_s=max(0.1, self.deadline - time.monotonic()),
+        )
 
     def _run_stages(self):
         variables = {**self._variables(), "CI_JOB_STATUS": "running"}
@@ -307,8 +349,12 @@ class Runner:
         self._stage("download_artifacts", "Downloading artifacts", scripts.download_artifacts())
         failure = None
         try:
-            self._stage("step_script", 'Executing "step_script" stage of the job script',
-                        scripts.step_script(), self.step_stage)
+            self._stage(
+                "step_script",
+                'Executing "step_script" stage of the job script',
+                scripts.step_script(),
+                self.step_stage,
+            )
         except (BuildFailure, SystemFailure) as problem:
             failure = problem
         self._after_script(scripts, "success" if failure is None else "failed")
@@ -320,23 +366,31 @@ class Runner:
         try:
             self._stage("after_script", "Running after_script", scripts.after_script(status))
         except (BuildFailure, SystemFailure) as problem:
-            self._line(f"WARNING: after_script failed, but job will continue unaffected: {problem}",
-                       YELLOW)
+            self._line(
+                f"WARNING: after_script failed, but job will continue unaffected: {problem}", YELLOW
+            )
 
     def _stages_afterwards(self, scripts, failure):
         """Cache, artifacts and variables, also after a failure. Returns what failed here first."""
         failed = failure is not None
         plan = [
-            ("archive_cache_on_failure" if failed else "archive_cache",
-             f"Saving cache for {'failed' if failed else 'successful'} job",
-             None if failed else scripts.archive_cache()),
-            ("upload_artifacts_on_failure" if failed else "upload_artifacts_on_success",
-             f"Uploading artifacts for {'failed' if failed else 'successful'} job",
-             scripts.upload_artifacts()
-             if self.job.artifacts_when in ("always", "on_failure" if failed else "on_success")
-             else None),
-            ("cleanup_file_variables", "Cleaning up project directory and file based variables",
-             scripts.cleanup_file_variables()),
+            (
+                "archive_cache_on_failure" if failed else "archive_cache",
+                f"Saving cache for {'failed' if failed else 'successful'} job",
+                None if failed else scripts.archive_cache(),
+            ),
+            (
+                "upload_artifacts_on_failure" if failed else "upload_artifacts_on_success",
+                f"Uploading artifacts for {'failed' if failed else 'successful'} job",
+                scripts.upload_artifacts()
+                if self.job.artifacts_when in ("always", "on_failure" if failed else "on_success")
+                else None,
+            ),
+            (
+                "cleanup_file_variables",
+                "Cleaning up project directory and file based variables",
+                scripts.cleanup_file_variables(),
+            ),
         ]
         first = None
         for phase, section, lines in plan:
@@ -363,12 +417,15 @@ class Runner:
 
 
 def print_phases(result, out=None):
-    """The table of phases: name, seconds, exit status, and the script's own code where it has one."""
+    """The table of phases: name, seconds, exit status, and the script's own code if any."""
     out = out or sys.stdout
     width = max((len(phase.name) for phase in result.phases), default=0)
     print(f"{'phase':<{width}}  {'seconds':>8}  exit  BUILD_EXIT_CODE_FILE", file=out)
     for phase in result.phases:
-        print(f"{phase.name:<{width}}  {phase.seconds:8.3f}  {phase.exit_code:4d}  "
-              f"{phase.build_exit_code}".rstrip(), file=out)
+        print(
+            f"{phase.name:<{width}}  {phase.seconds:8.3f}  {phase.exit_code:4d}  "
+            f"{phase.build_exit_code}".rstrip(),
+            file=out,
+        )
     total = sum(phase.seconds for phase in result.phases)
     print(f"{'total':<{width}}  {total:8.3f}", file=out)

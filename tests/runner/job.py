@@ -9,7 +9,7 @@ class Job:
     """What the stand-in needs to know of a job.
 
     repository_url, sha, ref   what get_sources fetches; an empty URL: GIT_STRATEGY=none
-    variables                  the user's own; file_variables are written to files, their path exported
+    variables                  the user's own; file_variables become files, their paths exported
     artifacts, cache           paths below the project directory
     artifact_server            URL that the job's 'gitlab-runner' uploads to
     runner_command             that 'gitlab-runner' inside the job's container
@@ -80,27 +80,58 @@ class Job:
 
     def response(self, variables):
         """The job as JOB_RESPONSE_FILE carries it: what GitLab sent, which users cannot forge."""
-        steps = [{"name": "script", "script": self.script, "timeout": int(self.timeout_s),
-                  "when": "on_success", "allow_failure": False}]
+        steps = [
+            {
+                "name": "script",
+                "script": self.script,
+                "timeout": int(self.timeout_s),
+                "when": "on_success",
+                "allow_failure": False,
+            }
+        ]
         if self.after_script:
-            steps.append({"name": "after_script", "script": self.after_script, "timeout": 300,
-                          "when": "always", "allow_failure": True})
+            steps.append(
+                {
+                    "name": "after_script",
+                    "script": self.after_script,
+                    "timeout": 300,
+                    "when": "always",
+                    "allow_failure": True,
+                }
+            )
         return {
             "id": self.id,
             "token": self.token,
             "allow_git_fetch": True,
-            "job_info": {"name": self.name, "stage": self.stage, "project_id": 42,
-                         "project_name": self.project_path.rpartition("/")[2]},
-            "git_info": {"repo_url": self.repository_url, "ref": self.ref, "sha": self.sha,
-                         "ref_type": "branch", "depth": 20},
+            "job_info": {
+                "name": self.name,
+                "stage": self.stage,
+                "project_id": 42,
+                "project_name": self.project_path.rpartition("/")[2],
+            },
+            "git_info": {
+                "repo_url": self.repository_url,
+                "ref": self.ref,
+                "sha": self.sha,
+                "ref_type": "branch",
+                "depth": 20,
+            },
             "runner_info": {"timeout": int(self.timeout_s)},
-            "variables": [{"key": key, "value": value, "public": True, "masked": False,
-                           "file": key in self.file_variables}
-                          for key, value in variables.items()],
+            "variables": [
+                {
+                    "key": key,
+                    "value": value,
+                    "public": True,
+                    "masked": False,
+                    "file": key in self.file_variables,
+                }
+                for key, value in variables.items()
+            ],
             "steps": steps,
             "image": {"name": self.image},
             "services": self.services,
-            "artifacts": [{"name": self.name, "paths": self.artifacts,
-                           "when": self.artifacts_when}] if self.artifacts else [],
+            "artifacts": [{"name": self.name, "paths": self.artifacts, "when": self.artifacts_when}]
+            if self.artifacts
+            else [],
             "cache": [{"key": "default", "paths": self.cache}] if self.cache else [],
         }

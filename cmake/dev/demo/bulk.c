@@ -15,7 +15,7 @@
 #include "common/fd.h"
 #include "common/options.h"
 
-#define LINE_BYTES 80
+#define LINE_BYTES         80
 #define SIZE_CEILING_BYTES (1L << 30)
 
 struct settings {
@@ -24,11 +24,20 @@ struct settings {
 };
 
 static const struct option_row rows[] = {
-    {.name = "size", .type = OPTION_SIZE, .argument = "SIZE", .default_text = "3M",
-     .help = "bytes of text", .offset = offsetof(struct settings, size_bytes),
-     .minimum = 1, .maximum = SIZE_CEILING_BYTES},
-    {.name = "mark", .type = OPTION_TEXT, .argument = "WORD", .default_text = "mark",
-     .help = "word on the first and the last line", .offset = offsetof(struct settings, mark)},
+    {.name = "size",
+     .type = OPTION_SIZE,
+     .argument = "SIZE",
+     .default_text = "3M",
+     .help = "bytes of text",
+     .offset = offsetof(struct settings, size_bytes),
+     .minimum = 1,
+     .maximum = SIZE_CEILING_BYTES},
+    {.name = "mark",
+     .type = OPTION_TEXT,
+     .argument = "WORD",
+     .default_text = "mark",
+     .help = "word on the first and the last line",
+     .offset = offsetof(struct settings, mark)},
 };
 
 static int fill(struct buffer *text, const struct settings *settings)

@@ -26,8 +26,10 @@ from terminal import DemoLog  # noqa: E402
 
 FAIL_CODE = 42
 SOURCES = "cmake/dev/demo/bulk.c common/*.c"
-COMPILE = ("cc -std=gnu17 -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -I. -include common/banned.h"
-           f" -o out/bulk {SOURCES}")
+COMPILE = (
+    "cc -std=gnu17 -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -I. -include common/banned.h"
+    f" -o out/bulk {SOURCES}"
+)
 
 DRIVER_CONFIG = """\
 # Written by './dev demo'.
@@ -60,21 +62,23 @@ def serve_repository(server):
     env = dict(os.environ, GIT_CONFIG_GLOBAL=str(trust))
 
     def git(*words):
-        return subprocess.run(["git", *words], cwd=TOP, env=env, check=True, text=True,
-                              stdout=subprocess.PIPE).stdout.strip()
+        return subprocess.run(
+            ["git", *words], cwd=TOP, env=env, check=True, text=True, stdout=subprocess.PIPE
+        ).stdout.strip()
 
     try:
         commit = git("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
     except subprocess.CalledProcessError:
         sys.exit("demo: no commit here; the demo clones this repository, so run it in a git clone")
     if git("status", "--porcelain", "--untracked-files=no"):
-        print(f"demo: the job clones commit {commit[:8]}; changes that are not committed are not in it")
+        print(f"demo: the job clones commit {commit[:8]}; what is not committed is not in it")
     bare = server / "repository.git"
     shutil.rmtree(bare, ignore_errors=True)
     git("clone", "--quiet", "--bare", "--no-hardlinks", str(TOP), str(bare))
     subprocess.run(["git", "-C", str(bare), "update-ref", "refs/heads/demo", commit], check=True)
-    subprocess.run(["git", "-C", str(bare), "config", "uploadpack.allowAnySHA1InWant", "true"],
-                   check=True)
+    subprocess.run(
+        ["git", "-C", str(bare), "config", "uploadpack.allowAnySHA1InWant", "true"], check=True
+    )
     return f"file://{bare}", commit
 
 
@@ -97,13 +101,19 @@ def demo_job(options, address, commit, mark):
     return Job(
         script=script,
         after_script=['echo "after_script ran, CI_JOB_STATUS=$CI_JOB_STATUS"'],
-        variables={"DEMO": "it's a \"quoted\" value\nof two lines"},
+        variables={"DEMO": 'it\'s a "quoted" value\nof two lines'},
         file_variables={"DEMO_FILE": "content of a file variable\n"},
-        artifacts=["out"], artifacts_when="always", cache=["kept"],
+        artifacts=["out"],
+        artifacts_when="always",
+        cache=["kept"],
         artifact_server=f"file://{options.server / 'artifacts'}",
         runner_command=str(TOP / "tests/runner/bin/gitlab-runner"),
-        repository_url=address, sha=commit, project_path="group/berth", name="demo",
-        timeout_s=600.0)
+        repository_url=address,
+        sha=commit,
+        project_path="group/berth",
+        name="demo",
+        timeout_s=600.0,
+    )
 
 
 class Checks:
@@ -134,36 +144,61 @@ def nothing_running(detector, deadline_s=5.0):
 def check_stages(checks, result, options):
     names = [phase.name for phase in result.phases]
     when = "on_failure" if options.fail else "on_success"
-    wanted = ["config", "prepare", "prepare_script", "get_sources", "restore_cache",
-              "download_artifacts", "step_script", "after_script",
-              *([] if options.fail else ["archive_cache"]),
-              f"upload_artifacts_{when}", "cleanup_file_variables", "cleanup"]
+    wanted = [
+        "config",
+        "prepare",
+        "prepare_script",
+        "get_sources",
+        "restore_cache",
+        "download_artifacts",
+        "step_script",
+        "after_script",
+        *([] if options.fail else ["archive_cache"]),
+        f"upload_artifacts_{when}",
+        "cleanup_file_variables",
+        "cleanup",
+    ]
     checks.that(names == wanted, f"{len(wanted)} stages ran in the runner's order")
     others = [phase for phase in result.phases if phase.name != "step_script" and phase.exit_code]
-    checks.that(not others, "every stage but the script exited 0" if options.fail
-                else "no stage but the script failed")
+    checks.that(
+        not others,
+        "every stage but the script exited 0" if options.fail else "no stage but the script failed",
+    )
 
 
 def check_success(checks, result, log, options):
-    checks.that(result.status == "success", f"job status: {result.status} {result.message}".rstrip())
-    checks.that(log.bulk_sha256 is not None and log.bulk_sha256 == log.promised_sha256,
-                f"{log.bulk_bytes:,} bytes of output arrived as the job wrote them: sha256 "
-                f"{(log.bulk_sha256 or 'none')[:16]}..., by the job {(log.promised_sha256 or 'none')[:16]}...")
+    checks.that(
+        result.status == "success", f"job status: {result.status} {result.message}".rstrip()
+    )
+    checks.that(
+        log.bulk_sha256 is not None and log.bulk_sha256 == log.promised_sha256,
+        f"{log.bulk_bytes:,} bytes of output arrived as the job wrote them: sha256 "
+        f"{(log.bulk_sha256 or 'none')[:16]}, by the job {(log.promised_sha256 or 'none')[:16]}",
+    )
     artifact = options.server / "artifacts/4711/out/bulk"
-    works = os.access(artifact, os.X_OK) and subprocess.run(
-        [artifact, "--size", "100"], stdout=subprocess.DEVNULL, check=False).returncode == 0
+    works = (
+        os.access(artifact, os.X_OK)
+        and subprocess.run(
+            [artifact, "--size", "100"], stdout=subprocess.DEVNULL, check=False
+        ).returncode
+        == 0
+    )
     checks.that(works, f"artifact uploaded, and runs here: {artifact}")
 
 
 def check_failure(checks, result, log):
-    checks.that(result.status == "failed" and result.reason == "script_failure",
-                f"job status: {result.status}, {result.reason}")
+    checks.that(
+        result.status == "failed" and result.reason == "script_failure",
+        f"job status: {result.status}, {result.reason}",
+    )
     step = result.phase("step_script")
     text = step.build_exit_code if step else ""
     checks.that(text == str(FAIL_CODE), f"BUILD_EXIT_CODE_FILE holds '{text}'")
     checks.that(result.exit_code == FAIL_CODE, f"exit code for GitLab: {result.exit_code}")
-    checks.that(b"this line must never run\n" not in log.text.replace(b"$ echo", b""),
-                "nothing of the script ran after its failure")
+    checks.that(
+        b"this line must never run\n" not in log.text.replace(b"$ echo", b""),
+        "nothing of the script ran after its failure",
+    )
 
 
 def main():
@@ -182,11 +217,17 @@ def main():
         with open(options.server / "job.log", "wb") as copy:
             sys.stdout.flush()
             log = DemoLog(sys.stdout.buffer, copy, mark, colour, options.full)
-            log.note(f"Running with a stand-in for GitLab Runner, job {'demo --fail' if options.fail else 'demo'}")
+            log.note(
+                f"Running with a stand-in for GitLab Runner{', --fail' if options.fail else ''}"
+            )
             runner = Runner(
                 [options.bin / "berth-driver", "--config", config, "custom"],
-                demo_job(options, address, commit, mark), log.write, on_section=log.section,
-                directory=scratch, graceful_kill_timeout_s=20.0)
+                demo_job(options, address, commit, mark),
+                log.write,
+                on_section=log.section,
+                directory=scratch,
+                graceful_kill_timeout_s=20.0,
+            )
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: runner.cancel())
             result = runner.run()
@@ -210,8 +251,10 @@ def report(options, result, log, detector, scratch, colour):
     else:
         check_success(checks, result, log, options)
     status = "failed" if options.fail else "success"
-    checks.that(f"after_script ran, CI_JOB_STATUS={status}\n".encode() in log.text,
-                f"after_script ran and saw CI_JOB_STATUS={status}")
+    checks.that(
+        f"after_script ran, CI_JOB_STATUS={status}\n".encode() in log.text,
+        f"after_script ran and saw CI_JOB_STATUS={status}",
+    )
     checks.that(nothing_running(detector), "nothing is left running")
     metadata = scratch / "metadata"
     checks.that(not metadata.exists() or not any(metadata.iterdir()), "no task metadata is left")

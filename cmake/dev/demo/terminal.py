@@ -74,7 +74,9 @@ class DemoLog:
             self.bulk_sha256, self._hash = self._hash.hexdigest(), None
             hidden = self._lines - HEAD_LINES - len(self._tail)
             if not self._full and hidden > 0:
-                self._show(f"\x1b[0;33m   ... {hidden:,} lines not shown; {self.bulk_bytes:,} bytes "
-                           "arrived, hash checked below (--full shows all) ...\x1b[0;m\n".encode())
+                self._show(
+                    f"\x1b[0;33m   ... {hidden:,} lines not shown; {self.bulk_bytes:,} bytes "
+                    "arrived, hash checked below (--full shows all) ...\x1b[0;m\n".encode()
+                )
             for kept in [] if self._full else self._tail:
                 self._show(kept)

@@ -56,8 +56,15 @@ class Agent:
         try:
             with open(self.log_path, "wb") as log:
                 self.process = subprocess.Popen(
-                    [*command, *args], env=full, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                    pass_fds=(ready_child,), start_new_session=True, cwd=self.directory)
+                    [*command, *args],
+                    env=full,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=(ready_child,),
+                    start_new_session=True,
+                    cwd=self.directory,
+                )
         finally:
             os.close(ready_child)
         self.pid = self.process.pid
@@ -75,7 +82,8 @@ class Agent:
         if not text.endswith(b"\n"):
             raise AssertionError(
                 f"the agent did not get ready within {deadline_s:g} s; exit status "
-                f"{self.process.poll()}; its log:\n{self.log()}")
+                f"{self.process.poll()}; its log:\n{self.log()}"
+            )
         self.port = int(text)
 
     def log(self):
@@ -112,7 +120,8 @@ class Agent:
             self.process.wait()
             processes.end(self.jobs())
             raise AssertionError(
-                f"the agent did not end within {STOP_DEADLINE_S:g} s of SIGTERM") from None
+                f"the agent did not end within {STOP_DEADLINE_S:g} s of SIGTERM"
+            ) from None
 
 
 def _read_line(fd, deadline_s):

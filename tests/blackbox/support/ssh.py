@@ -22,26 +22,45 @@ class Ssh:
         """argv of the client. 'options' are further words, before the address."""
         words = [program, "-F", "/dev/null"]
         for option in (
-            "BatchMode=yes", "IdentitiesOnly=yes", "IdentityAgent=none", "LogLevel=ERROR",
-            "StrictHostKeyChecking=yes", f"UserKnownHostsFile={self.known_hosts}",
-            "GlobalKnownHostsFile=/dev/null", "ConnectTimeout=10", "UpdateHostKeys=no",
+            "BatchMode=yes",
+            "IdentitiesOnly=yes",
+            "IdentityAgent=none",
+            "LogLevel=ERROR",
+            "StrictHostKeyChecking=yes",
+            f"UserKnownHostsFile={self.known_hosts}",
+            "GlobalKnownHostsFile=/dev/null",
+            "ConnectTimeout=10",
+            "UpdateHostKeys=no",
             "CheckHostIP=no",
         ):
             words += ["-o", option]
-        words += ["-i", str(key_path or self.key_path), "-p", str(self.port), *options,
-                  f"{user or self.user}@127.0.0.1"]
+        words += [
+            "-i",
+            str(key_path or self.key_path),
+            "-p",
+            str(self.port),
+            *options,
+            f"{user or self.user}@127.0.0.1",
+        ]
         return words if command is None else [*words, command]
 
     def run(self, command, input=b"", timeout=RUN_DEADLINE_S, check=False, **how):
         """Runs to the end; returns subprocess.CompletedProcess with stdout and stderr apart."""
-        return subprocess.run(self.command_line(command, **how), input=input, capture_output=True,
-                              timeout=timeout, check=check)
+        return subprocess.run(
+            self.command_line(command, **how),
+            input=input,
+            capture_output=True,
+            timeout=timeout,
+            check=check,
+        )
 
-    def start(self, command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-              stderr=subprocess.PIPE, **how):
+    def start(
+        self, command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **how
+    ):
         """Starts the client and returns its Popen; whatever still runs is ended with the test."""
-        process = subprocess.Popen(self.command_line(command, **how), stdin=stdin, stdout=stdout,
-                                   stderr=stderr)
+        process = subprocess.Popen(
+            self.command_line(command, **how), stdin=stdin, stdout=stdout, stderr=stderr
+        )
         self._started.append(process)
         return process
 
