@@ -75,32 +75,30 @@ install_for() {
     (need_packages "${purposes[@]}") || true
 }
 
-# Builds once per call, with its output shown as it comes.
+# Builds once per call, its output shown as it comes. Not to be called in a condition, where the
+# shell ignores 'set -e' all the way down.
 ready_build() {
-    local preset=$1
-    [ -n "$preset" ] || return 0
-    if [ -z "${build_state[$preset]:-}" ]; then
-        local started=$SECONDS
-        printf '== build %s\n' "$preset"
-        set +e
-        (set -e && build_preset "$preset" 2>&1)
-        build_state[$preset]=$?
-        set -e
-        printf '   %d s\n' $((SECONDS - started))
-    fi
-    [ "${build_state[$preset]}" = 0 ]
+    local preset=$1 started=$SECONDS
+    [ -z "${build_state[$preset]:-}" ] || return 0
+    printf '== build %s\n' "$preset"
+    set +e
+    (set -e && build_preset "$preset" 2>&1)
+    build_state[$preset]=$?
+    set -e
+    printf '   %d s\n' $((SECONDS - started))
 }
 
 # run_step NAME: prints its name, result and seconds; shows what it wrote when it failed.
 run_step() {
-    local step=$1 started status missing log=$results/$1.log
+    local step=$1 preset=${step_builds[$1]:-} started status missing log=$results/$1.log
     # shellcheck disable=SC2086 # words of the table
     missing=$(missing_packages ${step_packages[$step]} | tr '\n' ' ')
     if [ -n "$missing" ]; then
         skip_step "$step" "missing: $missing"
         return
     fi
-    if ! ready_build "${step_builds[$step]:-}"; then
+    if [ -n "$preset" ]; then ready_build "$preset"; fi
+    if [ -n "$preset" ] && [ "${build_state[$preset]}" != 0 ]; then
         failed=$((failed + 1))
         printf '== %-18s FAILED: its build failed\n' "$step"
         return

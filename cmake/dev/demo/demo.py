@@ -19,6 +19,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(TOP / "tests"), str(TOP / "tests/blackbox"), str(Path(__file__).parent)]
 
+from local_driver import driver_command  # noqa: E402
 from runner.gitlab_runner import Runner, print_phases  # noqa: E402
 from runner.job import Job  # noqa: E402
 from support import processes  # noqa: E402
@@ -30,15 +31,6 @@ COMPILE = (
     "cc -std=gnu17 -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -I. -include common/banned.h"
     f" -o out/bulk {SOURCES}"
 )
-
-DRIVER_CONFIG = """\
-# Written by './dev demo'.
-Backend = "local"
-LogLevel = "info"
-
-[TaskMetadata]
-Directory = "{metadata}"
-"""
 
 
 def arguments():
@@ -212,8 +204,6 @@ def main():
     mark = os.urandom(8).hex()
     scratch = Path(tempfile.mkdtemp(prefix="berth-demo-"))
     try:
-        config = scratch / "fargate.toml"
-        config.write_text(DRIVER_CONFIG.format(metadata=scratch / "metadata"))
         with open(options.server / "job.log", "wb") as copy:
             sys.stdout.flush()
             log = DemoLog(sys.stdout.buffer, copy, mark, colour, options.full)
@@ -221,7 +211,7 @@ def main():
                 f"Running with a stand-in for GitLab Runner{', --fail' if options.fail else ''}"
             )
             runner = Runner(
-                [options.bin / "berth-driver", "--config", config, "custom"],
+                driver_command(options.bin / "berth-driver", scratch),
                 demo_job(options, address, commit, mark),
                 log.write,
                 on_section=log.section,
