@@ -28,7 +28,8 @@ step_cppcheck() {
 }
 
 step_tidy() {
-    run-clang-tidy-14 -quiet -p build/sanitize -j "$(nproc)" "$top/.*\\.c\$" >"$results/tidy.all" 2>&1 || {
+    run-clang-tidy-14 -quiet -p build/sanitize -j "$(nproc)" "$top/.*\\.c\$" 2>&1 |
+        sed 's/\x1b\[[0-9;]*m//g' >"$results/tidy.all" || {
         grep -E '(error|warning):' -A 6 "$results/tidy.all" || cat "$results/tidy.all"
         return 1
     }

@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 #include <stdlib.h>
+#include <string.h>
 
 static inline int rows_run_table(const char *group, const char *rows, size_t count,
                                  size_t row_bytes, size_t name_offset, CMUnitTestFunction function)
@@ -26,7 +27,7 @@ static inline int rows_run_table(const char *group, const char *rows, size_t cou
     }
     for (size_t i = 0; i < count; i++) {
         const char *row = rows + i * row_bytes;
-        tests[i].name = *(const char *const *)(const void *)(row + name_offset);
+        memcpy(&tests[i].name, row + name_offset, sizeof(tests[i].name));
         tests[i].test_func = function;
         tests[i].initial_state = (void *)(uintptr_t)row;
     }
