@@ -69,7 +69,7 @@ static int default_directory(char **field, const char *name, struct error *err)
     return config_set_text(field, path, err);
 }
 
-static int set_defaults(struct config *config, struct error *err)
+static void set_defaults(struct config *config)
 {
     *config = (struct config){
         .log_level = LOG_INFO,
@@ -80,7 +80,6 @@ static int set_defaults(struct config *config, struct error *err)
         .cancel_grace_ms = 10 * 1000,
         .cleanup_timeout_ms = 60 * 1000,
     };
-    return config_set_text(&config->ssh_username, "root", err);
 }
 
 /* A job variable wins over the file, an option over both. */
@@ -126,14 +125,14 @@ static int apply_options(struct config *config, const struct config_options *opt
 
 int config_load(struct config *config, const struct config_options *options, struct error *err)
 {
-    if (set_defaults(config, err) < 0) {
-        return -1;
-    }
+    set_defaults(config);
     if (options->path != NULL && (config_set_text(&config->path, options->path, err) < 0 ||
                                   config_file_load(config, options->path, &warnings, err) < 0)) {
         return -1;
     }
     if (apply_options(config, options, err) < 0 ||
+        (config->ssh_username == NULL &&
+         config_set_text(&config->ssh_username, "root", err) < 0) ||
         default_directory(&config->metadata_directory, "metadata", err) < 0) {
         return -1;
     }
