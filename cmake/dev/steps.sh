@@ -70,6 +70,7 @@ run_pytest() {
         count 0 0 0
         return 0
     fi
+    [ -s "$report" ]
     # shellcheck disable=SC2046 # three words
     count $("$python" cmake/dev/junit_counts.py "$report")
     return "$status"

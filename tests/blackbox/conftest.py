@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from support import processes
 from support.agent import Agent
 from support.keys import KeyPair

@@ -75,7 +75,7 @@ class Job:
             "CI_CACHE_DIR": cache_dir,
             "CI_PROJECT_DIR": project_dir,
             "RUNNER_TEMP_PROJECT_DIR": f"{project_dir}.tmp",
-            "FF_USE_NEW_BASH_EVAL_STRATEGY": "false",
+            "FF_USE_NEW_BASH_EVAL_STRATEGY": "true",
         }
 
     def response(self, variables):

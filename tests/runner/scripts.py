@@ -47,7 +47,8 @@ def wrap(lines, trace=False):
             *(["set -o xtrace"] if trace else []),
             "if set -o | grep pipefail > /dev/null; then set -o pipefail; fi; set -o errexit",
             "set +o noclobber",
-            f": | eval {body}",
+            # The parentheses are the runner's too: without them bash makes every failure a 1.
+        f": | (eval {body})",
             "exit 0",
             "",
         ]

@@ -7,12 +7,15 @@ Backend = "local"
 LogLevel = "info"
 
 [TaskMetadata]
-Directory = "{metadata}"
+Directory = "{scratch}/metadata"
+
+[Local]
+Directory = "{scratch}/tasks"
 """
 
 
 def driver_command(program, scratch):
     """Writes a configuration below 'scratch'; returns the words in front of the stage's name."""
     config = scratch / "fargate.toml"
-    config.write_text(CONFIG.format(metadata=scratch / "metadata"))
+    config.write_text(CONFIG.format(scratch=scratch))
     return [str(program), "--config", str(config), "custom"]
