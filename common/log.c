@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/utf8.h"
+
 /* A message longer than this is cut: no event of ours needs more, and a remote one gets no more. */
 #define LOG_MESSAGE_BYTES 2048
 #define LOG_LINE_BYTES (LOG_MESSAGE_BYTES * 6 + 256) /* worst escape: \u00XX */
@@ -68,28 +70,6 @@ bool log_format_parse(const char *text, enum log_format *out_format)
 bool log_enabled(enum log_level level)
 {
     return level <= log_state.level;
-}
-
-/* Length of the well-formed UTF-8 sequence at 'text' (RFC 3629), or 0. */
-static size_t utf8_length(const unsigned char *text, size_t left)
-{
-    unsigned char lead = text[0];
-    size_t length = lead < 0x80 ? 1 : lead >= 0xc2 && lead < 0xe0 ? 2
-                    : lead >= 0xe0 && lead < 0xf0                 ? 3
-                    : lead >= 0xf0 && lead < 0xf5                 ? 4
-                                                                  : 0;
-    if (length == 0 || length > left) {
-        return 0;
-    }
-    for (size_t i = 1; i < length; i++) {
-        if ((text[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    bool overlong = (lead == 0xe0 && text[1] < 0xa0) || (lead == 0xf0 && text[1] < 0x90);
-    bool surrogate = lead == 0xed && text[1] >= 0xa0;
-    bool beyond = lead == 0xf4 && text[1] >= 0x90;
-    return overlong || surrogate || beyond ? 0 : length;
 }
 
 /* Writes 'message' escaped for the format to 'out', which has room for the worst case. */
