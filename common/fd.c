@@ -6,7 +6,9 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -21,6 +23,24 @@ int fd_set_nonblocking(int fd, bool nonblocking)
     }
     int wanted = nonblocking ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
     return wanted == flags ? 0 : fcntl(fd, F_SETFL, wanted);
+}
+
+int fd_close_range(unsigned first, unsigned last)
+{
+    if (first > last || syscall(SYS_close_range, first, last, 0) == 0) {
+        return 0;
+    }
+    if (errno != ENOSYS && errno != EPERM) { /* EPERM: seccomp filters older than the call */
+        return -1;
+    }
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) {
+        return -1;
+    }
+    for (unsigned fd = first; fd <= last && fd < limit.rlim_cur; fd++) {
+        (void)close((int)fd); /* most are not open */
+    }
+    return 0;
 }
 
 /* Waits until the descriptor takes bytes. Returns -1 with errno. */
