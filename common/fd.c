@@ -6,7 +6,9 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -21,6 +23,24 @@ int fd_set_nonblocking(int fd, bool nonblocking)
     }
     int wanted = nonblocking ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
     return wanted == flags ? 0 : fcntl(fd, F_SETFL, wanted);
+}
+
+int fd_close_range(unsigned first, unsigned last)
+{
+    if (first > last || syscall(SYS_close_range, first, last, 0) == 0) {
+        return 0;
+    }
+    if (errno != ENOSYS && errno != EPERM) { /* EPERM: seccomp filters older than the call */
+        return -1;
+    }
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) {
+        return -1;
+    }
+    for (unsigned fd = first; fd <= last && fd < limit.rlim_cur; fd++) {
+        (void)close((int)fd); /* most are not open */
+    }
+    return 0;
 }
 
 /* Waits until the descriptor takes bytes. Returns -1 with errno. */
@@ -107,8 +127,8 @@ static int directory_of(const char *path, char *out, size_t room)
 static int write_and_rename(int fd, const char *temporary, const char *path, const void *bytes,
                             size_t length, mode_t mode)
 {
-    if (fchmod(fd, mode) < 0 || fd_write_all(fd, bytes, length, CLOCK_NEVER) < 0 ||
-        fsync(fd) < 0 || rename(temporary, path) < 0) {
+    if (fchmod(fd, mode) < 0 || fd_write_all(fd, bytes, length, CLOCK_NEVER) < 0 || fsync(fd) < 0 ||
+        rename(temporary, path) < 0) {
         int saved = errno;
         (void)unlink(temporary);
         errno = saved;

@@ -19,6 +19,9 @@
 /* Sets or clears O_NONBLOCK. Returns -1 with errno. */
 int fd_set_nonblocking(int fd, bool nonblocking);
 
+/* Closes every descriptor from 'first' to 'last'. Returns -1 with errno. */
+int fd_close_range(unsigned first, unsigned last);
+
 /* Writes all of it to a descriptor that may be non-blocking, waiting for room until the absolute
  * deadline (clock.h). Returns -1 with errno, ETIMEDOUT for the deadline. */
 int fd_write_all(int fd, const void *bytes, size_t length, int64_t deadline_ms);

@@ -6,10 +6,11 @@
 size_t utf8_length(const unsigned char *text, size_t left)
 {
     unsigned char lead = text[0];
-    size_t length = lead < 0x80 ? 1 : lead >= 0xc2 && lead < 0xe0 ? 2
-                    : lead >= 0xe0 && lead < 0xf0                 ? 3
-                    : lead >= 0xf0 && lead < 0xf5                 ? 4
-                                                                  : 0;
+    size_t length = lead < 0x80                   ? 1
+                    : lead >= 0xc2 && lead < 0xe0 ? 2
+                    : lead >= 0xe0 && lead < 0xf0 ? 3
+                    : lead >= 0xf0 && lead < 0xf5 ? 4
+                                                  : 0;
     if (length == 0 || length > left) {
         return 0;
     }

@@ -54,7 +54,8 @@ struct toml_datetime {
 struct toml_document;
 struct toml_value;
 
-/* 'text' need not end in a NUL and may be NULL when length is 0; 'file' only names the document in error messages. */
+/* 'text' need not end in a NUL and may be NULL when length is 0; 'file' only names the document in
+ * error messages. */
 int toml_parse(const char *file, const char *text, size_t length,
                struct toml_document **out_document, struct error *err)
     __attribute__((warn_unused_result));

@@ -369,8 +369,8 @@ static int read_header(struct parser *parser)
 static int read_expression(struct parser *parser)
 {
     struct toml_scan *scan = &parser->scan;
-    int result = toml_peek(scan, 0) == '[' ? read_header(parser)
-                                           : read_pair(parser, parser->section);
+    int result =
+        toml_peek(scan, 0) == '[' ? read_header(parser) : read_pair(parser, parser->section);
     if (result < 0 || toml_skip_comment(scan) < 0) {
         return -1;
     }

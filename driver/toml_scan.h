@@ -3,8 +3,8 @@
  * toml_scan.h - the place in a TOML document that is being read, and what every part of the
  * parser does there: look, step over blanks, comments and line ends, and say what is wrong.
  *
- * Private to the parser. The text is not owned and is valid UTF-8 once toml_scan_check() has passed.
- * Functions that can fail return -1 after filling scan->err (see toml.h for the form).
+ * Private to the parser. The text is not owned and is valid UTF-8 once toml_scan_check() has
+ * passed. Functions that can fail return -1 after filling scan->err (see toml.h for the form).
  */
 #ifndef BERTH_DRIVER_TOML_SCAN_H
 #define BERTH_DRIVER_TOML_SCAN_H

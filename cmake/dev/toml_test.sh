@@ -27,7 +27,7 @@ fi
 
 status=0
 report=$(ASAN_OPTIONS=exitcode=99 UBSAN_OPTIONS=exitcode=99 \
-    "$tester" test -toml 1.0 -color never -timeout 20s -parallel 2 -decoder "$decoder" 2>&1) ||
+    "$tester" test -toml 1.0 -color never -timeout 20s -parallel 2 -decoder "$decoder" 2>&1 | tr -d '\0') ||
     status=$?
 printf '%s\n' "$report"
 

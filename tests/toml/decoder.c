@@ -144,7 +144,8 @@ static void print_value(const struct toml_value *value)
     putchar('}');
 }
 
-/* The buffer holds more than the ceiling, so that it is the parser who refuses what is too large. */
+/* The buffer holds more than the ceiling, so that it is the parser who refuses what is too large.
+ */
 static int read_stdin(struct buffer *out)
 {
     char piece[4096];

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "agent/init/init.h"
+#include "agent/session/session.h"
+#include "agent/wire.h"
+#include "common/cleanup.h"
+#include "common/log.h"
+
+int connection_count(const struct init *init)
+{
+    int count = 0;
+    for (int i = 0; i < LIMIT_CONNECTIONS; i++) {
+        count += init->connections[i].pid != 0;
+    }
+    return count;
+}
+
+static struct connection *free_slot(struct init *init)
+{
+    for (int i = 0; i < LIMIT_CONNECTIONS; i++) {
+        if (init->connections[i].pid == 0) {
+            return &init->connections[i];
+        }
+    }
+    return NULL;
+}
+
+/* Why one more connection from this address is refused, or NULL. */
+static const char *refusal(const struct init *init, const char *address)
+{
+    int unauthenticated = 0;
+    int from_address = 0;
+    for (int i = 0; i < LIMIT_CONNECTIONS; i++) {
+        const struct connection *other = &init->connections[i];
+        if (other->pid != 0 && !other->logged_in) {
+            unauthenticated++;
+            from_address += strcmp(other->address, address) == 0;
+        }
+    }
+    if (unauthenticated >= LIMIT_UNAUTHENTICATED) {
+        return "too many connections that have not logged in";
+    }
+    if (from_address >= LIMIT_UNAUTHENTICATED_PER_ADDRESS) {
+        return "too many connections from this address that have not logged in";
+    }
+    return NULL;
+}
+
+static _Noreturn void run_session(struct init *init, int fd, int control,
+                                  const struct sockaddr_storage *peer, pid_t parent)
+{
+    struct sockaddr_storage local = {0};
+    socklen_t length = sizeof(local);
+    char address[LISTEN_NAME_BYTES];
+    char local_address[LISTEN_NAME_BYTES];
+    char name[LISTEN_NAME_BYTES + 16];
+    char client[2 * LISTEN_NAME_BYTES + 16];
+    init_forget(init, fd, control, parent);
+    (void)prctl(PR_SET_NAME, "berth-session");
+    (void)getsockname(fd, (struct sockaddr *)&local, &length);
+    listen_address(peer, address);
+    listen_address(&local, local_address);
+    (void)snprintf(name, sizeof(name), "%s port %d", address, listen_port(peer));
+    (void)snprintf(client, sizeof(client), "%s %d %s %d", address, listen_port(peer),
+                   local_address, listen_port(&local));
+    struct session_setup setup = {.connection = fd,
+                                  .control = control,
+                                  .peer = name,
+                                  .client = client,
+                                  .server = &init->server,
+                                  .authorized = init->authorized};
+    _exit(session_run(&setup));
+}
+
+static void fork_session(struct init *init, struct connection *slot, int fd,
+                         const struct sockaddr_storage *peer)
+{
+    int ends[2];
+    pid_t parent = getpid();
+    if (wire_pair(ends) < 0) {
+        log_warn("%s: cannot make a control socket: %m, refusing", slot->address);
+        return;
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        run_session(init, fd, ends[1], peer, parent);
+    }
+    (void)close(ends[1]);
+    if (pid < 0) {
+        log_warn("%s: cannot fork a session: %m, refusing", slot->address);
+        (void)close(ends[0]);
+        return;
+    }
+    slot->pid = pid;
+    slot->control = ends[0];
+    slot->logged_in = false;
+}
+
+void connection_accept(struct init *init)
+{
+    for (;;) {
+        struct sockaddr_storage peer = {0};
+        socklen_t length = sizeof(peer);
+        cleanup_fd int fd = accept4(init->listener, (struct sockaddr *)&peer, &length,
+                                    SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0) {
+            if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+                log_warn("cannot accept a connection: %m, refusing");
+            }
+            return;
+        }
+        char address[LISTEN_NAME_BYTES];
+        listen_address(&peer, address);
+        struct connection *slot = free_slot(init);
+        const char *reason = slot == NULL ? "too many connections" : refusal(init, address);
+        if (reason != NULL) {
+            log_warn("%s port %d: %s, refusing", address, listen_port(&peer), reason);
+            continue;
+        }
+        memcpy(slot->address, address, sizeof(address));
+        fork_session(init, slot, fd, &peer);
+    }
+}
+
+static void on_message(struct init *init, struct connection *connection,
+                       const struct wire_message *message, int fds[WIRE_FDS])
+{
+    if (message->type == WIRE_LOGGED_IN) {
+        connection->logged_in = true;
+    } else if (message->type == WIRE_JOB_START && connection->logged_in && fds[0] >= 0 &&
+               fds[1] >= 0) {
+        jobs_start(init, fds[0], fds[1]);
+    } else {
+        log_warn("session %d: unexpected message %d, ignoring it", (int)connection->pid,
+                 message->type);
+    }
+    for (int i = 0; i < WIRE_FDS; i++) {
+        cleanup_fd_fn(&fds[i]);
+    }
+}
+
+void connection_message(struct init *init, struct connection *connection)
+{
+    struct wire_message message;
+    int fds[WIRE_FDS];
+    for (;;) {
+        switch (wire_receive(connection->control, &message, fds)) {
+        case WIRE_NOTHING:
+            return;
+        case WIRE_CLOSED: /* the process is about to end; reap.c frees the slot */
+            cleanup_fd_fn(&connection->control);
+            return;
+        case WIRE_MESSAGE:
+            on_message(init, connection, &message, fds);
+            break;
+        }
+    }
+}
+
+void connection_shutdown_all(struct init *init)
+{
+    struct wire_message message = {.type = WIRE_SHUTDOWN};
+    for (int i = 0; i < LIMIT_CONNECTIONS; i++) {
+        if (init->connections[i].pid != 0 && init->connections[i].control >= 0) {
+            (void)wire_send(init->connections[i].control, &message, NULL, 0); /* gone already */
+        }
+    }
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * init.h - PID 1's own state: what listens, which sessions and job monitors are its children.
+ *
+ * init owns signals, the listener, children and deadlines; it never reads a byte that came from
+ * the network and allocates nothing after it is ready, so memory running out cannot end it. The
+ * other files of this folder work on this one struct:
+ *
+ *   loop.c        wait, dispatch
+ *   connection.c  accept, limits, one forked session process each
+ *   jobs.c        one forked monitor process per job that a session asks for
+ *   reap.c        waitpid until nothing is left; tells the owner
+ *   shutdown.c    TERM, grace period, KILL
+ */
+#ifndef BERTH_AGENT_INIT_INIT_H
+#define BERTH_AGENT_INIT_INIT_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "agent/init/listen.h"
+#include "agent/limits.h"
+#include "agent/session/authorized.h"
+#include "agent/session/server.h"
+
+struct connection {
+    pid_t pid; /* of the session process; 0: free slot */
+    int control;
+    bool logged_in;
+    char address[LISTEN_NAME_BYTES];
+};
+
+enum shutdown_phase { SHUTDOWN_NONE, SHUTDOWN_TERM, SHUTDOWN_KILL, SHUTDOWN_DONE };
+
+struct init {
+    int listener; /* -1 once shutting down */
+    int signals;  /* signalfd */
+    sigset_t inherited_mask;
+    int64_t grace_ms;
+    struct server server;
+    struct authorized *authorized;
+    struct connection connections[LIMIT_CONNECTIONS];
+    pid_t jobs[LIMIT_JOBS]; /* of the monitors; 0: free slot */
+    enum shutdown_phase phase;
+    int64_t deadline_ms; /* of the phase */
+};
+
+/* connection.c */
+void connection_accept(struct init *init);
+void connection_message(struct init *init, struct connection *connection);
+/* Tells every session to end when its last channel is closed. */
+void connection_shutdown_all(struct init *init);
+int connection_count(const struct init *init);
+
+/* jobs.c */
+void jobs_start(struct init *init, int request_fd, int session_socket);
+/* Sends a signal to every monitor. */
+void jobs_signal_all(const struct init *init, int number);
+int jobs_count(const struct init *init);
+
+/* reap.c: waits for every child that ended, ours and orphans of the container. */
+void reap_all(struct init *init);
+
+/* shutdown.c */
+void shutdown_begin(struct init *init, const char *reason);
+void shutdown_deadline(struct init *init);
+/* Whether nothing is left to wait for. */
+bool shutdown_is_done(const struct init *init);
+
+/* In a forked child: drops everything that only init may hold, but the given descriptors (-1:
+ * none), and asks for SIGTERM when init dies. */
+void init_forget(struct init *init, int kept_a, int kept_b, pid_t parent);
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+#include "agent/init/loop.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+
+/* How long to leave the processor alone when poll itself fails, which only a lack of memory in
+ * the kernel can cause. */
+#define POLL_FAILED_MS 100
+
+void init_forget(struct init *init, int kept_a, int kept_b, pid_t parent)
+{
+    (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent) {
+        _exit(1); /* init died between fork and here */
+    }
+    (void)close(init->signals);
+    if (init->listener >= 0) {
+        (void)close(init->listener);
+    }
+    for (int i = 0; i < LIMIT_CONNECTIONS; i++) {
+        int control = init->connections[i].control;
+        if (init->connections[i].pid != 0 && control >= 0 && control != kept_a &&
+            control != kept_b) {
+            (void)close(control);
+        }
+    }
+}
+
+static void on_signal(struct init *init, const struct signalfd_siginfo *event)
+{
+    switch (event->ssi_signo) {
+    case SIGCHLD:
+        reap_all(init);
+        break;
+    case SIGTERM:
+        shutdown_begin(init, "SIGTERM");
+        break;
+    case SIGINT:
+        shutdown_begin(init, "SIGINT");
+        break;
+    case SIGQUIT:
+        shutdown_begin(init, "SIGQUIT");
+        break;
+    default:
+        log_debug("ignoring signal %u", event->ssi_signo);
+        break;
+    }
+}
+
+static void on_signals(struct init *init)
+{
+    struct signalfd_siginfo event;
+    while (read(init->signals, &event, sizeof(event)) == (ssize_t)sizeof(event)) {
+        on_signal(init, &event);
+    }
+}
+
+static nfds_t prepare(const struct init *init, struct pollfd *entries,
+                      int owners[LIMIT_CONNECTIONS])
+{
+    nfds_t count = 0;
+    entries[count++] = (struct pollfd){.fd = init->signals, .events = POLLIN};
+    entries[count++] = (struct pollfd){.fd = init->listener, .events = POLLIN};
+    for (int i = 0; i < LIMIT_CONNECTIONS; i++) {
+        if (init->connections[i].pid != 0 && init->connections[i].control >= 0) {
+            owners[count - 2] = i;
+            entries[count++] =
+                (struct pollfd){.fd = init->connections[i].control, .events = POLLIN};
+        }
+    }
+    return count;
+}
+
+/* Messages first: a session's last request must not be lost because its end was seen earlier. */
+static void dispatch(struct init *init, const struct pollfd *entries, nfds_t count,
+                     const int owners[LIMIT_CONNECTIONS])
+{
+    for (nfds_t i = 2; i < count; i++) {
+        if (entries[i].revents != 0) {
+            connection_message(init, &init->connections[owners[i - 2]]);
+        }
+    }
+    if (entries[0].revents != 0) {
+        on_signals(init);
+    }
+    if (entries[1].revents != 0 && init->listener >= 0) {
+        connection_accept(init);
+    }
+}
+
+void loop_run(struct init *init)
+{
+    static struct pollfd entries[2 + LIMIT_CONNECTIONS];
+    static int owners[LIMIT_CONNECTIONS];
+    while (!shutdown_is_done(init)) {
+        nfds_t count = prepare(init, entries, owners);
+        int ready = poll(entries, count, clock_poll_timeout(init->deadline_ms));
+        if (ready > 0) {
+            dispatch(init, entries, count, owners);
+        } else if (ready < 0 && errno != EINTR) {
+            log_error("poll: %m, trying again");
+            (void)poll(NULL, 0, POLL_FAILED_MS);
+        }
+        if (clock_now_ms() >= init->deadline_ms) {
+            shutdown_deadline(init);
+        }
+    }
+    reap_all(init);
+}

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+#include "agent/job/monitor.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/job/start.h"
+#include "agent/job/tree.h"
+#include "agent/limits.h"
+#include "agent/wire.h"
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+/* How often SIGKILL is repeated while descendants are left: a fork can outrun one pass. */
+#define KILL_AGAIN_MS 20
+
+enum monitor_state { MONITOR_RUNNING, MONITOR_ENDING, MONITOR_REPORTED, MONITOR_STATES };
+
+struct monitor {
+    enum monitor_state state;
+    struct job job;
+    int socket; /* to the session; -1 once it hung up */
+    int signals;
+    int64_t grace_ms;
+    int64_t started_ms;
+    int64_t deadline_ms; /* of the state */
+    bool signalled;      /* the client asked for the end: nothing of the job may outlive it */
+    bool killing;        /* past the grace period */
+    bool exited;         /* the job's shell has been reaped */
+    bool alone;          /* no descendant is left */
+    bool reported;
+    int status;          /* its wait status */
+};
+
+static void set_state(struct monitor *monitor, enum monitor_state state)
+{
+    static const char *const names[] = {
+        [MONITOR_RUNNING] = "running", [MONITOR_ENDING] = "ending", [MONITOR_REPORTED] = "reported"};
+    _Static_assert(sizeof(names) / sizeof(names[0]) == MONITOR_STATES, "a name for every state");
+    log_debug("job %d: %s -> %s", (int)monitor->job.pid, names[monitor->state], names[state]);
+    monitor->state = state;
+}
+
+/* Ends every process of the job. Safe to call again. */
+static void end_tree(struct monitor *monitor)
+{
+    if (monitor->state == MONITOR_ENDING) {
+        return;
+    }
+    set_state(monitor, MONITOR_ENDING);
+    (void)tree_signal(getpid(), 0, SIGTERM);
+    /* A stopped process would never see it. */
+    (void)tree_signal(getpid(), 0, SIGCONT);
+    monitor->deadline_ms = clock_deadline_ms(monitor->grace_ms);
+}
+
+static void kill_tree(struct monitor *monitor)
+{
+    if (!monitor->killing) {
+        log_info("job %d: still running after the grace period, sending SIGKILL",
+                 (int)monitor->job.pid);
+        monitor->killing = true;
+    }
+    if (tree_signal(getpid(), 0, SIGKILL) == 0 && !monitor->exited) {
+        (void)kill(-monitor->job.pid, SIGKILL); /* no /proc: the process group is what we have */
+    }
+    monitor->deadline_ms = clock_deadline_ms(KILL_AGAIN_MS);
+}
+
+static void report(struct monitor *monitor)
+{
+    struct wire_message message = {.type = WIRE_JOB_EXITED,
+                                   .number = monitor->status,
+                                   .ran_ms = clock_now_ms() - monitor->started_ms};
+    if (monitor->socket >= 0 && !monitor->reported) {
+        (void)wire_send(monitor->socket, &message, NULL, 0); /* a dead session needs no report */
+    }
+    monitor->reported = true;
+    set_state(monitor, MONITOR_REPORTED);
+    monitor->deadline_ms = CLOCK_NEVER;
+}
+
+static void reap(struct monitor *monitor)
+{
+    for (;;) {
+        int status = 0;
+        pid_t pid = waitpid(-1, &status, WNOHANG);
+        if (pid == 0 || (pid < 0 && errno != EINTR)) {
+            monitor->alone = pid < 0 && errno == ECHILD;
+            return;
+        }
+        if (pid == monitor->job.pid) {
+            monitor->exited = true;
+            monitor->status = status;
+        }
+    }
+}
+
+static void on_child(struct monitor *monitor)
+{
+    reap(monitor);
+    if (monitor->state == MONITOR_RUNNING && monitor->exited) {
+        if (monitor->signalled && !monitor->alone) {
+            end_tree(monitor);
+        } else {
+            report(monitor);
+        }
+    }
+    if (monitor->state == MONITOR_ENDING && monitor->alone) {
+        report(monitor);
+    }
+}
+
+static bool ends_job(int number)
+{
+    return number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGQUIT ||
+           number == SIGKILL;
+}
+
+static void on_signal_request(struct monitor *monitor, int number)
+{
+    if (monitor->exited || number <= 0 || number >= NSIG) {
+        return;
+    }
+    monitor->signalled = monitor->signalled || ends_job(number);
+    if (number == SIGKILL) {
+        set_state(monitor, MONITOR_ENDING);
+        monitor->killing = true;
+        kill_tree(monitor);
+        return;
+    }
+    (void)kill(-monitor->job.pid, number);
+}
+
+/* The session hung up: nobody can hear the result any more, unless it has it already. */
+static void on_hangup(struct monitor *monitor)
+{
+    cleanup_fd_fn(&monitor->socket);
+    if (monitor->state == MONITOR_RUNNING) {
+        log_info("job %d: its connection is gone, ending it", (int)monitor->job.pid);
+        end_tree(monitor);
+    }
+}
+
+static void on_session(struct monitor *monitor)
+{
+    struct wire_message message;
+    int fds[WIRE_FDS];
+    for (;;) {
+        switch (wire_receive(monitor->socket, &message, fds)) {
+        case WIRE_NOTHING:
+            return;
+        case WIRE_CLOSED:
+            on_hangup(monitor);
+            return;
+        case WIRE_MESSAGE:
+            break;
+        }
+        for (int i = 0; i < WIRE_FDS; i++) {
+            cleanup_fd_fn(&fds[i]);
+        }
+        if (message.type == WIRE_JOB_SIGNAL) {
+            on_signal_request(monitor, message.number);
+        }
+    }
+}
+
+static void on_signals(struct monitor *monitor)
+{
+    struct signalfd_siginfo event;
+    while (read(monitor->signals, &event, sizeof(event)) == (ssize_t)sizeof(event)) {
+        if (event.ssi_signo == SIGCHLD) {
+            on_child(monitor);
+        } else {
+            end_tree(monitor); /* init shuts down, or died */
+        }
+    }
+}
+
+/* Discards what leftovers of the job still write, once the session stopped reading: they must
+ * neither block nor die of a broken pipe. Closes at the end of the output. */
+static void discard(int *fd)
+{
+    char chunk[4096];
+    ssize_t got;
+    while ((got = read(*fd, chunk, sizeof(chunk))) > 0) {
+    }
+    if (got == 0) {
+        cleanup_fd_fn(fd);
+    }
+}
+
+static bool is_finished(const struct monitor *monitor)
+{
+    return monitor->state == MONITOR_REPORTED && monitor->alone;
+}
+
+static void loop(struct monitor *monitor)
+{
+    while (!is_finished(monitor)) {
+        bool discarding = monitor->socket < 0;
+        struct pollfd entries[] = {
+            {.fd = monitor->signals, .events = POLLIN},
+            {.fd = monitor->socket, .events = POLLIN},
+            {.fd = discarding ? monitor->job.stdout_fd : -1, .events = POLLIN},
+            {.fd = discarding ? monitor->job.stderr_fd : -1, .events = POLLIN},
+        };
+        if (poll(entries, 4, clock_poll_timeout(monitor->deadline_ms)) < 0 && errno != EINTR) {
+            log_error("job %d: poll: %m, ending the job", (int)monitor->job.pid);
+            end_tree(monitor);
+        }
+        if (entries[1].revents != 0) {
+            on_session(monitor);
+        }
+        if (entries[0].revents != 0) {
+            on_signals(monitor);
+        }
+        if (entries[2].revents != 0) {
+            discard(&monitor->job.stdout_fd);
+        }
+        if (entries[3].revents != 0) {
+            discard(&monitor->job.stderr_fd);
+        }
+        if (clock_now_ms() >= monitor->deadline_ms) {
+            kill_tree(monitor);
+        }
+    }
+}
+
+static int open_signals(void)
+{
+    sigset_t watched;
+    (void)sigemptyset(&watched);
+    (void)sigaddset(&watched, SIGCHLD);
+    (void)sigaddset(&watched, SIGTERM);
+    return signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK); /* init blocked both already */
+}
+
+/* Reads the request and starts the job; tells the session which of the two happened. */
+static int begin(struct monitor *monitor, int request_fd)
+{
+    struct error err = {0};
+    struct job_request request = {0};
+    int result = job_request_read(request_fd, &request, &err);
+    if (result == 0) {
+        result = job_start(&request, &monitor->job, &err);
+    }
+    job_request_done(&request);
+    if (result < 0) {
+        log_error("cannot start a job: %s", err.message);
+        struct wire_message message = {.type = WIRE_JOB_FAILED, .number = err.errnum};
+        (void)wire_send(monitor->socket, &message, NULL, 0);
+        return -1;
+    }
+    struct wire_message message = {.type = WIRE_JOB_STARTED, .number = monitor->job.pid};
+    int fds[] = {monitor->job.stdin_fd, monitor->job.stdout_fd, monitor->job.stderr_fd};
+    (void)wire_send(monitor->socket, &message, fds, 3); /* a dead session shows as a hang-up */
+    cleanup_fd_fn(&monitor->job.stdin_fd); /* the session's copy alone decides on end of input */
+    return 0;
+}
+
+int monitor_run(int request_fd, int session_socket, int64_t grace_ms)
+{
+    struct monitor monitor = {.state = MONITOR_RUNNING,
+                              .job = {.stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1},
+                              .socket = session_socket,
+                              .grace_ms = grace_ms,
+                              .started_ms = clock_now_ms(),
+                              .deadline_ms = CLOCK_NEVER};
+    (void)prctl(PR_SET_NAME, "berth-job");
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) {
+        log_warn("job: cannot become a subreaper: %m, relying on the process group");
+    }
+    monitor.signals = open_signals();
+    if (monitor.signals < 0) {
+        log_error("job: cannot watch signals: %m");
+        return 1;
+    }
+    int result = begin(&monitor, request_fd);
+    (void)close(request_fd);
+    if (result == 0) {
+        loop(&monitor);
+    }
+    job_close(&monitor.job);
+    cleanup_fd_fn(&monitor.socket);
+    (void)close(monitor.signals);
+    return result == 0 ? 0 : 1;
+}

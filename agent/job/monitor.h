@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * monitor.h - the process that stands over one job: its parent, its subreaper, its witness.
+ *
+ * init forks one per job, so that whatever the job starts, however it detaches itself, stays a
+ * descendant of a process that knows which job it belongs to. The monitor starts the job, hands
+ * the pipe ends to the session, passes signals on, reports the wait status, and ends the job's
+ * whole process tree when it is told to or when nobody is left to hear the result:
+ *
+ *   RUNNING --exit--> REPORTED --no descendants left, output closed--> gone
+ *      | signalled, then exit              | (leftovers run on; their output is discarded)
+ *      v                                   v SIGTERM from init
+ *   ENDING: SIGTERM to the tree, grace, SIGKILL, until no descendant is left, then the report
+ *
+ * It has the agent's rights, reads nothing from the network and holds no key.
+ */
+#ifndef BERTH_AGENT_JOB_MONITOR_H
+#define BERTH_AGENT_JOB_MONITOR_H
+
+#include <stdint.h>
+
+/* Runs in the process that init forked; takes both descriptors. Returns its exit status. */
+int monitor_run(int request_fd, int session_socket, int64_t grace_ms);
+
+#endif

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+#include "agent/job/start.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "agent/job/environment.h"
+#include "agent/limits.h"
+#include "agent/users.h"
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/fd.h"
+
+#define EXEC_FAILED 126
+/* Where a command that is too long for an argument is read from; see command_file(). */
+#define COMMAND_FD     3
+#define COMMAND_PREFIX "exec 3<&-\n"
+#define COMMAND_READER ". /proc/self/fd/3"
+
+enum { READ, WRITE };
+
+/* All that the child needs, made before the fork. */
+struct launch {
+    struct user user;
+    const char *command; /* NULL: the shell alone */
+    int in[2], out[2], error[2];
+    int failure[2]; /* carries errno when exec fails, closes itself when it works */
+    int command_fd; /* -1: the command fits an argument */
+};
+
+void job_close(struct job *job)
+{
+    cleanup_fd_fn(&job->stdin_fd);
+    cleanup_fd_fn(&job->stdout_fd);
+    cleanup_fd_fn(&job->stderr_fd);
+}
+
+static void close_pair(int pair[2])
+{
+    cleanup_fd_fn(&pair[READ]);
+    cleanup_fd_fn(&pair[WRITE]);
+}
+
+static void launch_done(struct launch *launch)
+{
+    user_done(&launch->user);
+    close_pair(launch->in);
+    close_pair(launch->out);
+    close_pair(launch->error);
+    close_pair(launch->failure);
+    cleanup_fd_fn(&launch->command_fd);
+}
+
+/* The shell reads such a command from a memory file, whose first line closes the descriptor again
+ * so that the job does not inherit it. */
+static int command_file(const char *command)
+{
+    cleanup_fd int fd = memfd_create("berth-command", MFD_CLOEXEC);
+    if (fd < 0 || fd_write_all(fd, COMMAND_PREFIX, strlen(COMMAND_PREFIX), CLOCK_NEVER) < 0 ||
+        fd_write_all(fd, command, strlen(command), CLOCK_NEVER) < 0) {
+        return -1;
+    }
+    return steal_fd(&fd);
+}
+
+static int open_pipes(struct launch *launch)
+{
+    if (pipe2(launch->in, O_CLOEXEC) < 0 || pipe2(launch->out, O_CLOEXEC) < 0 ||
+        pipe2(launch->error, O_CLOEXEC) < 0 || pipe2(launch->failure, O_CLOEXEC) < 0) {
+        return -1;
+    }
+    /* Fewer wake-ups for loud jobs; a smaller pipe works as well. */
+    (void)fcntl(launch->out[READ], F_SETPIPE_SZ, LIMIT_PIPE_BYTES);
+    if (fd_set_nonblocking(launch->in[WRITE], true) < 0 ||
+        fd_set_nonblocking(launch->out[READ], true) < 0 ||
+        fd_set_nonblocking(launch->error[READ], true) < 0) {
+        return -1;
+    }
+    return 0;
+}
+
+static void reset_signals(void)
+{
+    sigset_t none;
+    struct sigaction standard = {.sa_handler = SIG_DFL};
+    for (int number = 1; number < NSIG; number++) {
+        (void)sigaction(number, &standard, NULL); /* KILL, STOP and libc's own refuse */
+    }
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* Linear, each step fatal to the child: groups, group, user. */
+static int become(const struct user *user)
+{
+    if (user->is_self) {
+        return 0;
+    }
+    if (initgroups(user->name, user->gid) < 0 || setgid(user->gid) < 0 || setuid(user->uid) < 0) {
+        return -1;
+    }
+    return 0;
+}
+
+static int arrange_descriptors(const struct launch *launch, int *failure_fd)
+{
+    int kept = launch->command_fd >= 0 ? COMMAND_FD + 1 : COMMAND_FD;
+    /* Above everything that dup2() will overwrite. */
+    *failure_fd = fcntl(launch->failure[WRITE], F_DUPFD_CLOEXEC, COMMAND_FD + 1);
+    int command_fd =
+        launch->command_fd < 0 ? -1 : fcntl(launch->command_fd, F_DUPFD_CLOEXEC, COMMAND_FD + 1);
+    if (*failure_fd < 0 || dup2(launch->in[READ], STDIN_FILENO) < 0 ||
+        dup2(launch->out[WRITE], STDOUT_FILENO) < 0 ||
+        dup2(launch->error[WRITE], STDERR_FILENO) < 0) {
+        return -1;
+    }
+    if (command_fd >= 0 && dup2(command_fd, COMMAND_FD) < 0) {
+        return -1;
+    }
+    if (*failure_fd > kept && fd_close_range((unsigned)kept, (unsigned)*failure_fd - 1) < 0) {
+        return -1;
+    }
+    return fd_close_range((unsigned)*failure_fd + 1, ~0U);
+}
+
+/* Between fork and exec: only _exit() leaves this function. */
+static _Noreturn void run_child(const struct launch *launch)
+{
+    int failure_fd = launch->failure[WRITE];
+    (void)setsid();
+    reset_signals();
+    if (arrange_descriptors(launch, &failure_fd) == 0 && become(&launch->user) == 0) {
+        const char *home = getenv("HOME");
+        if (home == NULL || chdir(home) < 0) {
+            (void)!chdir("/");
+        }
+        const char *base = strrchr(launch->user.shell, '/');
+        const char *name = base == NULL ? launch->user.shell : base + 1;
+        const char *command = launch->command_fd >= 0 ? COMMAND_READER : launch->command;
+        (void)execl(launch->user.shell, name, command == NULL ? NULL : "-c", command, (char *)NULL);
+    }
+    int reason = errno;
+    (void)!write(failure_fd, &reason, sizeof(reason));
+    _exit(EXEC_FAILED);
+}
+
+/* Waits until the child has executed its shell or said why not. */
+static int await_exec(struct launch *launch)
+{
+    int reason = 0;
+    ssize_t got;
+    cleanup_fd_fn(&launch->failure[WRITE]);
+    do {
+        got = read(launch->failure[READ], &reason, sizeof(reason));
+    } while (got < 0 && errno == EINTR);
+    if (got == (ssize_t)sizeof(reason)) {
+        errno = reason;
+        return -1;
+    }
+    return 0;
+}
+
+static int spawn(struct launch *launch, struct job *out_job, struct error *err)
+{
+    pid_t pid = fork();
+    if (pid < 0) {
+        return error_set(err, ERROR_SYSTEM, errno, "cannot fork");
+    }
+    if (pid == 0) {
+        run_child(launch);
+    }
+    if (await_exec(launch) < 0) {
+        return error_set(err, ERROR_SYSTEM, errno, "cannot execute '%s'", launch->user.shell);
+    }
+    out_job->pid = pid;
+    out_job->stdin_fd = steal_fd(&launch->in[WRITE]);
+    out_job->stdout_fd = steal_fd(&launch->out[READ]);
+    out_job->stderr_fd = steal_fd(&launch->error[READ]);
+    return 0;
+}
+
+int job_start(const struct job_request *request, struct job *out_job, struct error *err)
+{
+    struct launch launch = {.command = request->command,
+                            .in = {-1, -1},
+                            .out = {-1, -1},
+                            .error = {-1, -1},
+                            .failure = {-1, -1},
+                            .command_fd = -1};
+    if (request->user == NULL || !users_find(request->user, &launch.user)) {
+        return error_set(err, ERROR_USAGE, ENOENT, "no user '%s'",
+                         request->user == NULL ? "" : request->user);
+    }
+    int result = -1;
+    bool long_command =
+        request->command != NULL && strlen(request->command) >= LIMIT_ARGUMENT_BYTES;
+    if (long_command) {
+        launch.command_fd = command_file(request->command);
+    }
+    if ((long_command && launch.command_fd < 0) ||
+        environment_prepare(&launch.user, request->client) < 0 || open_pipes(&launch) < 0) {
+        (void)error_set(err, ERROR_SYSTEM, errno, "cannot prepare a job");
+    } else {
+        result = spawn(&launch, out_job, err);
+    }
+    launch_done(&launch);
+    return result;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tree.h - every process that descends from one, found through /proc.
+ *
+ * A subreaper's descendants stay its descendants whatever they do (setsid, double fork), so this
+ * reaches all of a job's processes when called for its monitor. Without /proc nothing is found and
+ * the caller is left with the job's process group.
+ */
+#ifndef BERTH_AGENT_JOB_TREE_H
+#define BERTH_AGENT_JOB_TREE_H
+
+#include <sys/types.h>
+
+/* Sends a signal to all descendants of 'ancestor', not to itself nor to 'spared' and its
+ * descendants (0: none). Returns how many processes it was sent to. */
+int tree_signal(pid_t ancestor, pid_t spared, int signal_number);
+
+#endif

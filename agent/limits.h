@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * limits.h - every ceiling and deadline of the agent that is no option, with unit and reason.
+ */
+#ifndef BERTH_AGENT_LIMITS_H
+#define BERTH_AGENT_LIMITS_H
+
+/* SSH_PUBLIC_KEY: lines and bytes a line. A line of an RSA-16384 key has 2,800 bytes. */
+#define LIMIT_AUTHORIZED_KEYS      64
+#define LIMIT_AUTHORIZED_KEY_BYTES 16384
+
+/* RSA below this is refused: NIST SP 800-131A. */
+#define LIMIT_RSA_BITS 2048
+
+/* Connections of all kinds, and of those not logged in yet, in all and from one address. */
+#define LIMIT_CONNECTIONS                 256
+#define LIMIT_UNAUTHENTICATED             10
+#define LIMIT_UNAUTHENTICATED_PER_ADDRESS 5
+
+/* From the accepted connection to the login; tries include questions about a key. */
+#define LIMIT_LOGIN_GRACE_MS 30000
+#define LIMIT_LOGIN_TRIES    6
+
+/* libssh leaves some failed logins without a reply: after this silence the connection ends. */
+#define LIMIT_LOGIN_SILENCE_MS 2000
+
+/* Session channels of one connection. */
+#define LIMIT_CHANNELS 10
+
+/* A command that SSH can carry: its packet limit of 256 KiB less headers. */
+#define LIMIT_COMMAND_BYTES 262144
+#define LIMIT_USER_BYTES    256
+/* Linux's MAX_ARG_STRLEN with the NUL: a longer command goes to the shell by file. */
+#define LIMIT_ARGUMENT_BYTES 131072
+
+/* Jobs at once, over all connections. */
+#define LIMIT_JOBS 512
+
+/* One read of a job's output; also the most that is encrypted in one go. */
+#define LIMIT_OUTPUT_CHUNK_BYTES (256 * 1024)
+/* What a job can write before the agent reads: the default ceiling of fs.pipe-max-size. */
+#define LIMIT_PIPE_BYTES (1024 * 1024)
+/* One write to a job's standard input. */
+#define LIMIT_INPUT_CHUNK_BYTES (64 * 1024)
+
+/* After the job's shell ended: how long stragglers that still hold its output (a tee at the end
+ * of a pipe, say) are listened to. Whatever was written before the end is always delivered. */
+#define LIMIT_DRAIN_MS 1000
+
+/* How long a closing connection may take to hand its last bytes to the client. */
+#define LIMIT_FLUSH_MS 10000
+
+/* Silence on a logged-in link: a keepalive every so often, and so many without an answer. */
+#define LIMIT_KEEPALIVE_MS    15000
+#define LIMIT_KEEPALIVE_COUNT 3
+
+/* After SIGKILL, how long until everything must be gone; it only takes longer when the kernel
+ * cannot end a process (uninterruptible sleep). */
+#define LIMIT_KILL_MS 2000
+
+/* /etc/passwd is read up to this size. */
+#define LIMIT_PASSWD_BYTES (1024 * 1024)
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * options.h - the agent's command line and environment as one constant struct.
+ *
+ * Texts point into argv, the environment or static storage and live as long as the process.
+ */
+#ifndef BERTH_AGENT_OPTIONS_H
+#define BERTH_AGENT_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "common/log.h"
+
+struct agent_options {
+    const char *listen; /* "ADDRESS:PORT", ":PORT" or "PORT" */
+    int64_t ready_fd;   /* -1: none */
+    int64_t grace_ms;   /* between SIGTERM and SIGKILL */
+    enum log_level log_level;
+    enum log_format log_format;
+    bool help;
+    bool version;
+};
+
+/* Reads argv and the environment. Fails with ERROR_USAGE. */
+int agent_options_parse(int argc, char *const argv[], struct agent_options *out_options,
+                        struct error *err) __attribute__((warn_unused_result));
+
+void agent_options_print_help(void);
+
+#endif

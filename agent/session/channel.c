@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * channel.c - one session channel: its requests, its job's bytes, its end.
+ *
+ * Order at the end of a job, always: the monitor reaped it, output read to its end (or dry past
+ * the drain deadline), exit-status or exit-signal, EOF, close (RFC 4254, sections 6.10 and 5.3).
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/job/request.h"
+#include "agent/session/session_private.h"
+#include "agent/wire.h"
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+/* RFC 4254, section 6.10: names without "SIG". */
+static const struct {
+    const char *name;
+    int number;
+} signal_names[] = {
+    {"ABRT", SIGABRT}, {"ALRM", SIGALRM}, {"FPE", SIGFPE},   {"HUP", SIGHUP},   {"ILL", SIGILL},
+    {"INT", SIGINT},   {"KILL", SIGKILL}, {"PIPE", SIGPIPE}, {"QUIT", SIGQUIT}, {"SEGV", SIGSEGV},
+    {"TERM", SIGTERM}, {"USR1", SIGUSR1}, {"USR2", SIGUSR2},
+};
+#define SIGNAL_NAMES (sizeof(signal_names) / sizeof(signal_names[0]))
+
+static void send_exit(struct channel *channel)
+{
+    int status = channel->wait_status;
+    if (!WIFSIGNALED(status)) {
+        (void)ssh_channel_request_send_exit_status(channel->ssh, WEXITSTATUS(status));
+        return;
+    }
+    for (size_t i = 0; i < SIGNAL_NAMES; i++) {
+        if (signal_names[i].number == WTERMSIG(status)) {
+            (void)ssh_channel_request_send_exit_signal(channel->ssh, signal_names[i].name,
+                                                       WCOREDUMP(status), "", "");
+            return;
+        }
+    }
+    /* A signal that SSH has no name for: as a shell tells it. */
+    (void)ssh_channel_request_send_exit_status(channel->ssh, 128 + WTERMSIG(status));
+}
+
+void channel_release(struct channel *channel)
+{
+    cleanup_fd_fn(&channel->job);
+    cleanup_fd_fn(&channel->stdin_fd);
+    cleanup_fd_fn(&channel->stdout_fd);
+    cleanup_fd_fn(&channel->stderr_fd);
+    free(channel->input);
+    (void)ssh_remove_channel_callbacks(channel->ssh, &channel->callbacks);
+    ssh_channel_free(channel->ssh); /* sends close unless that was done */
+    memset(channel, 0, sizeof(*channel));
+}
+
+static void finish(struct channel *channel)
+{
+    send_exit(channel);
+    (void)ssh_channel_send_eof(channel->ssh);
+    (void)ssh_channel_close(channel->ssh);
+    channel_release(channel);
+}
+
+/* Hands the request to init together with one end of a new job socket. */
+static int ask_init(struct channel *channel, const char *command)
+{
+    struct session *session = channel->session;
+    struct job_request request = {.user = strdup(session->user),
+                                  .command = command == NULL ? NULL : strdup(command),
+                                  .client = strdup(session->setup->client)};
+    struct wire_message message = {.type = WIRE_JOB_START};
+    cleanup_fd int file = -1;
+    int ends[2] = {-1, -1};
+    int result = -1;
+    if (request.user != NULL && request.client != NULL &&
+        (command == NULL || request.command != NULL)) {
+        file = job_request_write(&request);
+    }
+    job_request_done(&request);
+    if (file >= 0 && wire_pair(ends) == 0) {
+        int fds[] = {file, ends[1]};
+        result = wire_send(session->control, &message, fds, 2);
+    }
+    cleanup_fd_fn(&ends[1]);
+    channel->job = ends[0];
+    return result;
+}
+
+static int start(struct channel *channel, const char *command)
+{
+    const char *peer = channel->session->setup->peer;
+    if (channel->state != CHANNEL_OPEN || channel->session->shutting_down) {
+        return 1; /* a second exec on one channel, or too late: refused */
+    }
+    if (ask_init(channel, command) < 0) {
+        log_error("%s: cannot ask for a job: %m, refusing", peer);
+        cleanup_fd_fn(&channel->job);
+        return 1;
+    }
+    log_debug("%s: channel %d: job asked for", peer, channel->number);
+    channel->state = CHANNEL_STARTING;
+    return 0;
+}
+
+static int on_exec(ssh_session ssh, ssh_channel ssh_channel, const char *command, void *userdata)
+{
+    (void)ssh;
+    (void)ssh_channel;
+    return start(userdata, command);
+}
+
+static int on_shell(ssh_session ssh, ssh_channel ssh_channel, void *userdata)
+{
+    (void)ssh;
+    (void)ssh_channel;
+    return start(userdata, NULL);
+}
+
+static void on_signal(ssh_session ssh, ssh_channel ssh_channel, const char *name, void *userdata)
+{
+    struct channel *channel = userdata;
+    (void)ssh;
+    (void)ssh_channel;
+    for (size_t i = 0; i < SIGNAL_NAMES; i++) {
+        if (strcmp(signal_names[i].name, name) == 0 && channel->job >= 0) {
+            struct wire_message message = {.type = WIRE_JOB_SIGNAL,
+                                           .number = signal_names[i].number};
+            log_info("%s: channel %d: signal %s", channel->session->setup->peer, channel->number,
+                     name);
+            (void)wire_send(channel->job, &message, NULL, 0); /* too late for a job that ended */
+            return;
+        }
+    }
+}
+
+static void on_eof(ssh_session ssh, ssh_channel ssh_channel, void *userdata)
+{
+    struct channel *channel = userdata;
+    (void)ssh;
+    (void)ssh_channel;
+    channel->input_ended = true;
+}
+
+static void on_close(ssh_session ssh, ssh_channel ssh_channel, void *userdata)
+{
+    struct channel *channel = userdata;
+    (void)ssh;
+    (void)ssh_channel;
+    channel->client_gone = true; /* released by the loop: never free a channel in its callback */
+}
+
+ssh_channel channel_accept(ssh_session ssh, void *userdata)
+{
+    struct session *session = userdata;
+    struct channel *channel = NULL;
+    for (int i = 0; i < LIMIT_CHANNELS && channel == NULL; i++) {
+        channel = session->channels[i].state == CHANNEL_FREE ? &session->channels[i] : NULL;
+    }
+    if (session->state != SESSION_OPEN || session->shutting_down || channel == NULL) {
+        return NULL;
+    }
+    *channel = (struct channel){
+        .session = session,
+        .number = ++session->channels_opened,
+        .job = -1,
+        .stdin_fd = -1,
+        .stdout_fd = -1,
+        .stderr_fd = -1,
+        .input = malloc(LIMIT_INPUT_CHUNK_BYTES),
+        .ssh = ssh_channel_new(ssh),
+    };
+    if (channel->ssh == NULL || channel->input == NULL) {
+        ssh_channel_free(channel->ssh);
+        free(channel->input);
+        memset(channel, 0, sizeof(*channel));
+        return NULL;
+    }
+    channel->callbacks.userdata = channel;
+    channel->callbacks.channel_exec_request_function = on_exec;
+    channel->callbacks.channel_shell_request_function = on_shell;
+    channel->callbacks.channel_signal_function = on_signal;
+    channel->callbacks.channel_eof_function = on_eof;
+    channel->callbacks.channel_close_function = on_close;
+    ssh_callbacks_init(&channel->callbacks);
+    (void)ssh_set_channel_callbacks(channel->ssh, &channel->callbacks);
+    channel->state = CHANNEL_OPEN;
+    return channel->ssh;
+}
+
+static void begin_draining(struct channel *channel, int wait_status)
+{
+    cleanup_fd_fn(&channel->stdin_fd);
+    channel->wait_status = wait_status;
+    channel->state = CHANNEL_DRAINING;
+    channel->deadline_ms = clock_deadline_ms(LIMIT_DRAIN_MS);
+}
+
+/* The wait status (wait(2)) of a process that exited with 'status'. */
+static int exit_wait_status(int status)
+{
+    return status << 8;
+}
+
+/* The job never ran: the client sees why on stderr, and the status a shell would give. */
+static void on_job_failed(struct channel *channel, int errnum)
+{
+    char text[256];
+    int length = snprintf(text, sizeof(text), "berth-agent: cannot start the command: %s\n",
+                          strerror(errnum));
+    (void)ssh_channel_write_stderr(channel->ssh, text, (uint32_t)length);
+    begin_draining(channel, exit_wait_status(errnum == ENOENT ? 127 : 126));
+}
+
+static void on_job_message(struct channel *channel, const struct wire_message *message,
+                           int fds[WIRE_FDS])
+{
+    const char *peer = channel->session->setup->peer;
+    switch (message->type) {
+    case WIRE_JOB_STARTED:
+        channel->stdin_fd = steal_fd(&fds[0]);
+        channel->stdout_fd = steal_fd(&fds[1]);
+        channel->stderr_fd = steal_fd(&fds[2]);
+        channel->state = CHANNEL_RUNNING;
+        log_info("%s: channel %d: job %d started", peer, channel->number, message->number);
+        break;
+    case WIRE_JOB_FAILED:
+        on_job_failed(channel, message->number);
+        break;
+    case WIRE_JOB_EXITED:
+        log_info("%s: channel %d: job ended with %s %d after %.3f s", peer, channel->number,
+                 WIFSIGNALED(message->number) ? "signal" : "status",
+                 WIFSIGNALED(message->number) ? WTERMSIG(message->number)
+                                              : WEXITSTATUS(message->number),
+                 (double)message->ran_ms / 1000.0);
+        begin_draining(channel, message->number);
+        break;
+    default:
+        break;
+    }
+    for (int i = 0; i < WIRE_FDS; i++) {
+        cleanup_fd_fn(&fds[i]);
+    }
+}
+
+static void receive_job_messages(struct channel *channel)
+{
+    struct wire_message message;
+    int fds[WIRE_FDS];
+    while (channel->job >= 0 && channel->state != CHANNEL_DRAINING) {
+        switch (wire_receive(channel->job, &message, fds)) {
+        case WIRE_NOTHING:
+            return;
+        case WIRE_MESSAGE:
+            on_job_message(channel, &message, fds);
+            break;
+        case WIRE_CLOSED:
+            log_error("%s: channel %d: the job's monitor died, reporting SIGKILL",
+                      channel->session->setup->peer, channel->number);
+            cleanup_fd_fn(&channel->job);
+            begin_draining(channel, SIGKILL);
+            break;
+        }
+    }
+}
+
+static bool may_send(const struct channel *channel)
+{
+    return (ssh_get_poll_flags(channel->session->ssh) & SSH_WRITE_PENDING) == 0 &&
+           ssh_channel_window_size(channel->ssh) > 0 && !channel->client_gone;
+}
+
+/* Reads until the pipe is dry or the chunk or the window full: a job writes a few KiB at a time,
+ * and each send costs an encryption and a system call. */
+static size_t fill_chunk(int *fd, char *chunk, size_t room)
+{
+    size_t filled = 0;
+    while (filled < room) {
+        ssize_t got = read(*fd, chunk + filled, room - filled);
+        if (got > 0) {
+            filled += (size_t)got;
+        } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
+            cleanup_fd_fn(fd);
+            break;
+        } else if (errno == EAGAIN) {
+            break;
+        }
+    }
+    return filled;
+}
+
+static void move_output(struct channel *channel, int *fd, bool is_stderr)
+{
+    if (*fd < 0 || !may_send(channel)) {
+        return;
+    }
+    char *chunk = channel->session->chunk;
+    size_t room = ssh_channel_window_size(channel->ssh);
+    room = room < LIMIT_OUTPUT_CHUNK_BYTES ? room : LIMIT_OUTPUT_CHUNK_BYTES;
+    size_t filled = fill_chunk(fd, chunk, room);
+    for (size_t sent = 0; sent < filled;) {
+        int written = is_stderr ? ssh_channel_write_stderr(channel->ssh, chunk + sent,
+                                                           (uint32_t)(filled - sent))
+                                : ssh_channel_write(channel->ssh, chunk + sent,
+                                                    (uint32_t)(filled - sent));
+        if (written <= 0) {
+            log_debug("%s: channel %d: cannot send: %s", channel->session->setup->peer,
+                      channel->number, ssh_get_error(channel->session->ssh));
+            return; /* the session is at its end; the loop sees it */
+        }
+        sent += (size_t)written;
+    }
+}
+
+/* What the client sent, piece by piece; libssh opens the window again as pieces are read, so a
+ * job that does not read stops its client. */
+static bool next_input(struct channel *channel)
+{
+    int got = ssh_channel_read_nonblocking(channel->ssh, channel->input, LIMIT_INPUT_CHUNK_BYTES, 0);
+    channel->input_sent = 0;
+    channel->input_length = got > 0 ? (size_t)got : 0;
+    if (got == SSH_EOF || (got == 0 && channel->input_ended)) {
+        cleanup_fd_fn(&channel->stdin_fd);
+    }
+    return got > 0;
+}
+
+static void move_input(struct channel *channel)
+{
+    while (channel->stdin_fd >= 0) {
+        if (channel->input_sent == channel->input_length && !next_input(channel)) {
+            return;
+        }
+        ssize_t written = write(channel->stdin_fd, channel->input + channel->input_sent,
+                                channel->input_length - channel->input_sent);
+        if (written >= 0) {
+            channel->input_sent += (size_t)written;
+        } else if (errno == EAGAIN) {
+            return;
+        } else if (errno != EINTR) {
+            cleanup_fd_fn(&channel->stdin_fd); /* the job closed its input */
+        }
+    }
+    /* Input for a job that no longer reads: swallowed, or the client would wait for ever. */
+    while (channel->state == CHANNEL_RUNNING && !channel->input_ended && next_input(channel)) {
+    }
+}
+
+static bool is_dry(int fd)
+{
+    struct pollfd entry = {.fd = fd, .events = POLLIN};
+    return fd < 0 || poll(&entry, 1, 0) == 0;
+}
+
+static bool is_drained(struct channel *channel)
+{
+    if (channel->stdout_fd < 0 && channel->stderr_fd < 0) {
+        return true;
+    }
+    if (clock_now_ms() < channel->deadline_ms) {
+        return false;
+    }
+    /* A client that reads slowly has all the time it needs; only silence counts. */
+    channel->deadline_ms = clock_deadline_ms(LIMIT_DRAIN_MS);
+    return is_dry(channel->stdout_fd) && is_dry(channel->stderr_fd);
+}
+
+int channel_prepare(struct channel *channel, struct pollfd *entries)
+{
+    bool sending = may_send(channel);
+    bool blocked = channel->input_sent < channel->input_length;
+    bool listening = channel->state != CHANNEL_DRAINING;
+    entries[0] = (struct pollfd){.fd = listening ? channel->job : -1, .events = POLLIN};
+    entries[1] = (struct pollfd){.fd = sending ? channel->stdout_fd : -1, .events = POLLIN};
+    entries[2] = (struct pollfd){.fd = sending ? channel->stderr_fd : -1, .events = POLLIN};
+    entries[3] = (struct pollfd){.fd = blocked ? channel->stdin_fd : -1, .events = POLLOUT};
+    return 4;
+}
+
+void channel_service(struct channel *channel)
+{
+    receive_job_messages(channel);
+    if (channel->state == CHANNEL_RUNNING) {
+        move_input(channel);
+    }
+    if (channel->state == CHANNEL_RUNNING || channel->state == CHANNEL_DRAINING) {
+        move_output(channel, &channel->stdout_fd, false);
+        move_output(channel, &channel->stderr_fd, true);
+    }
+    if (channel->client_gone) {
+        channel_release(channel);
+    } else if (channel->state == CHANNEL_DRAINING && is_drained(channel)) {
+        finish(channel);
+    }
+}

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+#include "agent/session/session.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent/session/session_private.h"
+#include "agent/wire.h"
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+#define REKEY_BYTES   (1ULL << 30)
+#define REKEY_SECONDS 3600
+
+/* The connection, init, and up to four descriptors of each channel. */
+#define POLL_ENTRIES (2 + 4 * LIMIT_CHANNELS)
+
+void session_set_state(struct session *session, enum session_state state)
+{
+    static const char *const names[] = {
+        [SESSION_KEY_EXCHANGE] = "key exchange", [SESSION_LOGIN] = "login",
+        [SESSION_OPEN] = "open",                 [SESSION_CLOSING] = "closing",
+        [SESSION_CLOSED] = "closed",
+    };
+    _Static_assert(sizeof(names) / sizeof(names[0]) == SESSION_STATES, "a name for every state");
+    if (state <= session->state) {
+        return; /* states only move forward */
+    }
+    log_debug("%s: %s -> %s", session->setup->peer, names[session->state], names[state]);
+    session->state = state;
+    if (state == SESSION_OPEN) {
+        session->deadline_ms = CLOCK_NEVER;
+    } else if (state == SESSION_CLOSING) {
+        session->deadline_ms = clock_deadline_ms(LIMIT_FLUSH_MS);
+    }
+}
+
+/* Without these, Nagle's algorithm here and the client's delayed acknowledgements cost a login
+ * tens of milliseconds; quick acknowledgement has to be asked for again and again. */
+static void hurry(const struct session *session)
+{
+    int on = 1;
+    if (session->state < SESSION_OPEN || session->channels_opened <= 1) {
+        (void)setsockopt(session->setup->connection, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
+    }
+}
+
+static int open_ssh(struct session *session)
+{
+    const struct session_setup *setup = session->setup;
+    uint64_t rekey_bytes = REKEY_BYTES;
+    uint32_t rekey_seconds = REKEY_SECONDS;
+    int on = 1;
+    session->ssh = ssh_new();
+    session->event = ssh_event_new();
+    session->chunk = malloc(LIMIT_OUTPUT_CHUNK_BYTES);
+    if (session->ssh == NULL || session->event == NULL || session->chunk == NULL) {
+        log_error("%s: out of memory, refusing", setup->peer);
+        return -1;
+    }
+    (void)ssh_options_set(session->ssh, SSH_OPTIONS_REKEY_DATA, &rekey_bytes);
+    (void)ssh_options_set(session->ssh, SSH_OPTIONS_REKEY_TIME, &rekey_seconds);
+    (void)setsockopt(setup->connection, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (ssh_bind_accept_fd(setup->server->bind, session->ssh, setup->connection) != SSH_OK) {
+        log_error("%s: cannot start: %s", setup->peer, ssh_get_error(setup->server->bind));
+        return -1;
+    }
+    ssh_set_blocking(session->ssh, 0);
+    ssh_set_counters(session->ssh, &session->traffic, NULL);
+    auth_install(session);
+    /* Sends our banner; without this first call the event loop has nothing to wait for. */
+    if (ssh_handle_key_exchange(session->ssh) == SSH_ERROR ||
+        ssh_event_add_session(session->event, session->ssh) != SSH_OK) {
+        log_info("%s: %s", setup->peer, ssh_get_error(session->ssh));
+        return -1;
+    }
+    return 0;
+}
+
+static bool is_dead(const struct session *session)
+{
+    return (ssh_get_status(session->ssh) & (SSH_CLOSED | SSH_CLOSED_ERROR)) != 0 ||
+           ssh_get_error_code(session->ssh) == SSH_FATAL || ssh_get_fd(session->ssh) < 0;
+}
+
+static bool has_output_queued(const struct session *session)
+{
+    return (ssh_get_poll_flags(session->ssh) & SSH_WRITE_PENDING) != 0;
+}
+
+static int open_channels(const struct session *session)
+{
+    int count = 0;
+    for (int i = 0; i < LIMIT_CHANNELS; i++) {
+        count += session->channels[i].state != CHANNEL_FREE;
+    }
+    return count;
+}
+
+/* libssh leaves some refused logins without a reply; nothing else would ever end them. */
+static void watch_silence(struct session *session, int64_t now)
+{
+    if (session->state >= SESSION_OPEN) {
+        return;
+    }
+    bool heard = session->traffic.in_bytes != session->heard_bytes;
+    bool said = session->traffic.out_bytes != session->said_bytes;
+    session->heard_bytes = session->traffic.in_bytes;
+    session->said_bytes = session->traffic.out_bytes;
+    if (said) {
+        session->unanswered_ms = CLOCK_NEVER;
+    } else if (heard && session->unanswered_ms == CLOCK_NEVER) {
+        session->unanswered_ms = now;
+    }
+}
+
+static void on_connection(struct session *session)
+{
+    int64_t now = clock_now_ms();
+    (void)ssh_event_dopoll(session->event, 0);
+    session->heard_ms = now;
+    session->keepalives = 0;
+    if (session->state == SESSION_KEY_EXCHANGE &&
+        ssh_handle_key_exchange(session->ssh) == SSH_OK) {
+        session_set_state(session, SESSION_LOGIN);
+    }
+    watch_silence(session, now);
+    if (session->state < SESSION_OPEN && session->tries >= LIMIT_LOGIN_TRIES) {
+        log_warn("%s: %d failed logins, disconnecting", session->setup->peer, session->tries);
+        session_set_state(session, SESSION_CLOSED);
+    }
+}
+
+static void on_control(struct session *session)
+{
+    struct wire_message message;
+    int fds[WIRE_FDS];
+    enum wire_result result;
+    while ((result = wire_receive(session->control, &message, fds)) == WIRE_MESSAGE) {
+        for (int i = 0; i < WIRE_FDS; i++) {
+            cleanup_fd_fn(&fds[i]);
+        }
+        if (message.type == WIRE_SHUTDOWN) {
+            session->shutting_down = true;
+        }
+    }
+    if (result == WIRE_CLOSED) { /* init died: its jobs are being ended by their monitors */
+        cleanup_fd_fn(&session->control);
+        session->shutting_down = true;
+    }
+}
+
+static int64_t next_keepalive_ms(const struct session *session)
+{
+    if (session->state != SESSION_OPEN) {
+        return CLOCK_NEVER;
+    }
+    return session->heard_ms + (int64_t)LIMIT_KEEPALIVE_MS * (session->keepalives + 1);
+}
+
+static int64_t next_deadline_ms(const struct session *session)
+{
+    int64_t nearest = clock_earlier_ms(session->deadline_ms, next_keepalive_ms(session));
+    if (session->unanswered_ms != CLOCK_NEVER && session->state < SESSION_OPEN) {
+        nearest = clock_earlier_ms(nearest, session->unanswered_ms + LIMIT_LOGIN_SILENCE_MS);
+    }
+    for (int i = 0; i < LIMIT_CHANNELS; i++) {
+        if (session->channels[i].state == CHANNEL_DRAINING) {
+            nearest = clock_earlier_ms(nearest, session->channels[i].deadline_ms);
+        }
+    }
+    return nearest;
+}
+
+static void keep_alive(struct session *session)
+{
+    if (session->keepalives >= LIMIT_KEEPALIVE_COUNT) {
+        log_warn("%s: no answer to %d keepalives, disconnecting", session->setup->peer,
+                 session->keepalives);
+        session_set_state(session, SESSION_CLOSED);
+        return;
+    }
+    session->keepalives++;
+    (void)ssh_send_keepalive(session->ssh); /* a dead link shows as a missing answer */
+}
+
+static void on_deadlines(struct session *session)
+{
+    int64_t now = clock_now_ms();
+    bool login = session->state < SESSION_OPEN;
+    if (now >= next_keepalive_ms(session)) {
+        keep_alive(session);
+    }
+    if (login && session->unanswered_ms != CLOCK_NEVER &&
+        now >= session->unanswered_ms + LIMIT_LOGIN_SILENCE_MS) {
+        log_warn("%s: a login that cannot be answered, disconnecting", session->setup->peer);
+        session_set_state(session, SESSION_CLOSED);
+    } else if (now >= session->deadline_ms) {
+        log_warn("%s: %s took too long, disconnecting", session->setup->peer,
+                 login ? "logging in" : "closing");
+        session_set_state(session, SESSION_CLOSED);
+    }
+}
+
+static void wait_for_events(struct session *session)
+{
+    struct pollfd entries[POLL_ENTRIES];
+    int count = 0;
+    short queued = has_output_queued(session) ? POLLOUT : 0;
+    entries[count++] =
+        (struct pollfd){.fd = ssh_get_fd(session->ssh), .events = (short)(POLLIN | queued)};
+    entries[count++] = (struct pollfd){.fd = session->control, .events = POLLIN};
+    for (int i = 0; i < LIMIT_CHANNELS; i++) {
+        if (session->channels[i].state != CHANNEL_FREE) {
+            count += channel_prepare(&session->channels[i], entries + count);
+        }
+    }
+    hurry(session);
+    if (poll(entries, (nfds_t)count, clock_poll_timeout(next_deadline_ms(session))) < 0) {
+        return; /* EINTR: the loop looks again */
+    }
+    if (entries[0].revents != 0) {
+        on_connection(session);
+    }
+    if (entries[1].revents != 0) {
+        on_control(session);
+    }
+}
+
+static void step(struct session *session)
+{
+    wait_for_events(session);
+    if (is_dead(session)) {
+        session_set_state(session, SESSION_CLOSED);
+        return;
+    }
+    for (int i = 0; i < LIMIT_CHANNELS; i++) {
+        if (session->channels[i].state != CHANNEL_FREE) {
+            channel_service(&session->channels[i]);
+        }
+    }
+    on_deadlines(session);
+    if (session->shutting_down && open_channels(session) == 0) {
+        session_set_state(session, SESSION_CLOSING);
+    }
+    if (session->state == SESSION_CLOSING && !has_output_queued(session)) {
+        session_set_state(session, SESSION_CLOSED);
+    }
+}
+
+static void close_session(struct session *session)
+{
+    for (int i = 0; i < LIMIT_CHANNELS; i++) {
+        if (session->channels[i].state != CHANNEL_FREE) {
+            channel_release(&session->channels[i]);
+        }
+    }
+    if (session->ssh != NULL) {
+        if (!is_dead(session)) {
+            ssh_disconnect(session->ssh);
+        } else if (ssh_get_error_code(session->ssh) == SSH_FATAL && session->state < SESSION_OPEN) {
+            log_info("%s: %s", session->setup->peer, ssh_get_error(session->ssh));
+        }
+    }
+    log_info("%s: disconnected", session->setup->peer);
+    if (session->event != NULL && session->ssh != NULL) {
+        (void)ssh_event_remove_session(session->event, session->ssh);
+    }
+    ssh_event_free(session->event);
+    ssh_free(session->ssh);
+    free(session->chunk);
+    cleanup_fd_fn(&session->control);
+}
+
+int session_run(const struct session_setup *setup)
+{
+    struct session *session = calloc(1, sizeof(*session));
+    if (session == NULL) {
+        log_error("%s: out of memory, refusing", setup->peer);
+        return 1;
+    }
+    session->setup = setup;
+    session->control = setup->control;
+    session->heard_ms = clock_now_ms();
+    session->unanswered_ms = CLOCK_NEVER;
+    session->deadline_ms = clock_deadline_ms(LIMIT_LOGIN_GRACE_MS);
+    log_info("%s: connected", setup->peer);
+    if (open_ssh(session) == 0) {
+        while (session->state != SESSION_CLOSED) {
+            step(session);
+        }
+    }
+    close_session(session);
+    free(session);
+    return 0;
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * session_private.h - what session.c (the loop), auth.c (who gets in) and channel.c (one job's
+ * bytes) share. Nothing else includes it.
+ */
+#ifndef BERTH_AGENT_SESSION_PRIVATE_H
+#define BERTH_AGENT_SESSION_PRIVATE_H
+
+#include <libssh/callbacks.h>
+#include <libssh/libssh.h>
+#include <libssh/server.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/limits.h"
+#include "agent/session/session.h"
+
+enum channel_state {
+    CHANNEL_FREE,
+    CHANNEL_OPEN,     /* no job asked for yet */
+    CHANNEL_STARTING, /* init and the monitor are at work */
+    CHANNEL_RUNNING,
+    CHANNEL_DRAINING, /* the job ended; its last output is on the way */
+};
+
+struct session;
+
+struct channel {
+    struct session *session;
+    enum channel_state state;
+    int number; /* for the log: counts up over the connection's life */
+    ssh_channel ssh;
+    struct ssh_channel_callbacks_struct callbacks;
+    int job; /* socket to the job's monitor */
+    int stdin_fd, stdout_fd, stderr_fd;
+    char *input; /* what the job has not taken yet of the last piece read from the client */
+    size_t input_length, input_sent;
+    bool input_ended;  /* the client sent EOF */
+    bool client_gone;  /* the client closed the channel */
+    int wait_status;   /* once DRAINING */
+    int64_t deadline_ms; /* of DRAINING */
+};
+
+enum session_state {
+    SESSION_KEY_EXCHANGE,
+    SESSION_LOGIN,
+    SESSION_OPEN,
+    SESSION_CLOSING,
+    SESSION_CLOSED,
+    SESSION_STATES,
+};
+
+struct session {
+    enum session_state state;
+    const struct session_setup *setup;
+    ssh_session ssh;
+    ssh_event event;
+    struct ssh_server_callbacks_struct callbacks;
+    struct ssh_counter_struct traffic;
+    int control;
+    char user[LIMIT_USER_BYTES];
+    int tries;           /* logins tried, questions about keys included */
+    int channels_opened; /* over the connection's life */
+    bool shutting_down;  /* init asked us to end */
+    int64_t deadline_ms; /* of KEY_EXCHANGE and LOGIN together, or of CLOSING */
+    int64_t heard_ms;    /* last byte from the client */
+    uint64_t heard_bytes, said_bytes; /* traffic at the last look */
+    int64_t unanswered_ms; /* since when the client waits for a reply; CLOCK_NEVER: it does not */
+    int keepalives;        /* sent without hearing anything since */
+    struct channel channels[LIMIT_CHANNELS];
+    char *chunk; /* LIMIT_OUTPUT_CHUNK_BYTES, for moving bytes */
+};
+
+/* The only way to change the state. */
+void session_set_state(struct session *session, enum session_state state);
+
+/* auth.c */
+void auth_install(struct session *session);
+
+/* channel.c: descriptors to wait for; returns how many of at most 4 entries it filled. */
+int channel_prepare(struct channel *channel, struct pollfd *entries);
+/* channel.c: moves what can be moved, whatever poll said; every step is non-blocking. */
+void channel_service(struct channel *channel);
+/* channel.c: closes and releases. A job still running is ended by its monitor. */
+void channel_release(struct channel *channel);
+/* channel.c: the callback that accepts a new session channel. */
+ssh_channel channel_accept(ssh_session ssh, void *userdata);
+
+#endif

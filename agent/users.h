@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * users.h - who may log in, and as whom a job runs.
+ *
+ * Reads /etc/passwd with musl's own reader (there is no NSS in a static program). Running as
+ * root: root and every user of /etc/passwd; an image without that file has root alone. Running as
+ * anybody else: every name means the agent's own user, since the key decides who gets in and
+ * nothing else can be had. struct user owns its texts.
+ */
+#ifndef BERTH_AGENT_USERS_H
+#define BERTH_AGENT_USERS_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct user {
+    char *name;
+    char *home;
+    char *shell;
+    uid_t uid;
+    gid_t gid;
+    bool is_self; /* the agent's own user: its HOME, USER and SHELL variables stand */
+};
+
+/* Returns false when there is no such user. */
+bool users_find(const char *name, struct user *out_user);
+void user_done(struct user *user);
+
+#endif
