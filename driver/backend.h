@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * backend.h - what can run a task: a struct of functions per kind of place.
+ *
+ * Life of a task: check (nothing is touched), plan (name what will be made, in 'state'), the
+ * caller saves the state, launch (which calls persist() again before anything that a cleanup
+ * could not find by the state saved so far), alive any number of times, stop. Every function but
+ * launch may be called twice and after a crash at any point; stop of something never launched or
+ * already gone is success. All of a backend's memory is in 'state', JSON that survives in the
+ * metadata file between the stages' processes.
+ */
+#ifndef BERTH_DRIVER_BACKEND_H
+#define BERTH_DRIVER_BACKEND_H
+
+#include <cjson/cJSON.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "driver/config.h"
+#include "driver/metadata.h"
+#include "driver/signals.h"
+
+struct backend_task {
+    const struct config *config;
+    struct metadata *metadata; /* job, keys, state; launch fills host and port */
+    bool tied;                 /* the task shall not outlive this process */
+    struct signals *signals;   /* may be NULL */
+    int (*persist)(struct backend_task *task, struct error *err);
+};
+
+struct backend_directories {
+    char builds[PATH_MAX];
+    char cache[PATH_MAX];
+};
+
+struct backend {
+    const char *name;
+    const char *summary;
+    int (*check)(const struct config *config, struct error *err);
+    int (*directories)(const struct config *config, const char *job,
+                       struct backend_directories *out_directories, struct error *err);
+    int (*plan)(struct backend_task *task, struct error *err);
+    int (*launch)(struct backend_task *task, int64_t deadline_ms, struct error *err);
+    /* -1 with the reason when the task has ended. */
+    int (*alive)(struct backend_task *task, struct error *err);
+    int (*stop)(struct backend_task *task, int64_t deadline_ms, struct error *err);
+    /* Short name of the task for people, e.g. "local-1234". */
+    void (*describe)(const struct backend_task *task, char *out, size_t room);
+};
+
+extern const struct backend backend_local;
+
+/* The backend that the configuration asks for; an error of kind ERROR_USAGE for one that this
+ * version does not have. */
+const struct backend *backend_choose(const struct config *config, struct error *err);
+/* By the name in a metadata file; NULL when unknown. */
+const struct backend *backend_find(const char *name);
+
+#endif

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* The agent's program file as bytes; BERTH_AGENT_FILE comes from the build. */
+    .section .rodata.berth_agent, "a"
+    .balign 16
+    .global berth_embedded_agent_start
+    .hidden berth_embedded_agent_start
+berth_embedded_agent_start:
+    .incbin BERTH_AGENT_FILE
+    .global berth_embedded_agent_end
+    .hidden berth_embedded_agent_end
+berth_embedded_agent_end:
+    .byte 0
+    .section .note.GNU-stack, "", %progbits

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * embedded_agent.h - the berth-agent program inside this one, and how to become it.
+ *
+ * The driver needs no second file: the agent's bytes are executed from a memory file. Where a
+ * system refuses that (vm.memfd_noexec, a security module), a copy in the job's directory is
+ * executed instead.
+ */
+#ifndef BERTH_DRIVER_BACKEND_EMBEDDED_AGENT_H
+#define BERTH_DRIVER_BACKEND_EMBEDDED_AGENT_H
+
+/* A descriptor of the memory file, or -1 when the system has none; close-on-exec. */
+int embedded_agent_open(void);
+
+/* In a child: executes the agent, from 'fd' or else from a copy at 'copy_path'. Returns only on
+ * failure, with errno. */
+void embedded_agent_exec(int fd, const char *copy_path, char *const argv[], char *const envp[]);
+
+#endif

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+#include "driver/config.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "driver/config_file.h"
+#include "driver/runner.h"
+
+#define WARNINGS_CEILING_BYTES (64UL << 10)
+
+static struct buffer warnings = {.ceiling_bytes = WARNINGS_CEILING_BYTES};
+
+int config_set_text(char **field, const char *text, struct error *err)
+{
+    char *copy = text == NULL ? NULL : strdup(text);
+    if (text != NULL && copy == NULL) {
+        return error_set(err, ERROR_SYSTEM, errno, "cannot keep the configuration");
+    }
+    free(*field);
+    *field = copy;
+    return 0;
+}
+
+void config_list_clear(struct config_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        free(list->entries[i]);
+    }
+    *list = (struct config_list){0};
+}
+
+/* Where state of this program belongs: /var/lib for root, else the user's own state directory. */
+static int state_directory(char out[PATH_MAX], struct error *err)
+{
+    const char *state = getenv("XDG_STATE_HOME");
+    const char *home = getenv("HOME");
+    int length = 0;
+    if (geteuid() == 0) {
+        length = snprintf(out, PATH_MAX, "/var/lib/berth");
+    } else if (state != NULL && state[0] == '/') {
+        length = snprintf(out, PATH_MAX, "%s/berth", state);
+    } else if (home != NULL && home[0] == '/') {
+        length = snprintf(out, PATH_MAX, "%s/.local/state/berth", home);
+    }
+    if (length <= 0 || length >= PATH_MAX) {
+        return error_set(err, ERROR_USAGE, 0,
+                         "no place for task metadata: HOME is not set; set [TaskMetadata] Directory "
+                         "and [Local] Directory in the configuration");
+    }
+    return 0;
+}
+
+static int default_directory(char **field, const char *name, struct error *err)
+{
+    char base[PATH_MAX];
+    char path[PATH_MAX + 16];
+    if (*field != NULL) {
+        return 0;
+    }
+    if (state_directory(base, err) < 0) {
+        return -1;
+    }
+    (void)snprintf(path, sizeof(path), "%s/%s", base, name);
+    return config_set_text(field, path, err);
+}
+
+static void set_defaults(struct config *config)
+{
+    *config = (struct config){
+        .log_level = LOG_INFO,
+        .log_format = LOG_TEXT,
+        .ssh_port = 22,
+        .ssh_connect_timeout_ms = 60 * 1000,
+        .ssh_keepalive_ms = 15 * 1000,
+        .cancel_grace_ms = 10 * 1000,
+        .cleanup_timeout_ms = 60 * 1000,
+    };
+}
+
+/* A job variable wins over the file, an option over both. */
+static int override(char **field, const char *variable, const char *option, struct error *err)
+{
+    const char *text = option != NULL ? option : variable == NULL ? NULL : runner_variable(variable);
+    return text == NULL ? 0 : config_set_text(field, text, err);
+}
+
+static int apply_options(struct config *config, const struct config_options *options,
+                         struct error *err)
+{
+    if (options->log_level != NULL && !log_level_parse(options->log_level, &config->log_level)) {
+        return error_set(err, ERROR_USAGE, 0,
+                         "--log-level: '%s' is not one of debug, info, warn, error, fatal",
+                         options->log_level);
+    }
+    if (options->log_format != NULL &&
+        !log_format_parse(options->log_format, &config->log_format)) {
+        return error_set(err, ERROR_USAGE, 0, "--log-format: '%s' is not text or json",
+                         options->log_format);
+    }
+    if (options->debug) {
+        config->log_level = LOG_DEBUG;
+    }
+    struct config_fargate *fargate = &config->fargate;
+    const char *agent = getenv("BERTH_AGENT");
+    if (override(&config->local_agent, NULL, agent != NULL && agent[0] != '\0' ? agent : NULL,
+                 err) < 0 ||
+        override(&config->log_file, NULL, options->log_file, err) < 0 ||
+        override(&config->backend, NULL, options->backend, err) < 0 ||
+        override(&fargate->task_definition, "FARGATE_TASK_DEFINITION", options->task_definition,
+                 err) < 0 ||
+        override(&fargate->platform_version, "FARGATE_PLATFORM_VERSION",
+                 options->platform_version, err) < 0) {
+        return -1;
+    }
+    if (config->log_file != NULL && config->log_file[0] == '\0') {
+        return config_set_text(&config->log_file, NULL, err); /* as in the Fargate driver */
+    }
+    return 0;
+}
+
+int config_load(struct config *config, const struct config_options *options, struct error *err)
+{
+    set_defaults(config);
+    if (options->path != NULL && (config_set_text(&config->path, options->path, err) < 0 ||
+                                  config_file_load(config, options->path, &warnings, err) < 0)) {
+        return -1;
+    }
+    if (apply_options(config, options, err) < 0 ||
+        (config->ssh_username == NULL &&
+         config_set_text(&config->ssh_username, "root", err) < 0) ||
+        default_directory(&config->metadata_directory, "metadata", err) < 0) {
+        return -1;
+    }
+    return default_directory(&config->local_directory, "local", err);
+}
+
+void config_done(struct config *config)
+{
+    char **const texts[] = {
+        &config->path,
+        &config->log_file,
+        &config->backend,
+        &config->fargate.cluster,
+        &config->fargate.region,
+        &config->fargate.task_definition,
+        &config->fargate.platform_version,
+        &config->metadata_directory,
+        &config->ssh_username,
+        &config->local_directory,
+        &config->local_agent,
+    };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        free(*texts[i]);
+        *texts[i] = NULL;
+    }
+    config_list_clear(&config->fargate.subnets);
+    config_list_clear(&config->fargate.security_groups);
+    config_list_clear(&config->local_pass_environment);
+}
+
+void config_log_warnings(void)
+{
+    for (char *line = warnings.bytes; line != NULL && *line != '\0';) {
+        char *end = strchr(line, '\n');
+        if (end != NULL) {
+            *end = '\0';
+        }
+        log_warn("%s", line);
+        line = end == NULL ? NULL : end + 1;
+    }
+    buffer_done(&warnings);
+}

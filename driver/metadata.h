@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * metadata.h - what 'prepare' leaves for 'run' and 'cleanup': one JSON file per job.
+ *
+ * It is written before anything is launched, so that a cleanup finds a task whose prepare died
+ * half-way, and again when more is known. Mode 0600, replaced atomically, in a directory that is
+ * created with 0700 when missing. It holds the job's key seeds; struct metadata keeps them in
+ * locked memory, and texts of the file are wiped.
+ *
+ * A struct metadata is made by metadata_new() or metadata_load() and freed by metadata_free(),
+ * which accepts NULL. 'state' belongs to the backend, which alone knows what is in it.
+ */
+#ifndef BERTH_DRIVER_METADATA_H
+#define BERTH_DRIVER_METADATA_H
+
+#include <cjson/cJSON.h>
+
+#include "common/error.h"
+#include "driver/keys.h"
+
+#define METADATA_VERSION        1
+#define METADATA_CEILING_BYTES  (64UL << 10)
+#define METADATA_JOB_BYTES      64
+#define METADATA_ADDRESS_BYTES  64
+
+struct metadata {
+    char job[METADATA_JOB_BYTES];
+    char backend[16];
+    char host[METADATA_ADDRESS_BYTES]; /* empty until the task has an address */
+    int port;
+    struct keys *keys;
+    cJSON *state;
+};
+
+struct metadata *metadata_new(const char *job, const char *backend, struct error *err);
+void metadata_free(struct metadata *metadata);
+
+int metadata_save(const struct metadata *metadata, const char *directory, struct error *err)
+    __attribute__((warn_unused_result));
+/* Returns 1 and 'out_metadata', 0 when there is no file, -1 when there is one that cannot be used. */
+int metadata_load(const char *directory, const char *job, struct metadata **out_metadata,
+                  struct error *err) __attribute__((warn_unused_result));
+int metadata_remove(const char *directory, const char *job, struct error *err)
+    __attribute__((warn_unused_result));
+
+#endif
