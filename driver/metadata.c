@@ -64,8 +64,8 @@ static void delete_json(cJSON *root)
 
 static bool add_seed(cJSON *root, const char *name, const unsigned char *seed)
 {
-    char base64[KEYS_SEED_BASE64_BYTES];
-    keys_seed_base64(seed, base64);
+    char base64[ED25519_SEED_BASE64_BYTES];
+    ed25519_seed_base64(seed, base64);
     bool added = cJSON_AddStringToObject(root, name, base64) != NULL;
     sodium_memzero(base64, sizeof(base64));
     return added;
@@ -125,7 +125,7 @@ static int number_item(const cJSON *root, const char *name)
 static int load_seed(const cJSON *root, const char *name, unsigned char *out_seed)
 {
     const char *text = text_item(root, name);
-    return text == NULL ? -1 : keys_seed_parse(text, out_seed, NULL);
+    return text == NULL ? -1 : ed25519_seed_parse(text, out_seed, NULL);
 }
 
 /* Returns NULL when something is missing or of the wrong kind. */

@@ -165,7 +165,7 @@ static int check_host_key(struct ssh_link *link, const struct keys *keys, struct
 {
     ssh_key expected = NULL;
     ssh_key shown = NULL;
-    if (keys_import_public(keys->host_seed, &expected, err) < 0) {
+    if (ed25519_import_public(keys->host_seed, &expected, err) < 0) {
         return -1;
     }
     bool same = ssh_get_server_publickey(link->session, &shown) == SSH_OK &&
@@ -184,7 +184,7 @@ static int log_in(struct ssh_link *link, const struct ssh_target *target, struct
                   int64_t deadline_ms, struct error *err)
 {
     ssh_key key = NULL;
-    if (keys_import_private(target->keys->user_seed, &key, err) < 0) {
+    if (ed25519_import_private(target->keys->user_seed, &key, err) < 0) {
         return -1;
     }
     int result;

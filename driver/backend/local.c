@@ -184,7 +184,7 @@ static void arrange_descriptors(const struct birth *birth)
     if (agent_fd >= 0 && dup3(agent_fd, CHILD_AGENT_FD, O_CLOEXEC) == CHILD_AGENT_FD) {
         keep = CHILD_AGENT_FD + 1;
     }
-    (void)close_range(keep, ~0U, 0);
+    (void)fd_close_range(keep, ~0U);
 }
 
 __attribute__((noreturn)) static void become_agent(const struct backend_task *task,

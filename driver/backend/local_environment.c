@@ -77,9 +77,9 @@ static bool add_own(struct local_environment *environment, const char *directory
                     const struct keys *keys)
 {
     char line[KEYS_LINE_BYTES];
-    char seed[KEYS_SEED_BASE64_BYTES];
+    char seed[ED25519_SEED_BASE64_BYTES];
     keys_authorized_line(keys->user_seed, line);
-    keys_seed_base64(keys->host_seed, seed);
+    ed25519_seed_base64(keys->host_seed, seed);
     bool added = add(environment, "HOME=%s/home", directory) &&
                  add(environment, "TMPDIR=%s/tmp", directory) &&
                  add(environment, "SSH_PUBLIC_KEY=%s", line) &&

@@ -29,7 +29,7 @@ static void public_keys_follow_from_seeds(void **state)
         unsigned char seed[32], expected[32], found[32];
         from_hex(rows[i].seed, seed);
         from_hex(rows[i].public_key, expected);
-        keys_public(seed, found);
+        ed25519_public(seed, found);
         if (memcmp(found, expected, 32) != 0) {
             fail_msg("%s: wrong public key", rows[i].name);
         }
@@ -42,14 +42,14 @@ static void libssh_takes_both_forms(void **state)
     struct error err = {0};
     struct keys *keys = keys_new();
     ssh_key private_key = NULL, public_key = NULL;
-    char line[KEYS_LINE_BYTES], base64[KEYS_PUBLIC_BASE64_BYTES];
+    char line[KEYS_LINE_BYTES], base64[ED25519_PUBLIC_BASE64_BYTES];
     char *exported = NULL;
     keys_generate(keys);
-    assert_int_equal(keys_import_private(keys->user_seed, &private_key, &err), 0);
-    assert_int_equal(keys_import_public(keys->user_seed, &public_key, &err), 0);
+    assert_int_equal(ed25519_import_private(keys->user_seed, &private_key, &err), 0);
+    assert_int_equal(ed25519_import_public(keys->user_seed, &public_key, &err), 0);
     assert_int_equal(ssh_key_cmp(private_key, public_key, SSH_KEY_CMP_PUBLIC), 0);
     assert_int_equal(ssh_pki_export_pubkey_base64(private_key, &exported), SSH_OK);
-    keys_public_base64(keys->user_seed, base64);
+    ed25519_public_base64(keys->user_seed, base64);
     assert_string_equal(exported, base64);
     keys_authorized_line(keys->user_seed, line);
     assert_int_equal(strncmp(line, "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI", 37), 0);
@@ -64,15 +64,15 @@ static void seeds_survive_as_text(void **state)
     (void)state;
     struct keys *keys = keys_new();
     unsigned char again[32];
-    char base64[KEYS_SEED_BASE64_BYTES];
+    char base64[ED25519_SEED_BASE64_BYTES];
     keys_generate(keys);
     assert_memory_not_equal(keys->user_seed, keys->host_seed, 32);
-    keys_seed_base64(keys->user_seed, base64);
-    assert_int_equal(keys_seed_parse(base64, again, NULL), 0);
+    ed25519_seed_base64(keys->user_seed, base64);
+    assert_int_equal(ed25519_seed_parse(base64, again, NULL), 0);
     assert_memory_equal(again, keys->user_seed, 32);
-    assert_int_equal(keys_seed_parse("", again, NULL), -1);
-    assert_int_equal(keys_seed_parse("AAAA", again, NULL), -1);
-    assert_int_equal(keys_seed_parse("not base64 at all!", again, NULL), -1);
+    assert_int_equal(ed25519_seed_parse("", again, NULL), -1);
+    assert_int_equal(ed25519_seed_parse("AAAA", again, NULL), -1);
+    assert_int_equal(ed25519_seed_parse("not base64 at all!", again, NULL), -1);
     keys_free(keys);
 }
 
