@@ -36,13 +36,14 @@ struct monitor {
     bool exited;         /* the job's shell has been reaped */
     bool alone;          /* no descendant is left */
     bool reported;
-    int status;          /* its wait status */
+    int status; /* its wait status */
 };
 
 static void set_state(struct monitor *monitor, enum monitor_state state)
 {
-    static const char *const names[] = {
-        [MONITOR_RUNNING] = "running", [MONITOR_ENDING] = "ending", [MONITOR_REPORTED] = "reported"};
+    static const char *const names[] = {[MONITOR_RUNNING] = "running",
+                                        [MONITOR_ENDING] = "ending",
+                                        [MONITOR_REPORTED] = "reported"};
     _Static_assert(sizeof(names) / sizeof(names[0]) == MONITOR_STATES, "a name for every state");
     log_debug("job %d: %s -> %s", (int)monitor->job.pid, names[monitor->state], names[state]);
     monitor->state = state;
