@@ -89,7 +89,7 @@ static int bind_to(const struct endpoint *endpoint)
 
 int listen_open(const char *where, int *out_fd, int *out_port, struct error *err)
 {
-    struct endpoint endpoint;
+    struct endpoint endpoint = {0};
     if (parse(where, &endpoint, err) < 0) {
         return -1;
     }
