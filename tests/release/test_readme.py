@@ -29,7 +29,7 @@ def options_in_help(program):
 
 def row_of(program, option):
     rows = [row for row in section(f"Options of {program}").splitlines() if row.startswith("|")]
-    found = [row for row in rows if re.search(rf"`{option}[ `]", row)]
+    found = [row for row in rows if re.search(rf"{option}[ `]", row.split("|")[1])]
     assert len(found) == 1, f"README has {len(found)} rows for {option} of {program}"
     return found[0]
 
