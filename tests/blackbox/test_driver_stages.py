@@ -85,7 +85,7 @@ def test_a_gitlab_like_script(job):  # noqa: F811
     text = (
         "#!/usr/bin/env bash\n\ntrap exit 1 TERM\n\nif set -o | grep pipefail > /dev/null; then "
         "set -o pipefail; fi; set -o errexit\nset +o noclobber\n"
-        ": | (eval $'export A=\"it\\'s\"\\necho \"$A\"\\ncat\\nexit 42\\n')\necho not here\n"
+        ': | (eval $\'export A="it\\\'s"\\necho "$A"\\ncat\\nexit 42\\n\')\necho not here\n'
     ).replace("trap exit 1 TERM", "trap 'exit 1' TERM")
     done = job.prepare().run(text)
     assert (done.returncode, done.stdout) == (BUILD_FAILURE, b"it's\n")
@@ -205,7 +205,9 @@ def test_run_without_prepare(job):  # noqa: F811
     assert "no task for 'job-4711-" in done.stderr
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "x" * 100_000], ids=["empty", "cut", "array", "big"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "x" * 100_000], ids=["empty", "cut", "array", "big"]
+)
 def test_damaged_metadata(job, text):  # noqa: F811
     job.prepare()
     (path,) = job.driver.metadata.iterdir()
