@@ -6,6 +6,7 @@ import signal
 import threading
 
 import pytest
+
 from driver_support import BUILD_FAILURE, driver, job  # noqa: F401
 from support.processes import with_marker
 

@@ -2,6 +2,7 @@
 """The command line and the configuration of berth-driver: what it says and how it exits."""
 
 import pytest
+
 from driver_support import BUILD_FAILURE, Job, driver  # noqa: F401
 
 STAGES = ["config", "prepare", "run", "cleanup"]

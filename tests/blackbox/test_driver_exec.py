@@ -7,6 +7,7 @@ import signal
 import subprocess
 
 import pytest
+
 from driver_support import driver  # noqa: F401
 from support.processes import command_line, with_marker
 
@@ -29,8 +30,13 @@ def test_signal(driver):  # noqa: F811
     assert driver.run("exec", "kill -9 $$").returncode == 137
 
 
-@pytest.mark.parametrize("words", [["exec", "--", "printf", "%s|", "a b", "c'd", "*", "$HOME", ""],
-                                   ["exec", "printf '%s|' 'a b' \"c'd\" '*' '$HOME' ''"]])  # fmt: skip
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["exec", "--", "printf", "%s|", "a b", "c'd", "*", "$HOME", ""],
+        ["exec", "printf '%s|' 'a b' \"c'd\" '*' '$HOME' ''"],
+    ],
+)
 def test_words_and_shell_text(driver, words):  # noqa: F811
     assert driver.run(*words).stdout == b"a b|c'd|*|$HOME||"
 

@@ -10,6 +10,7 @@ import subprocess
 import threading
 
 import pytest
+
 from driver_support import BUILD_FAILURE, SYSTEM_FAILURE, driver, job  # noqa: F401
 from support.processes import alive, command_line, descendants, environment, with_marker
 
