@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "common/cleanup.h"
@@ -119,10 +120,12 @@ int listen_open(const char *where, int *out_fd, int *out_port, struct error *err
 
 int listen_port(const struct sockaddr_storage *address)
 {
-    /* The analyser does not know that getsockname() and accept() fill it. */
-    /* NOLINTNEXTLINE */
-    return ntohs(address->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)address)->sin6_port
-                                                : ((const struct sockaddr_in *)address)->sin_port);
+    struct sockaddr_in four; /* IPv6 addresses have their port at the same place */
+    _Static_assert(offsetof(struct sockaddr_in, sin_port) ==
+                       offsetof(struct sockaddr_in6, sin6_port),
+                   "one place for the port");
+    memcpy(&four, address, sizeof(four));
+    return ntohs(four.sin_port);
 }
 
 void listen_address(const struct sockaddr_storage *address, char out[LISTEN_NAME_BYTES])
