@@ -180,6 +180,7 @@ static void on_signals(struct monitor *monitor)
             on_child(monitor);
         } else {
             end_tree(monitor); /* init shuts down, or died */
+            on_child(monitor); /* the last child may be reaped already: no SIGCHLD will tell */
         }
     }
 }
