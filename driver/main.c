@@ -57,9 +57,11 @@ static int open_log(const struct config *config, struct error *err)
     return 0;
 }
 
+/* Without a job the command says so itself, and one message is enough. */
 static void warn_of_missing_codes(const struct program *program)
 {
-    if (program->runner.codes_missing && !is_exec(program)) {
+    bool has_job = program->runner.response_file != NULL || runner_variable("CI_JOB_ID") != NULL;
+    if (program->runner.codes_missing && has_job && !is_exec(program)) {
         log_warn("BUILD_FAILURE_EXIT_CODE and SYSTEM_FAILURE_EXIT_CODE are not both set, using %d "
                  "and %d; GitLab Runner sets them when it starts this command",
                  program->runner.build_failure_code, program->runner.system_failure_code);

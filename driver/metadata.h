@@ -40,6 +40,7 @@ int metadata_save(const struct metadata *metadata, const char *directory, struct
 /* Returns 1 and 'out_metadata', 0 when there is no file, -1 when there is one that cannot be used. */
 int metadata_load(const char *directory, const char *job, struct metadata **out_metadata,
                   struct error *err) __attribute__((warn_unused_result));
+/* Also removes what an interrupted metadata_save() left. A missing file is success. */
 int metadata_remove(const char *directory, const char *job, struct error *err)
     __attribute__((warn_unused_result));
 

@@ -66,8 +66,8 @@ static _Noreturn void run_session(struct init *init, int fd, int control,
     listen_address(peer, address);
     listen_address(&local, local_address);
     (void)snprintf(name, sizeof(name), "%s port %d", address, listen_port(peer));
-    (void)snprintf(client, sizeof(client), "%s %d %s %d", address, listen_port(peer),
-                   local_address, listen_port(&local));
+    (void)snprintf(client, sizeof(client), "%s %d %s %d", address, listen_port(peer), local_address,
+                   listen_port(&local));
     struct session_setup setup = {.connection = fd,
                                   .control = control,
                                   .peer = name,

@@ -36,13 +36,14 @@ struct monitor {
     bool exited;         /* the job's shell has been reaped */
     bool alone;          /* no descendant is left */
     bool reported;
-    int status;          /* its wait status */
+    int status; /* its wait status */
 };
 
 static void set_state(struct monitor *monitor, enum monitor_state state)
 {
-    static const char *const names[] = {
-        [MONITOR_RUNNING] = "running", [MONITOR_ENDING] = "ending", [MONITOR_REPORTED] = "reported"};
+    static const char *const names[] = {[MONITOR_RUNNING] = "running",
+                                        [MONITOR_ENDING] = "ending",
+                                        [MONITOR_REPORTED] = "reported"};
     _Static_assert(sizeof(names) / sizeof(names[0]) == MONITOR_STATES, "a name for every state");
     log_debug("job %d: %s -> %s", (int)monitor->job.pid, names[monitor->state], names[state]);
     monitor->state = state;
@@ -103,9 +104,10 @@ static void reap(struct monitor *monitor)
     }
 }
 
-static void on_child(struct monitor *monitor)
+/* What follows from who is still there. Called after every event: the last child can end between
+ * two signals that are read together, and no further SIGCHLD would come. */
+static void settle(struct monitor *monitor)
 {
-    reap(monitor);
     if (monitor->state == MONITOR_RUNNING && monitor->exited) {
         if (monitor->signalled && !monitor->alone) {
             end_tree(monitor);
@@ -177,7 +179,7 @@ static void on_signals(struct monitor *monitor)
     struct signalfd_siginfo event;
     while (read(monitor->signals, &event, sizeof(event)) == (ssize_t)sizeof(event)) {
         if (event.ssi_signo == SIGCHLD) {
-            on_child(monitor);
+            reap(monitor);
         } else {
             end_tree(monitor); /* init shuts down, or died */
             on_child(monitor); /* the last child may be reaped already: no SIGCHLD will tell */
@@ -232,6 +234,7 @@ static void loop(struct monitor *monitor)
         if (clock_now_ms() >= monitor->deadline_ms) {
             kill_tree(monitor);
         }
+        settle(monitor);
     }
 }
 

@@ -31,7 +31,7 @@ struct file_header {
 
 static char **text_of(struct job_request *request, int which)
 {
-    return which == TEXT_USER ? &request->user
+    return which == TEXT_USER      ? &request->user
            : which == TEXT_COMMAND ? &request->command
                                    : &request->client;
 }
@@ -113,8 +113,8 @@ int job_request_read(int fd, struct job_request *out_request, struct error *err)
         if (header.lengths[i] == ABSENT) {
             continue;
         }
-        char *text = header.lengths[i] > ceilings[i] ? NULL
-                                                     : read_text(fd, header.lengths[i], offset);
+        char *text =
+            header.lengths[i] > ceilings[i] ? NULL : read_text(fd, header.lengths[i], offset);
         if (text == NULL) {
             job_request_done(&request);
             return error_set(err, ERROR_PEER, 0, "a job request is malformed");

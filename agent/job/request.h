@@ -13,9 +13,9 @@
 #include "common/error.h"
 
 struct job_request {
-    char *user;        /* name that logged in */
-    char *command;     /* for the user's shell; NULL: the shell itself */
-    char *client;      /* "ADDRESS PORT SERVER-ADDRESS SERVER-PORT", for SSH_CONNECTION */
+    char *user;    /* name that logged in */
+    char *command; /* for the user's shell; NULL: the shell itself */
+    char *client;  /* "ADDRESS PORT SERVER-ADDRESS SERVER-PORT", for SSH_CONNECTION */
 };
 
 void job_request_done(struct job_request *request);

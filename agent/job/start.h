@@ -13,7 +13,7 @@
 #include "agent/job/request.h"
 
 struct job {
-    pid_t pid; /* also its process group and session */
+    pid_t pid;     /* also its process group and session */
     int stdin_fd;  /* write end */
     int stdout_fd; /* read ends, non-blocking */
     int stderr_fd;

@@ -305,10 +305,10 @@ static void move_output(struct channel *channel, int *fd, bool is_stderr)
     room = room < LIMIT_OUTPUT_CHUNK_BYTES ? room : LIMIT_OUTPUT_CHUNK_BYTES;
     size_t filled = fill_chunk(fd, chunk, room);
     for (size_t sent = 0; sent < filled;) {
-        int written = is_stderr ? ssh_channel_write_stderr(channel->ssh, chunk + sent,
-                                                           (uint32_t)(filled - sent))
-                                : ssh_channel_write(channel->ssh, chunk + sent,
-                                                    (uint32_t)(filled - sent));
+        int written =
+            is_stderr
+                ? ssh_channel_write_stderr(channel->ssh, chunk + sent, (uint32_t)(filled - sent))
+                : ssh_channel_write(channel->ssh, chunk + sent, (uint32_t)(filled - sent));
         if (written <= 0) {
             log_debug("%s: channel %d: cannot send: %s", channel->session->setup->peer,
                       channel->number, ssh_get_error(channel->session->ssh));
@@ -322,7 +322,8 @@ static void move_output(struct channel *channel, int *fd, bool is_stderr)
  * job that does not read stops its client. */
 static bool next_input(struct channel *channel)
 {
-    int got = ssh_channel_read_nonblocking(channel->ssh, channel->input, LIMIT_INPUT_CHUNK_BYTES, 0);
+    int got =
+        ssh_channel_read_nonblocking(channel->ssh, channel->input, LIMIT_INPUT_CHUNK_BYTES, 0);
     channel->input_sent = 0;
     channel->input_length = got > 0 ? (size_t)got : 0;
     if (got == SSH_EOF || (got == 0 && channel->input_ended)) {

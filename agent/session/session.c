@@ -23,8 +23,10 @@
 void session_set_state(struct session *session, enum session_state state)
 {
     static const char *const names[] = {
-        [SESSION_KEY_EXCHANGE] = "key exchange", [SESSION_LOGIN] = "login",
-        [SESSION_OPEN] = "open",                 [SESSION_CLOSING] = "closing",
+        [SESSION_KEY_EXCHANGE] = "key exchange",
+        [SESSION_LOGIN] = "login",
+        [SESSION_OPEN] = "open",
+        [SESSION_CLOSING] = "closing",
         [SESSION_CLOSED] = "closed",
     };
     _Static_assert(sizeof(names) / sizeof(names[0]) == SESSION_STATES, "a name for every state");
@@ -125,8 +127,7 @@ static void on_connection(struct session *session)
     (void)ssh_event_dopoll(session->event, 0);
     session->heard_ms = now;
     session->keepalives = 0;
-    if (session->state == SESSION_KEY_EXCHANGE &&
-        ssh_handle_key_exchange(session->ssh) == SSH_OK) {
+    if (session->state == SESSION_KEY_EXCHANGE && ssh_handle_key_exchange(session->ssh) == SSH_OK) {
         session_set_state(session, SESSION_LOGIN);
     }
     watch_silence(session, now);

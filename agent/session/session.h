@@ -16,10 +16,10 @@
 #include "agent/session/server.h"
 
 struct session_setup {
-    int connection;      /* the accepted socket, taken */
-    int control;         /* to init, taken */
-    const char *peer;    /* "ADDRESS port N", for the log */
-    const char *client;  /* value of SSH_CONNECTION */
+    int connection;     /* the accepted socket, taken */
+    int control;        /* to init, taken */
+    const char *peer;   /* "ADDRESS port N", for the log */
+    const char *client; /* value of SSH_CONNECTION */
     const struct server *server;
     const struct authorized *authorized;
 };

@@ -76,7 +76,7 @@ class Driver:
             how["stdin"] = subprocess.PIPE
         process = self.start(*words, **how)
         out, err = process.communicate(input, timeout=TIMEOUT_S)
-        return subprocess.CompletedProcess(words, process.returncode, out, err.decode())
+        return subprocess.CompletedProcess(words, process.returncode, out, (err or b"").decode())
 
     def stop_all(self):
         for process in self.running:

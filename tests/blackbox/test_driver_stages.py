@@ -46,6 +46,17 @@ def test_metadata_is_private_and_complete(job):  # noqa: F811
     assert job.metadata()["version"] == 1 and job.metadata()["port"] > 0
 
 
+def test_an_interrupted_write_is_cleaned_up(job):  # noqa: F811
+    job.prepare()
+    (path,) = job.driver.metadata.iterdir()
+    path.with_name(path.name + ".AbCdEf").write_text("a seed")
+    other = path.with_name("job-1-0000.json")
+    other.write_text("{}")
+    assert job.stage("cleanup").returncode == 0
+    assert list(job.driver.metadata.iterdir()) == [other]
+    other.unlink()
+
+
 def test_metadata_directory_that_cannot_be_made(job, tmp_path):  # noqa: F811
     (tmp_path / "file").write_text("")
     job.driver.settings["TaskMetadata"]["Directory"] = str(tmp_path / "file/metadata")
@@ -128,10 +139,8 @@ def test_output_byte_for_byte(job, size):  # noqa: F811
     payload = os.urandom(size)
     job.prepare()
     (job.home() / "payload").write_bytes(payload)
-    done = job.run("cat ~/payload\ncat ~/payload >&2\nexit 3\n", stderr=subprocess.STDOUT)\
-        if size < 1000 else job.run("cat ~/payload\nexit 3\n")  # fmt: skip
-    expected = payload * 2 if size < 1000 else payload
-    assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(expected).digest()
+    done = job.run("cat ~/payload\nexit 3\n")
+    assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(payload).digest()
     assert job.exit_code() == "3\n"
 
 
@@ -285,17 +294,15 @@ def test_a_lost_task_is_a_system_failure(job, until):  # noqa: F811
     assert job.exit_code() is None
 
 
-def test_prepare_killed_half_way_leaves_nothing(job, until):  # noqa: F811
+def test_prepare_killed_half_way_leaves_nothing(job):  # noqa: F811
     """SIGKILL at many moments; cleanup finds whatever there is by then."""
-    for delay_ms in range(0, 40, 4):
+    for delay_ms in range(0, 30, 1):
         process = job.driver.start("custom", "prepare", env=job.env)
         killer = threading.Timer(delay_ms / 1000, process.kill)
         killer.start()
         process.wait(20)
         killer.join()
         assert job.stage("cleanup").returncode == 0
-        # A child that still waited at its gate leaves no file behind either.
-        until(lambda: job.nothing_kept() == [] or job.stage("cleanup").returncode == 0)
         assert job.nothing_kept() == []
 
 

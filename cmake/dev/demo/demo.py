@@ -26,7 +26,8 @@ from support import processes  # noqa: E402
 from terminal import DemoLog  # noqa: E402
 
 FAIL_CODE = 42
-SOURCES = "cmake/dev/demo/bulk.c common/*.c"
+# What the job builds: a program on the part of common/ that needs no library.
+SOURCES = "cmake/dev/demo/bulk.c common/buffer.c common/error.c common/fd.c common/options.c common/parse.c"
 COMPILE = (
     "cc -std=gnu17 -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -I. -include common/banned.h"
     f" -o out/bulk {SOURCES}"
