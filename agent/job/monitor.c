@@ -182,7 +182,6 @@ static void on_signals(struct monitor *monitor)
             reap(monitor);
         } else {
             end_tree(monitor); /* init shuts down, or died */
-            on_child(monitor); /* the last child may be reaped already: no SIGCHLD will tell */
         }
     }
 }
