@@ -109,7 +109,7 @@ TREES = {
     "simple": "echo up; sleep 60",
     "children": "sleep 61 & (sleep 62 & sleep 63) & echo up; wait",
     "daemon": "setsid -f sleep 64; (setsid -f sh -c 'sleep 65; :'); echo up; sleep 66",
-    "ignores TERM": "trap '' TERM; (trap '' TERM INT HUP; sleep 67) & echo up; "
+    "ignores TERM": "trap '' TERM INT HUP; sleep 67 & echo up; "
                     "while :; do sleep 0.1; done",
     "stopped": "sleep 68 & kill -STOP $!; echo up; wait",
     "tail of a pipe": "echo up; yes | sleep 69",
@@ -124,6 +124,8 @@ def test_signal_term_ends_the_tree_before_the_report(agent, event_loop_run, tree
         process = await connection.create_process(tree)
         assert await process.stdout.readline() == "up\n"
         process.send_signal("TERM")
+        if "trap ''" in tree:
+            process.send_signal("KILL")  # a client's own second step
         await process.wait_closed()
         left = job_processes(started)
         return process.exit_status, process.exit_signal, left
@@ -272,6 +274,19 @@ def test_a_killed_agent_takes_its_jobs_along(agent, ssh, until):
 
 def own_children_are_reaped_here(agent_pid):
     return [pid for pid in processes.descendants(agent_pid, True) if processes.zombie(pid)]
+
+
+def test_stop_ends_orphans_whose_monitor_died(agent, ssh):
+    started = agent()
+    process = ssh(started).start("sleep 70 & echo up; wait")
+    assert process.stdout.read(3) == b"up\n"
+    (monitor,) = [pid for pid in started.jobs() if name_of(pid) == "berth-job"]
+    os.kill(monitor, signal.SIGKILL)
+    assert process.wait(10) == 255
+    began = time.monotonic()
+    assert started.terminate() == 0
+    assert not processes.with_marker(started.marker)
+    assert time.monotonic() - began < ENDS_AT_ONCE_S
 
 
 ORPHANS = "i=0; while [ $i -lt 2000 ]; do ( : & ) ; i=$((i+1)); done; exit 12"
