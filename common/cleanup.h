@@ -40,10 +40,10 @@ static inline void cleanup_dir_fn(DIR **dir)
     }
 }
 
-#define cleanup_fd __attribute__((cleanup(cleanup_fd_fn)))
+#define cleanup_fd   __attribute__((cleanup(cleanup_fd_fn)))
 #define cleanup_free __attribute__((cleanup(cleanup_free_fn)))
 #define cleanup_file __attribute__((cleanup(cleanup_file_fn)))
-#define cleanup_dir __attribute__((cleanup(cleanup_dir_fn)))
+#define cleanup_dir  __attribute__((cleanup(cleanup_dir_fn)))
 
 static inline int steal_fd(int *fd)
 {
@@ -52,11 +52,11 @@ static inline int steal_fd(int *fd)
     return taken;
 }
 
-#define steal_ptr(pointer)                    \
-    __extension__({                           \
+#define steal_ptr(pointer)                     \
+    __extension__({                            \
         __typeof__(pointer) taken = (pointer); \
-        (pointer) = NULL;                     \
-        taken;                                \
+        (pointer) = NULL;                      \
+        taken;                                 \
     })
 
 #endif

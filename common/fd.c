@@ -127,8 +127,8 @@ static int directory_of(const char *path, char *out, size_t room)
 static int write_and_rename(int fd, const char *temporary, const char *path, const void *bytes,
                             size_t length, mode_t mode)
 {
-    if (fchmod(fd, mode) < 0 || fd_write_all(fd, bytes, length, CLOCK_NEVER) < 0 ||
-        fsync(fd) < 0 || rename(temporary, path) < 0) {
+    if (fchmod(fd, mode) < 0 || fd_write_all(fd, bytes, length, CLOCK_NEVER) < 0 || fsync(fd) < 0 ||
+        rename(temporary, path) < 0) {
         int saved = errno;
         (void)unlink(temporary);
         errno = saved;

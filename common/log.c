@@ -14,7 +14,7 @@
 
 /* A message longer than this is cut: no event of ours needs more, and a remote one gets no more. */
 #define LOG_MESSAGE_BYTES 2048
-#define LOG_LINE_BYTES (LOG_MESSAGE_BYTES * 6 + 256) /* worst escape: \u00XX */
+#define LOG_LINE_BYTES    (LOG_MESSAGE_BYTES * 6 + 256) /* worst escape: \u00XX */
 
 static struct {
     const char *program;
@@ -42,7 +42,7 @@ bool log_level_parse(const char *text, enum log_level *out_level)
         const char *word;
         enum log_level level;
     } words[] = {
-        {"debug", LOG_DEBUG}, {"trace", LOG_DEBUG}, {"info", LOG_INFO},   {"warn", LOG_WARN},
+        {"debug", LOG_DEBUG},  {"trace", LOG_DEBUG}, {"info", LOG_INFO},   {"warn", LOG_WARN},
         {"warning", LOG_WARN}, {"error", LOG_ERROR}, {"fatal", LOG_FATAL}, {"panic", LOG_FATAL},
     };
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
@@ -79,8 +79,8 @@ static size_t escape(char *out, const char *message, size_t length, bool json)
     for (size_t i = 0; i < length;) {
         unsigned char byte = (unsigned char)message[i];
         size_t run = utf8_length((const unsigned char *)message + i, length - i);
-        bool control = byte < 0x20 || byte == 0x7f || (byte == 0xc2 && run == 2 &&
-                                                       (unsigned char)message[i + 1] < 0xa0);
+        bool control = byte < 0x20 || byte == 0x7f ||
+                       (byte == 0xc2 && run == 2 && (unsigned char)message[i + 1] < 0xa0);
         if (run == 0 || control) {
             used += (size_t)(json ? snprintf(out + used, 7, "\\u%04x", byte)
                                   : snprintf(out + used, 7, "\\x%02x", byte));

@@ -25,9 +25,8 @@ static int bad_value(const struct option_row *row, const char *source, const cha
                          row->argument);
     }
     if (row->minimum != 0 || row->maximum != 0) {
-        return error_set(err, ERROR_USAGE, 0, "%s: '%s' is not %s from %lld to %lld", source,
-                         value, wanted[row->type], (long long)row->minimum,
-                         (long long)row->maximum);
+        return error_set(err, ERROR_USAGE, 0, "%s: '%s' is not %s from %lld to %lld", source, value,
+                         wanted[row->type], (long long)row->minimum, (long long)row->maximum);
     }
     return error_set(err, ERROR_USAGE, 0, "%s: '%s' is not %s", source, value, wanted[row->type]);
 }
@@ -204,8 +203,9 @@ static void print_row(FILE *out, const struct option_row *row)
     if (row->letter != 0) {
         (void)snprintf(letter, sizeof(letter), "-%c, ", row->letter);
     }
-    int width = snprintf(left, sizeof(left), "  %s--%s%s%s", letter, row->name,
-                         row->argument != NULL ? " " : "", row->argument != NULL ? row->argument : "");
+    int width =
+        snprintf(left, sizeof(left), "  %s--%s%s%s", letter, row->name,
+                 row->argument != NULL ? " " : "", row->argument != NULL ? row->argument : "");
     if (width > OPTION_HELP_COLUMN) {
         (void)fprintf(out, "%s\n%*s", left, OPTION_HELP_COLUMN + 2, "");
     } else {

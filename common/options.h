@@ -28,10 +28,10 @@ enum option_type {
 };
 
 struct option_row {
-    const char *name;     /* without the dashes; NULL: a heading, its text in 'help' */
-    char letter;          /* 0: none */
+    const char *name; /* without the dashes; NULL: a heading, its text in 'help' */
+    char letter;      /* 0: none */
     enum option_type type;
-    const char *argument; /* placeholder in --help, e.g. "ADDRESS:PORT"; NULL for flags */
+    const char *argument;     /* placeholder in --help, e.g. "ADDRESS:PORT"; NULL for flags */
     const char *environment;  /* variable read when the option is absent; NULL: none */
     const char *default_text; /* as shown in --help, with its unit; NULL: none */
     const char *help;         /* one line */

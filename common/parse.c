@@ -78,9 +78,9 @@ int parse_duration_ms(const char *text, int64_t *out_ms)
 int parse_size_bytes(const char *text, int64_t *out_bytes)
 {
     static const struct unit units[] = {
-        {"", 1},         {"b", 1},         {"k", 1L << 10},  {"kb", 1L << 10}, {"kib", 1L << 10},
-        {"m", 1L << 20}, {"mb", 1L << 20}, {"mib", 1L << 20}, {"g", 1L << 30}, {"gb", 1L << 30},
-        {"gib", 1L << 30},
+        {"", 1},           {"b", 1},         {"k", 1L << 10},   {"kb", 1L << 10},
+        {"kib", 1L << 10}, {"m", 1L << 20},  {"mb", 1L << 20},  {"mib", 1L << 20},
+        {"g", 1L << 30},   {"gb", 1L << 30}, {"gib", 1L << 30},
     };
     return number_with_unit(text, units, sizeof(units) / sizeof(units[0]), out_bytes);
 }

@@ -177,31 +177,65 @@ stamp_of() {
     } | sha256sum | cut -c1-16
 }
 
-build_one() {
-    local name=$1 stamp started unpacked
-    stamp=$(stamp_of "$name")
-    previous=$stamp
-    [ -e "$prefix/.done-$name-$stamp" ] && return
-    started=$SECONDS
-    printf '  %-5s %-10s fetch ' "$flavour" "$name"
+# Shows that a long step goes on: a counting line on a terminal, else a line now and then.
+#   show_progress PID TEXT
+show_progress() {
+    local seconds=0
+    while kill -0 "$1" 2>/dev/null; do
+        if [ -t 1 ]; then
+            printf '\r%s %d s ' "$2" "$seconds"
+        elif [ "$seconds" -gt 0 ] && [ $((seconds % 15)) = 0 ]; then
+            printf '%s still going, %d s\n' "$2" "$seconds"
+        fi
+        sleep 1
+        seconds=$((seconds + 1))
+    done
+    if [ -t 1 ]; then printf '\r\033[K'; fi
+}
+
+# Runs in a shell of its own, so that 'set -e' holds inside, and in a process group of its own, so
+# that an interrupted build leaves no compiler running.
+fetch_and_build() {
+    local name=$1 unpacked=$source_dir/$1
     "$here/fetch.sh" "$name" "$tarballs"
-    printf 'unpack '
-    unpacked=$source_dir/$name
     rm -rf "$unpacked"
     mkdir -p "$unpacked"
     tar -xf "$tarballs/$(grep -E "^$name " "$here/sources.lock" | awk '{print $3}')" \
         -C "$unpacked" --strip-components=1
-    printf 'build '
-    if ! (cd "$unpacked" && set -x && "recipe_$name") >"$log_dir/$name.log" 2>&1; then
-        printf 'failed after %d s; the end of %s:\n' $((SECONDS - started)) "$log_dir/$name.log"
+    cd "$unpacked"
+    set -x
+    "recipe_$name"
+}
+
+build_one() {
+    local name=$1 stamp started label
+    stamp=$(stamp_of "$name")
+    previous=$stamp
+    [ -e "$prefix/.done-$name-$stamp" ] && return
+    started=$SECONDS
+    label=$(printf '  %-5s %-10s' "$flavour" "$name")
+    set -m
+    (fetch_and_build "$name") >"$log_dir/$name.log" 2>&1 &
+    building=$!
+    set +m
+    show_progress "$building" "$label"
+    if ! wait "$building"; then
+        building=
+        printf '%s failed after %d s; the end of %s:\n' "$label" $((SECONDS - started)) \
+            "$log_dir/$name.log"
         tail -n 25 "$log_dir/$name.log"
         exit 1
     fi
-    rm -rf "$unpacked" "$prefix"/.done-"$name"-*
+    building=
+    rm -rf "${source_dir:?}/$name" "$prefix"/.done-"$name"-*
     : >"$prefix/.done-$name-$stamp"
-    printf 'done in %d s\n' $((SECONDS - started))
+    printf '%s built in %d s\n' "$label" $((SECONDS - started))
 }
 
+building=
+trap 'if [ -n "$building" ]; then kill -TERM -- "-$building" 2>/dev/null; fi' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 previous=$flavour
 export PATH="$prefix/bin:$PATH" PKG_CONFIG_LIBDIR="$prefix/lib/pkgconfig" PKG_CONFIG_PATH=
 case $flavour in

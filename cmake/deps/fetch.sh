@@ -24,19 +24,24 @@ tried=
 apt_setup() {
     apt_root=$dir/.apt
     export APT_CONFIG=$apt_root/apt.conf
-    [ -s "$apt_root/ready" ] && return
+    # Lists older than half a day may name files that the mirror has dropped.
+    [ -n "$(find "$apt_root/ready" -mmin -720 2>/dev/null)" ] && return
     mkdir -p "$apt_root/lists/partial" "$apt_root/cache/archives/partial"
     unset APT_CONFIG
+    # shellcheck disable=SC2016 # apt's own placeholders
     apt-get indextargets --format '$(LABEL)|$(REPO_URI)|$(SIGNED_BY)' 'Created-By: Packages' \
         'Origin: Debian' 2>/dev/null | sort -u >"$apt_root/mirrors" || true
     if [ ! -s "$apt_root/mirrors" ]; then
-        [ "$(id -u)" = 0 ] && apt-get update -qq >&2 || true
+        if [ "$(id -u)" = 0 ]; then apt-get update -qq >&2 || true; fi
+        # shellcheck disable=SC2016
         apt-get indextargets --format '$(LABEL)|$(REPO_URI)|$(SIGNED_BY)' 'Created-By: Packages' \
             'Origin: Debian' 2>/dev/null | sort -u >"$apt_root/mirrors"
     fi
     local label uri key suites suite
     : >"$apt_root/sources.list"
     while IFS='|' read -r label uri key; do
+        # A source without a key of its own shows the placeholder.
+        case $key in '$'*) key= ;; esac
         case $label in
         Debian) suites="sid testing stable" ;;
         Debian-Security) suites="stable-security" ;;
@@ -56,7 +61,12 @@ APT::Sandbox::User "root";
 CONF
     export APT_CONFIG=$apt_root/apt.conf
     apt-get update -qq >"$apt_root/update.log" 2>&1 || true
-    date >"$apt_root/ready"
+    if compgen -G "$apt_root/lists/*_Sources*" >/dev/null; then
+        date >"$apt_root/ready"
+    else
+        echo "fetch: no source list could be had from the machine's mirrors:" >&2
+        tail -n 5 "$apt_root/update.log" >&2
+    fi
 }
 
 # Debian revisions come and go while the upstream tarball stays, so every listed revision of the

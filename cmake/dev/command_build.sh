@@ -1,0 +1,24 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+#? ./dev build [release|sanitize|fuzz]
+#? Build berth-agent and berth-driver, static, into build/release/bin
+#?
+#? Installs missing Debian packages (root or sudo), fetches the pinned libraries as source and builds
+#? them once into build/deps, then builds the programs. The first time takes some minutes.
+#?
+#?   release    what is shipped: static, stripped, hardened (the default)
+#?   sanitize   with AddressSanitizer and UBSan, and the unit tests; into build/sanitize
+#?   fuzz       the libFuzzer targets, by clang; into build/fuzz
+#?
+#? Environment: BERTH_DEPS_DIR (where the libraries are built), BERTH_TARBALLS (a directory of
+#? source tarballs brought by hand).
+
+command_build() {
+    case ${1:-release} in
+    release | sanitize | fuzz) build_preset "${1:-release}" ;;
+    *) usage_error "build: unknown build '$1': release, sanitize or fuzz" ;;
+    esac
+    if [ "${1:-release}" != fuzz ]; then
+        stat -c '  %n  %s bytes' "build/${1:-release}"/bin/berth-*
+    fi
+}

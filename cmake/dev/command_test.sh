@@ -1,0 +1,151 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+#? ./dev test [STEP...] [-k EXPRESSION]
+#? Run every check there is, or the named steps
+#?
+#? Installs, builds and runs; ends with one line 'N passed, N failed, N skipped'. Exit status 1 when
+#? anything failed. With CI=true a check that was skipped for a missing tool counts as failed.
+#?
+#?   format             clang-format and ruff would change nothing
+#?   shell              shellcheck
+#?   python             ruff
+#?   cppcheck           cppcheck on every C file of the build
+#?   tidy               clang-tidy with .clang-tidy
+#?   unit               the unit tests, with AddressSanitizer and UBSan
+#?   toml               the public toml-test suite on the driver's parser
+#?   runner             ./dev itself and the stand-in for GitLab Runner
+#?   blackbox           the released programs from outside
+#?   blackbox-sanitize  the same tests on the programs with AddressSanitizer and UBSan
+#?   fuzz               every fuzz target for a short time (FUZZ_SECONDS, default 15)
+#?   binaries           static, hardened, no path of this machine, two builds are the same bytes
+#?   demo               ./dev demo and ./dev demo --fail
+#?
+#?   -k EXPRESSION      only the pytest tests whose names match
+
+# shellcheck source=cmake/dev/fuzzing.sh
+. "$top/cmake/dev/fuzzing.sh"
+# shellcheck source=cmake/dev/steps.sh
+. "$top/cmake/dev/steps.sh"
+
+steps=(format shell python cppcheck tidy unit toml runner blackbox blackbox-sanitize fuzz binaries
+    demo)
+declare -A step_packages=(
+    [format]="format python" [shell]=lint [python]=python [cppcheck]="lint build unit"
+    [tidy]="lint build unit" [unit]="build unit" [toml]="build unit go" [runner]="python"
+    [blackbox]="build blackbox python" [blackbox-sanitize]="build unit blackbox python"
+    [fuzz]="build fuzz" [binaries]="build blackbox python" [demo]="build demo python"
+)
+declare -A step_builds=(
+    [cppcheck]=sanitize [tidy]=sanitize [unit]=sanitize [toml]=sanitize [blackbox]=release
+    [blackbox-sanitize]=sanitize [fuzz]=fuzz [binaries]=release [demo]=release
+)
+
+command_test() {
+    local chosen=() step
+    expression=
+    while [ $# -gt 0 ]; do
+        case $1 in
+        -k) expression=${2:?"-k needs an expression"} && shift ;;
+        -*) usage_error "test: unknown option '$1'; './dev test --help'" ;;
+        *)
+            [ -n "${step_packages[$1]:-}" ] || usage_error "test: unknown step '$1': ${steps[*]}"
+            chosen+=("$1")
+            ;;
+        esac
+        shift
+    done
+    [ ${#chosen[@]} -gt 0 ] || chosen=("${steps[@]}")
+    results=$top/build/test
+    mkdir -p "$results"
+    passed=0 failed=0 skipped=0
+    declare -gA build_state=()
+    install_for "${chosen[@]}"
+    for step in "${chosen[@]}"; do run_step "$step"; done
+    printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+    [ "$failed" = 0 ]
+}
+
+# All at once, since apt takes its time for each call; what cannot be had is found step by step.
+install_for() {
+    local step purposes=()
+    for step in "$@"; do
+        # shellcheck disable=SC2206 # words of the table
+        purposes+=(${step_packages[$step]})
+    done
+    (need_packages "${purposes[@]}") || true
+}
+
+# Builds once per call, its output shown as it comes. Not to be called in a condition, where the
+# shell ignores 'set -e' all the way down.
+ready_build() {
+    local preset=$1 started=$SECONDS
+    [ -z "${build_state[$preset]:-}" ] || return 0
+    printf '== build %s\n' "$preset"
+    set +e
+    (set -e && build_preset "$preset" 2>&1)
+    build_state[$preset]=$?
+    set -e
+    printf '   %d s\n' $((SECONDS - started))
+}
+
+# run_step NAME: prints its name, result and seconds; shows what it wrote when it failed.
+run_step() {
+    local step=$1 preset=${step_builds[$1]:-} started status missing log=$results/$1.log
+    # shellcheck disable=SC2086 # words of the table
+    missing=$(missing_packages ${step_packages[$step]} | tr '\n' ' ')
+    if [ -n "$missing" ]; then
+        skip_step "$step" "missing: $missing"
+        return
+    fi
+    if [ -n "$preset" ]; then ready_build "$preset"; fi
+    if [ -n "$preset" ] && [ "${build_state[$preset]}" != 0 ]; then
+        failed=$((failed + 1))
+        printf '== %-18s FAILED: its build failed\n' "$step"
+        return
+    fi
+    started=$SECONDS
+    counts=$results/$step.counts
+    : >"$counts"
+    printf '== %-18s ' "$step"
+    heartbeat &
+    ticker=$!
+    set +e
+    (set -e && "step_${step//-/_}") >"$log" 2>&1
+    status=$?
+    set -e
+    kill "$ticker" 2>/dev/null
+    wait "$ticker" 2>/dev/null || true
+    tally "$status" $((SECONDS - started)) "$log"
+}
+
+# A dot now and then, so that a long step is seen to go on.
+heartbeat() {
+    while sleep 10; do printf '.'; done
+}
+
+skip_step() {
+    if [ "${CI:-}" = true ]; then
+        failed=$((failed + 1))
+        printf '== %-18s FAILED: %s\n' "$1" "$2"
+    else
+        skipped=$((skipped + 1))
+        printf '== %-18s skipped: %s\n' "$1" "$2"
+    fi
+}
+
+# count PASSED FAILED SKIPPED: what a step calls for its checks; none: the step is one check.
+count() { echo "$1 $2 $3" >>"$counts"; }
+
+tally() {
+    local status=$1 seconds=$2 log=$3 p f s
+    read -r p f s < <(awk '{ p += $1; f += $2; s += $3 } END { print p + 0, f + 0, s + 0 }' "$counts")
+    if [ "$status" != 0 ] && [ "$f" = 0 ]; then f=1; fi
+    if [ "$status" = 0 ] && [ $((p + f + s)) = 0 ]; then p=1; fi
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+    if [ "$f" = 0 ]; then
+        printf 'ok      %4d passed, %d skipped, %d s\n' "$p" "$s" "$seconds"
+    else
+        printf 'FAILED  %4d passed, %d failed, %d skipped, %d s\n' "$p" "$f" "$s" "$seconds"
+    fi
+    if [ "$f" != 0 ]; then tail -n 300 "$log" | sed 's/^/   | /'; fi
+}

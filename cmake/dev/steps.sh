@@ -1,0 +1,111 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# The steps of './dev test': each writes what a person needs to see of a failure, and returns not 0
+# then. 'count' reports how many checks there were. Packages and builds are there already.
+
+step_format() {
+    need_venv
+    c_files | xargs -r clang-format-14 --dry-run -Werror
+    count 1 0 0
+    python_files | xargs -r "$venv/bin/ruff" format --check --diff
+    count 1 0 0
+}
+
+step_shell() {
+    shell_files | xargs shellcheck
+}
+
+step_python() {
+    need_venv
+    python_files | xargs -r "$venv/bin/ruff" check
+}
+
+step_cppcheck() {
+    # Checks of style are left to the compiler and clang-tidy.
+    cppcheck --project=build/sanitize/compile_commands.json --enable=warning,performance,portability \
+        --inline-suppr --error-exitcode=1 --quiet -j "$(nproc)" \
+        --suppress=normalCheckLevelMaxBranches --suppress=unmatchedSuppression
+}
+
+step_tidy() {
+    run-clang-tidy-14 -quiet -p build/sanitize -j "$(nproc)" "$top/.*\\.c\$" 2>&1 |
+        sed 's/\x1b\[[0-9;]*m//g' >"$results/tidy.all" || {
+        grep -E '(error|warning):' -A 6 "$results/tidy.all" || cat "$results/tidy.all"
+        return 1
+    }
+}
+
+step_unit() {
+    local status=0 log=build/sanitize/Testing/Temporary/LastTest.log
+    ctest --test-dir build/sanitize -j "$(nproc)" --output-on-failure --no-tests=error || status=$?
+    # cmocka's own lines: one program holds many tests.
+    count "$(cmocka_sum PASSED "$log")" "$(cmocka_sum FAILED "$log")" "$(cmocka_sum SKIPPED "$log")"
+    return "$status"
+}
+
+cmocka_sum() {
+    awk -v word="$1" 'index($0, word) && match($0, /\] [0-9]+ test\(s\)/) {
+        split(substr($0, RSTART + 2), part, " "); sum += part[1] } END { print sum + 0 }' "$2"
+}
+
+step_toml() {
+    local last
+    cmake/dev/toml_test.sh | tee "$results/toml.out"
+    last=$(tail -n 1 "$results/toml.out")
+    [[ $last =~ ^toml-test:\ ([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]
+    count "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" 0
+    [ "${BASH_REMATCH[2]}" = 0 ] && [ "${BASH_REMATCH[1]}" -gt 0 ]
+}
+
+# run_pytest NAME DIRECTORY [WORD...]
+run_pytest() {
+    local directory=$2 status=0 report=$results/$1.xml words=("${@:3}")
+    need_venv
+    [ -z "$expression" ] || words+=(-k "$expression")
+    rm -f "$report"
+    PYTHONDONTWRITEBYTECODE=1 "$venv/bin/pytest" -c tests/pytest.ini -q --junitxml="$report" \
+        "${words[@]}" "$directory" || status=$?
+    # 5: no test matched -k.
+    if [ "$status" = 5 ] && [ -n "$expression" ]; then
+        count 0 0 0
+        return 0
+    fi
+    [ -s "$report" ]
+    # shellcheck disable=SC2046 # three words
+    count $("$python" cmake/dev/junit_counts.py "$report")
+    return "$status"
+}
+
+step_runner() {
+    run_pytest runner tests/runner -n "$(nproc)"
+}
+
+step_blackbox() {
+    BERTH_BIN=$top/build/release/bin run_pytest blackbox tests/blackbox -n "$(nproc)"
+}
+
+step_blackbox_sanitize() {
+    BERTH_BIN=$top/build/sanitize/bin run_pytest blackbox-sanitize tests/blackbox -n "$(nproc)"
+}
+
+step_fuzz() {
+    local target failures=0
+    [ -n "$(fuzz_targets)" ]
+    for target in $(fuzz_targets); do
+        if fuzz_one "$target" "${FUZZ_SECONDS:-15}"; then
+            count 1 0 0
+        else
+            count 0 1 0
+            failures=1
+        fi
+    done
+    return "$failures"
+}
+
+step_binaries() {
+    BERTH_DEPS_DIR=$deps run_pytest binaries tests/release
+}
+
+step_demo() {
+    run_pytest demo tests/demo
+}

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: MIT
+"""Fixtures of the black-box tests: the real programs, started and ended by pid.
+
+BERTH_BIN names the directory with berth-agent and berth-driver (default build/release/bin).
+Every test fails that leaves a process running or a sanitizer report behind. See each fixture.
+"""
+
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support import processes
+from support.agent import Agent
+from support.keys import KeyPair
+from support.ssh import Ssh
+from support.waiting import until as _until
+
+TOP = Path(__file__).resolve().parents[2]
+SANITIZER_EXIT_CODE = 99
+
+
+class Programs:
+    """Where the programs under test are. 'sanitized': built with AddressSanitizer and UBSan."""
+
+    def __init__(self, directory):
+        self.directory = directory
+
+    def _find(self, name):
+        program = self.directory / name
+        if not os.access(program, os.X_OK):
+            pytest.fail(f"no program '{program}'; run './dev build' or set BERTH_BIN", False)
+        return program
+
+    @property
+    def agent(self):
+        return self._find("berth-agent")
+
+    @property
+    def driver(self):
+        return self._find("berth-driver")
+
+    @property
+    def sanitized(self):
+        return b"__asan_init" in self.agent.read_bytes()
+
+
+def pytest_configure():
+    processes.become_subreaper()
+
+
+@pytest.fixture(scope="session")
+def top():
+    """The top directory of the source tree."""
+    return TOP
+
+
+@pytest.fixture(scope="session")
+def programs():
+    """The programs under test: .agent, .driver, .directory, .sanitized."""
+    return Programs(Path(os.environ.get("BERTH_BIN", TOP / "build/release/bin")).resolve())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sanitizer_directory(tmp_path_factory):
+    """Where sanitized programs write their reports; set for everything the tests start."""
+    directory = tmp_path_factory.mktemp("sanitizer")
+    common = f"log_path={directory}/report:exitcode={SANITIZER_EXIT_CODE}"
+    os.environ["ASAN_OPTIONS"] = f"{common}:detect_leaks=1:detect_stack_use_after_return=1"
+    os.environ["UBSAN_OPTIONS"] = f"{common}:print_stacktrace=1:halt_on_error=1"
+    os.environ["LSAN_OPTIONS"] = common
+    return directory
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(sanitizer_directory):
+    """After each test: no process is left and no sanitizer has reported anything."""
+    detector = processes.LeftoverDetector()
+    yield detector
+    problems = []
+    try:
+        detector.check()
+    except AssertionError as problem:
+        problems.append(str(problem))
+    for report in sorted(sanitizer_directory.iterdir()):
+        problems.append(f"sanitizer report:\n{report.read_text(errors='replace')}")
+        report.unlink()
+    if problems:
+        pytest.fail("\n".join(problems), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def until():
+    """until(condition, deadline_s=10, what=''): polls, returns the true value or fails."""
+    return _until
+
+
+@pytest.fixture(scope="session")
+def free_port():
+    """free_port(): a TCP port on loopback that nobody listened on a moment ago."""
+
+    def find():
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return probe.getsockname()[1]
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def client_key():
+    """The key pair whose public half the agents are given."""
+    return KeyPair()
+
+
+@pytest.fixture(scope="session")
+def client_key_path(client_key, tmp_path_factory):
+    """The private half as a file for OpenSSH's client."""
+    return client_key.write_private(tmp_path_factory.mktemp("key") / "id_ed25519")
+
+
+@pytest.fixture
+def agent(programs, client_key, tmp_path, nothing_left):
+    """agent(env={}, args=[], ...): starts an agent and waits until it listens (support/agent.py).
+
+    Any number per test; each is ended with SIGTERM after it, and its log shown if the test failed.
+    """
+    started = []
+
+    def start(client_key=client_key, host_key=None, **how):
+        directory = tmp_path / f"agent-{len(started)}"
+        directory.mkdir()
+        instance = Agent(programs.agent, directory, client_key, host_key or KeyPair())
+        started.append(instance)
+        instance.start(**how)
+        return instance
+
+    yield start
+    problems = []
+    for instance in started:
+        try:
+            instance.stop()
+        except AssertionError as problem:
+            problems.append(str(problem))
+        if instance.process is None:
+            continue
+        print(f"--- log of agent {instance.pid}, exit {instance.process.returncode}:")
+        print(instance.log(), end="")
+        if instance.process.returncode == SANITIZER_EXIT_CODE:
+            problems.append(f"agent {instance.pid} ended with a sanitizer's exit code")
+    if problems:
+        pytest.fail("\n".join(problems), pytrace=False)
+
+
+@pytest.fixture
+def ssh(client_key_path, tmp_path, nothing_left):
+    """ssh(agent, user=None): an OpenSSH client for that agent (support/ssh.py)."""
+    clients = []
+
+    def connect(target, user=None):
+        directory = tmp_path / f"ssh-{len(clients)}"
+        directory.mkdir()
+        clients.append(Ssh(target, client_key_path, directory, user))
+        return clients[-1]
+
+    yield connect
+    for client in clients:
+        client.stop()
+
+
+@pytest.fixture
+def driver(programs, tmp_path, nothing_left):
+    """driver(*words, env={}, input=b'', timeout=60): runs berth-driver to its end.
+
+    Returns subprocess.CompletedProcess with bytes. env is added to a small clean environment;
+    for tests that need the process itself, use programs.driver and driver.environment().
+    """
+
+    def environment(extra=None):
+        full = {
+            name: os.environ[name]
+            for name in (
+                "PATH",
+                "HOME",
+                "USER",
+                "LOGNAME",
+                "ASAN_OPTIONS",
+                "UBSAN_OPTIONS",
+                "LSAN_OPTIONS",
+            )
+            if name in os.environ
+        }
+        full["TMPDIR"] = str(tmp_path)
+        full.update(extra or {})
+        return full
+
+    def run(*words, env=None, input=b"", timeout=60.0):
+        return subprocess.run(
+            [str(programs.driver), *map(str, words)],
+            env=environment(env),
+            input=input,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    run.environment = environment
+    return run

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""Real processes, read from /proc: who descends from whom, and who is still there.
+
+The test process is made a child subreaper, so that whatever a program under test leaves behind
+becomes a child of ours when its parent dies and cannot slip out of sight.
+"""
+
+import ctypes
+import os
+import signal
+from pathlib import Path
+
+from support.waiting import until
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def become_subreaper():
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "cannot become a child subreaper")
+
+
+def _stat(pid):
+    """(state, parent) of a process, or None when it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return None
+    # The name stands in parentheses and may hold anything, so the fields start after the last one.
+    fields = text[text.rindex(")") + 2 :].split()
+    return fields[0], int(fields[1])
+
+
+def alive(pid):
+    """Whether the process runs; a zombie does not."""
+    found = _stat(pid)
+    return found is not None and found[0] not in "ZX"
+
+
+def zombie(pid):
+    found = _stat(pid)
+    return found is not None and found[0] == "Z"
+
+
+def command_line(pid):
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return "?"
+    return b" ".join(words).decode(errors="replace").strip() or "?"
+
+
+def environment(pid):
+    """The environment block of a process as bytes; empty when it cannot be read."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
+
+
+def all_pids():
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def descendants(root, include_zombies=False):
+    """Pids below 'root' in the process tree."""
+    children = {}
+    for pid in all_pids():
+        found = _stat(pid)
+        if found is not None:
+            children.setdefault(found[1], []).append((pid, found[0]))
+    result, todo = set(), [root]
+    while todo:
+        for pid, state in children.get(todo.pop(), []):
+            todo.append(pid)
+            if include_zombies or state not in "ZX":
+                result.add(pid)
+    return result
+
+
+def with_marker(marker):
+    """Pids of running processes whose environment holds the bytes 'marker'."""
+    return {pid for pid in all_pids() if marker in environment(pid) and alive(pid)}
+
+
+def end(pids):
+    """Kills exactly these processes."""
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+class LeftoverDetector:
+    """What this process had below itself before, against what is left after."""
+
+    def __init__(self):
+        self._before = descendants(os.getpid())
+
+    def leftovers(self):
+        return descendants(os.getpid()) - self._before
+
+    def check(self, deadline_s=5.0):
+        """Fails, after ending them, when processes started since are still running."""
+        try:
+            until(lambda: not self.leftovers(), deadline_s)
+        except AssertionError:
+            left = sorted(self.leftovers())
+            lines = [f"  {pid}: {command_line(pid)}" for pid in left]
+            end(left)
+            if left:
+                raise AssertionError("processes left running:\n" + "\n".join(lines)) from None

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""The released programs: static, hardened, and the same bytes wherever they are built."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[2]
+BIN = TOP / "build/release/bin"
+DEPS = Path(os.environ.get("BERTH_DEPS_DIR", TOP / "build/deps")).resolve()
+PROGRAMS = ["berth-agent", "berth-driver"]
+
+
+def tool(*words):
+    return subprocess.run(
+        [str(word) for word in words],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "LC_ALL": "C"},
+    ).stdout
+
+
+@pytest.fixture(params=PROGRAMS)
+def program(request):
+    return BIN / request.param
+
+
+def test_is_static_pie_and_stripped(program):
+    kind = tool("file", "-b", program)
+    assert "static-pie linked" in kind or "statically linked" in kind
+    assert re.search(r", stripped$", kind.strip())
+    assert "pie" in kind
+
+
+def test_needs_no_loader_and_no_library(program):
+    assert "INTERP" not in tool("readelf", "-lW", program)
+    assert "NEEDED" not in tool("readelf", "-dW", program)
+
+
+def test_memory_is_protected(program):
+    segments = tool("readelf", "-lW", program)
+    assert "GNU_RELRO" in segments
+    stack = next(line for line in segments.splitlines() if "GNU_STACK" in line)
+    assert "RWE" not in stack
+    assert "NOW" in tool("readelf", "-dW", program)
+    assert not re.search(r"LOAD.*RWE", segments)
+
+
+def test_has_no_build_id(program):
+    assert "Build ID" not in tool("readelf", "-nW", program)
+
+
+@pytest.mark.parametrize("path", [TOP, DEPS, Path.home()], ids=["tree", "libraries", "home"])
+def test_holds_no_path_of_this_machine(program, path):
+    if len(path.parts) < 2 or path == Path("/root"):
+        # '/root' is a home directory that programs may name for other reasons.
+        path = path / "." if path == Path("/") else path / ".cache"
+    assert str(path).encode() not in program.read_bytes()
+
+
+def test_version_is_the_projects(program):
+    version = re.search(r"project\(berth VERSION (\S+)", (TOP / "CMakeLists.txt").read_text())[1]
+    assert version in tool(program, "--version")
+
+
+def build_copy(directory):
+    """Builds a copy of the sources there; returns a hash for each program."""
+    source = directory / "source"
+    listed = tool(
+        "git",
+        "-c",
+        f"safe.directory={TOP}",
+        "-C",
+        TOP,
+        "ls-files",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+        "-z",
+    )
+    for name in filter(None, listed.split("\0")):
+        if (TOP / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(TOP / name, source / name)
+    prefix = DEPS / "musl/prefix"
+    tool(
+        "cmake",
+        "-S",
+        source,
+        "--preset",
+        "release",
+        f"-DBERTH_PREFIX={prefix}",
+        f"-DCMAKE_C_COMPILER={prefix}/bin/berth-cc",
+    )
+    tool("cmake", "--build", source / "build/release")
+    return {
+        name: hashlib.sha256((source / "build/release/bin" / name).read_bytes()).hexdigest()
+        for name in PROGRAMS
+    }
+
+
+@pytest.mark.timeout(600)
+def test_two_builds_in_two_places_are_the_same_bytes(tmp_path):
+    first = build_copy(tmp_path / "a")
+    second = build_copy(tmp_path / "another-place" / "with a much longer name")
+    assert first == second
+    here = {name: hashlib.sha256((BIN / name).read_bytes()).hexdigest() for name in PROGRAMS}
+    assert here == first

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/log.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/unit/rows.h"
+
+/* What log_line() writes for 'message', as a string of at most 'room' bytes. */
+static void logged(enum log_format format, const char *message, char *out, size_t room)
+{
+    int ends[2];
+    assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    log_open("berth-test", LOG_INFO, format, ends[1]);
+    log_warn("%s", message);
+    ssize_t got = read(ends[0], out, room - 1);
+    assert_true(got > 0);
+    out[got] = '\0';
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+    log_open("berth-test", LOG_INFO, LOG_TEXT, STDERR_FILENO);
+}
+
+struct log_row {
+    const char *name;
+    const char *message;
+    const char *text; /* as escaped in a text line */
+    const char
+        *json; /* 'message' after a JSON parser read the line; NULL: only valid, not compared */
+};
+
+static const struct log_row log_rows[] = {
+    {"plain", "cannot accept", "cannot accept", "cannot accept"},
+    {"empty", "", "", ""},
+    {"newline cannot break the line", "a\nb", "a\\x0ab", "a\nb"},
+    {"carriage return", "a\rb", "a\\x0db", "a\rb"},
+    {"escape cannot colour", "\x1b[31mred", "\\x1b[31mred", "\x1b[31mred"},
+    {"delete",
+     "a\x7f"
+     "b",
+     "a\\x7fb",
+     "a\x7f"
+     "b"},
+    {"tab", "a\tb", "a\\x09b", "a\tb"},
+    {"quotes and backslashes", "say \"hi\" \\ there", "say \"hi\" \\ there", "say \"hi\" \\ there"},
+    {"two bytes of UTF-8", "gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f"},
+    {"three bytes", "\xe2\x82\xac", "\xe2\x82\xac", "\xe2\x82\xac"},
+    {"four bytes", "\xf0\x9f\x9a\xa2", "\xf0\x9f\x9a\xa2", "\xf0\x9f\x9a\xa2"},
+    {"lone continuation",
+     "a\x80"
+     "b",
+     "a\\x80b", NULL},
+    {"overlong slash", "\xc0\xaf", "\\xc0\\xaf", NULL},
+    {"overlong in three bytes", "\xe0\x80\xaf", "\\xe0\\x80\\xaf", NULL},
+    {"surrogate", "\xed\xa0\x80", "\\xed\\xa0\\x80", NULL},
+    {"beyond Unicode", "\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80", NULL},
+    {"cut sequence at the end", "a\xe2\x82", "a\\xe2\\x82", NULL},
+    {"C1 control (CSI)",
+     "\xc2\x9b"
+     "31m",
+     "\\xc2\\x9b31m", NULL},
+    {"percent signs are no format", "100%s%n", "100%s%n", "100%s%n"},
+};
+
+static void test_text(void **state)
+{
+    const struct log_row *row = *state;
+    char line[1024], wanted[1024];
+    logged(LOG_TEXT, row->message, line, sizeof(line));
+    (void)snprintf(wanted, sizeof(wanted), "berth-test[%d]: warn: %s\n", (int)getpid(), row->text);
+    assert_string_equal(line, wanted);
+}
+
+static void test_json(void **state)
+{
+    const struct log_row *row = *state;
+    char line[1024];
+    logged(LOG_JSON, row->message, line, sizeof(line));
+    assert_true(strchr(line, '\n') == line + strlen(line) - 1);
+    cJSON *parsed = cJSON_ParseWithOpts(line, NULL, 0);
+    assert_non_null(parsed);
+    assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(parsed, "level")), "warn");
+    assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(parsed, "program")), "berth-test");
+    assert_int_equal(cJSON_GetNumberValue(cJSON_GetObjectItem(parsed, "pid")), getpid());
+    const char *message = cJSON_GetStringValue(cJSON_GetObjectItem(parsed, "message"));
+    assert_non_null(message);
+    if (row->json != NULL) {
+        assert_string_equal(message, row->json);
+    }
+    cJSON_Delete(parsed);
+}
+
+struct level_row {
+    const char *name; /* the word */
+    bool known;
+    enum log_level level;
+};
+
+static const struct level_row level_rows[] = {
+    {"debug", true, LOG_DEBUG},  {"info", true, LOG_INFO},    {"warn", true, LOG_WARN},
+    {"warning", true, LOG_WARN}, {"error", true, LOG_ERROR},  {"fatal", true, LOG_FATAL},
+    {"panic", true, LOG_FATAL},  {"INFO", true, LOG_INFO},    {"Warning", true, LOG_WARN},
+    {"", false, LOG_INFO},       {"inform", false, LOG_INFO},
+};
+
+static void test_level(void **state)
+{
+    const struct level_row *row = *state;
+    enum log_level level = LOG_INFO;
+    assert_int_equal(log_level_parse(row->name, &level), row->known);
+    assert_int_equal(level, row->level);
+}
+
+static void longest_message_of_worst_bytes_fits(void **state)
+{
+    (void)state;
+    static char message[5000], line[32768];
+    memset(message, 0x01, sizeof(message) - 1);
+    for (int format = LOG_TEXT; format <= LOG_JSON; format++) {
+        logged((enum log_format)format, message, line, sizeof(line));
+        assert_true(strlen(line) > 2000);
+        assert_true(line[strlen(line) - 1] == '\n');
+    }
+}
+
+static void level_below_is_not_written_and_errno_is_kept(void **state)
+{
+    (void)state;
+    int ends[2];
+    char byte = 0;
+    assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    log_open("berth-test", LOG_WARN, LOG_TEXT, ends[1]);
+    assert_false(log_enabled(LOG_INFO));
+    assert_true(log_enabled(LOG_ERROR));
+    log_info("not this");
+    assert_int_equal(read(ends[0], &byte, 1), -1);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+    errno = ENOTTY;
+    log_error("to a closed descriptor");
+    assert_int_equal(errno, ENOTTY);
+    log_open("berth-test", LOG_INFO, LOG_TEXT, STDERR_FILENO);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest others[] = {
+        cmocka_unit_test(longest_message_of_worst_bytes_fits),
+        cmocka_unit_test(level_below_is_not_written_and_errno_is_kept),
+    };
+    return rows_run(log_rows, test_text) + rows_run(log_rows, test_json) +
+           rows_run(level_rows, test_level) + cmocka_run_group_tests(others, NULL, NULL);
+}
