@@ -36,9 +36,12 @@ struct channel {
     int stdin_fd, stdout_fd, stderr_fd;
     char *input; /* what the job has not taken yet of the last piece read from the client */
     size_t input_length, input_sent;
-    bool input_ended;  /* the client sent EOF */
-    bool client_gone;  /* the client closed the channel */
-    int wait_status;   /* once DRAINING */
+    char *unsent; /* output that a key exchange under way holds up; nothing is read until it went */
+    size_t unsent_length;
+    bool unsent_is_stderr;
+    bool input_ended;    /* the client sent EOF */
+    bool client_gone;    /* the client closed the channel */
+    int wait_status;     /* once DRAINING */
     int64_t deadline_ms; /* of DRAINING */
 };
 
@@ -60,11 +63,11 @@ struct session {
     struct ssh_counter_struct traffic;
     int control;
     char user[LIMIT_USER_BYTES];
-    int tries;           /* logins tried, questions about keys included */
-    int channels_opened; /* over the connection's life */
-    bool shutting_down;  /* init asked us to end */
-    int64_t deadline_ms; /* of KEY_EXCHANGE and LOGIN together, or of CLOSING */
-    int64_t heard_ms;    /* last byte from the client */
+    int tries;                        /* logins tried, questions about keys included */
+    int channels_opened;              /* over the connection's life */
+    bool shutting_down;               /* init asked us to end */
+    int64_t deadline_ms;              /* of KEY_EXCHANGE and LOGIN together, or of CLOSING */
+    int64_t heard_ms;                 /* last byte from the client */
     uint64_t heard_bytes, said_bytes; /* traffic at the last look */
     int64_t unanswered_ms; /* since when the client waits for a reply; CLOCK_NEVER: it does not */
     int keepalives;        /* sent without hearing anything since */
