@@ -86,7 +86,8 @@ enum wire_result wire_receive(int socket, struct wire_message *out_message, int 
         return WIRE_CLOSED;
     }
     (void)take_fds(&header, out_fds);
-    bool whole = got == (ssize_t)sizeof(message) && (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
+    bool whole =
+        got == (ssize_t)sizeof(message) && (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
     if (!whole) {
         for (int i = 0; i < WIRE_FDS; i++) {
             if (out_fds[i] >= 0) {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/buffer.h"
+#include "common/cleanup.h"
 #include "common/fd.h"
 
 static int path_of(const char *directory, const char *job, char out[PATH_MAX], struct error *err)
@@ -33,8 +34,7 @@ struct metadata *metadata_new(const char *job, const char *backend, struct error
     }
     if (metadata == NULL || metadata->keys == NULL || metadata->state == NULL) {
         metadata_free(metadata);
-        (void)error_set(err, ERROR_SYSTEM, ENOMEM,
-                        "cannot keep the job's keys");
+        (void)error_set(err, ERROR_SYSTEM, ENOMEM, "cannot keep the job's keys");
         return NULL;
     }
     return metadata;
@@ -164,7 +164,7 @@ static int parse(const char *path, const char *job, struct metadata **out_metada
     struct buffer text;
     buffer_init(&text, METADATA_CEILING_BYTES);
     int result = fd_read_file(path, &text, err);
-    if (result < 0 && err->errnum != ENOENT) {
+    if (result < 0 && err->errnum != ENOENT && err->errnum != ENOTDIR) {
         (void)error_wrap(err, "unusable task metadata");
     } else if (result < 0) {
         result = 0;
@@ -204,13 +204,28 @@ int metadata_load(const char *directory, const char *job, struct metadata **out_
     return result;
 }
 
+/* A process killed while it replaced the file left its new content, seeds included, beside it. */
+static void remove_unfinished(const char *directory_path, const char *job)
+{
+    char prefix[METADATA_JOB_BYTES + 8];
+    (void)snprintf(prefix, sizeof(prefix), "%s.json.", job);
+    cleanup_dir DIR *directory = opendir(directory_path);
+    struct dirent *entry;
+    while (directory != NULL && (entry = readdir(directory)) != NULL) {
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) == 0) {
+            (void)unlinkat(dirfd(directory), entry->d_name, 0);
+        }
+    }
+}
+
 int metadata_remove(const char *directory, const char *job, struct error *err)
 {
     char path[PATH_MAX];
     if (path_of(directory, job, path, err) < 0) {
         return -1;
     }
-    if (unlink(path) < 0 && errno != ENOENT) {
+    remove_unfinished(directory, job);
+    if (unlink(path) < 0 && errno != ENOENT && errno != ENOTDIR) {
         return error_set(err, ERROR_SYSTEM, errno, "cannot remove '%s'", path);
     }
     return 0;

@@ -12,7 +12,9 @@ int stage_cleanup(struct command_context *context, struct result *out_result, st
         return -1;
     }
     int result = task_find(&task, job, err);
-    if (result == 1) {
+    if (result == 0) {
+        result = metadata_remove(context->config->metadata_directory, job, err);
+    } else if (result == 1) {
         result = task_stop(&task, err);
         if (result < 0) {
             (void)error_wrap(err, "cannot end task %s of '%s'", task.name, job);

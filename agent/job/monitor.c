@@ -118,9 +118,10 @@ static void reap(struct monitor *monitor)
     }
 }
 
-static void on_child(struct monitor *monitor)
+/* What follows from who is still there. Called after every event: the last child can end between
+ * two signals that are read together, and no further SIGCHLD would come. */
+static void settle(struct monitor *monitor)
 {
-    reap(monitor);
     if (monitor->state == MONITOR_RUNNING && monitor->exited) {
         if (monitor->signalled && !monitor->alone) {
             end_tree(monitor);
@@ -194,7 +195,7 @@ static void on_signals(struct monitor *monitor)
     struct signalfd_siginfo event;
     while (read(monitor->signals, &event, sizeof(event)) == (ssize_t)sizeof(event)) {
         if (event.ssi_signo == SIGCHLD) {
-            on_child(monitor);
+            reap(monitor);
         } else {
             end_tree(monitor); /* init shuts down, or died */
         }
@@ -248,6 +249,7 @@ static void loop(struct monitor *monitor)
         if (clock_now_ms() >= monitor->deadline_ms) {
             kill_tree(monitor);
         }
+        settle(monitor);
     }
 }
 

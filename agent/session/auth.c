@@ -53,8 +53,8 @@ static int on_public_key(ssh_session ssh, const char *user, struct ssh_key_struc
     if (session->state != SESSION_LOGIN && session->state != SESSION_KEY_EXCHANGE) {
         return SSH_AUTH_DENIED;
     }
-    if (strlen(user) >= sizeof(session->user) || !authorized_contains(session->setup->authorized, key) ||
-        !user_exists(user)) {
+    if (strlen(user) >= sizeof(session->user) ||
+        !authorized_contains(session->setup->authorized, key) || !user_exists(user)) {
         log_info("%s: refused a key for '%s'", session->setup->peer, user);
         return SSH_AUTH_DENIED;
     }

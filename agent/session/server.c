@@ -7,15 +7,15 @@
 #include "agent/limits.h"
 #include "common/ed25519.h"
 
-#define KEY_EXCHANGE \
+#define KEY_EXCHANGE                                                                   \
     "mlkem768x25519-sha256,sntrup761x25519-sha512,sntrup761x25519-sha512@openssh.com," \
     "curve25519-sha256,curve25519-sha256@libssh.org"
-#define CIPHERS \
+#define CIPHERS                                                                               \
     "chacha20-poly1305@openssh.com,aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr," \
     "aes256-ctr"
 #define MACS "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com"
 /* What a client may sign its login with; the accepted keys are in authorized.h. */
-#define CLIENT_KEYS \
+#define CLIENT_KEYS                                                                         \
     "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512," \
     "rsa-sha2-256"
 

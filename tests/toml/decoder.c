@@ -163,13 +163,13 @@ int main(void)
     cleanup_buffer struct buffer text;
     buffer_init(&text, 2 * TOML_DOCUMENT_BYTES);
     if (read_stdin(&text) < 0) {
-        fprintf(stderr, "cannot read the document\n");
+        (void)fprintf(stderr, "cannot read the document\n");
         return 2;
     }
     cleanup_toml struct toml_document *document = NULL;
     struct error err = {0};
     if (toml_parse("stdin", text.bytes, text.length, &document, &err) < 0) {
-        fprintf(stderr, "%s\n", err.message);
+        (void)fprintf(stderr, "%s\n", err.message);
         return 1;
     }
     print_value(toml_root(document));
