@@ -39,7 +39,7 @@ def test_descriptors_of_a_job(agent):
 
 def test_inherited_descriptors_stay_out(agent, tmp_path):
     """A descriptor that the container's start left open reaches no job."""
-    opened = f"exec 9<{tmp_path}; exec \"$@\""
+    opened = f'exec 9<{tmp_path}; exec "$@"'
     with transport(agent(before=("bash", "-c", opened, "bash"))) as link:
         _, text = run(link, "ls -l /proc/$$/fd")
         assert str(tmp_path).encode() + b"\n" not in text
