@@ -12,7 +12,10 @@ static void forget_child(struct init *init, pid_t pid, int status)
     for (int i = 0; i < LIMIT_CONNECTIONS; i++) {
         struct connection *connection = &init->connections[i];
         if (connection->pid == pid) {
-            if (WIFSIGNALED(status)) {
+            if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) {
+                log_error("session %d of %s was killed by its seccomp filter (SIGSYS)", (int)pid,
+                          connection->address);
+            } else if (WIFSIGNALED(status)) {
                 log_warn("session %d of %s died of signal %d", (int)pid, connection->address,
                          WTERMSIG(status));
             }

@@ -55,6 +55,7 @@ void channel_release(struct channel *channel)
     cleanup_fd_fn(&channel->stdout_fd);
     cleanup_fd_fn(&channel->stderr_fd);
     free(channel->input);
+    free(channel->held);
     (void)ssh_remove_channel_callbacks(channel->ssh, &channel->callbacks);
     ssh_channel_free(channel->ssh); /* sends close unless that was done */
     memset(channel, 0, sizeof(*channel));
@@ -295,26 +296,64 @@ static size_t fill_chunk(int *fd, char *chunk, size_t room)
     return filled;
 }
 
+/* Returns how much libssh took; 0 as long as a key exchange is under way. */
+static size_t send_bytes(struct channel *channel, const char *bytes, size_t length, bool is_stderr)
+{
+    size_t sent = 0;
+    while (sent < length) {
+        uint32_t rest = (uint32_t)(length - sent);
+        int written = is_stderr ? ssh_channel_write_stderr(channel->ssh, bytes + sent, rest)
+                                : ssh_channel_write(channel->ssh, bytes + sent, rest);
+        if (written <= 0) {
+            break; /* if the session is at its end, the loop sees it */
+        }
+        sent += (size_t)written;
+    }
+    return sent;
+}
+
+/* Keeps what was read from the job and could not be sent. Losing it would be a silent hole in the
+ * output, so without memory the connection ends. */
+static void hold(struct channel *channel, const char *bytes, size_t length, bool is_stderr)
+{
+    channel->held = malloc(length);
+    if (channel->held == NULL) {
+        log_error("%s: out of memory, disconnecting", channel->session->setup->peer);
+        session_set_state(channel->session, SESSION_CLOSED);
+        return;
+    }
+    memcpy(channel->held, bytes, length);
+    channel->held_length = length;
+    channel->held_sent = 0;
+    channel->held_is_stderr = is_stderr;
+}
+
+static void send_held(struct channel *channel)
+{
+    if (channel->held == NULL || !may_send(channel)) {
+        return;
+    }
+    channel->held_sent +=
+        send_bytes(channel, channel->held + channel->held_sent,
+                   channel->held_length - channel->held_sent, channel->held_is_stderr);
+    if (channel->held_sent == channel->held_length) {
+        free(channel->held);
+        channel->held = NULL;
+    }
+}
+
 static void move_output(struct channel *channel, int *fd, bool is_stderr)
 {
-    if (*fd < 0 || !may_send(channel)) {
+    if (*fd < 0 || channel->held != NULL || !may_send(channel)) {
         return;
     }
     char *chunk = channel->session->chunk;
     size_t room = ssh_channel_window_size(channel->ssh);
     room = room < LIMIT_OUTPUT_CHUNK_BYTES ? room : LIMIT_OUTPUT_CHUNK_BYTES;
     size_t filled = fill_chunk(fd, chunk, room);
-    for (size_t sent = 0; sent < filled;) {
-        int written =
-            is_stderr
-                ? ssh_channel_write_stderr(channel->ssh, chunk + sent, (uint32_t)(filled - sent))
-                : ssh_channel_write(channel->ssh, chunk + sent, (uint32_t)(filled - sent));
-        if (written <= 0) {
-            log_debug("%s: channel %d: cannot send: %s", channel->session->setup->peer,
-                      channel->number, ssh_get_error(channel->session->ssh));
-            return; /* the session is at its end; the loop sees it */
-        }
-        sent += (size_t)written;
+    size_t sent = send_bytes(channel, chunk, filled, is_stderr);
+    if (sent < filled) {
+        hold(channel, chunk + sent, filled - sent, is_stderr);
     }
 }
 
@@ -361,6 +400,9 @@ static bool is_dry(int fd)
 
 static bool is_drained(struct channel *channel)
 {
+    if (channel->held != NULL) {
+        return false;
+    }
     if (channel->stdout_fd < 0 && channel->stderr_fd < 0) {
         return true;
     }
@@ -374,7 +416,7 @@ static bool is_drained(struct channel *channel)
 
 int channel_prepare(struct channel *channel, struct pollfd *entries)
 {
-    bool sending = may_send(channel);
+    bool sending = may_send(channel) && channel->held == NULL;
     bool blocked = channel->input_sent < channel->input_length;
     bool listening = channel->state != CHANNEL_DRAINING;
     entries[0] = (struct pollfd){.fd = listening ? channel->job : -1, .events = POLLIN};
@@ -391,6 +433,7 @@ void channel_service(struct channel *channel)
         move_input(channel);
     }
     if (channel->state == CHANNEL_RUNNING || channel->state == CHANNEL_DRAINING) {
+        send_held(channel);
         move_output(channel, &channel->stdout_fd, false);
         move_output(channel, &channel->stderr_fd, true);
     }
