@@ -13,7 +13,7 @@
 #include "common/fd.h"
 
 #define DEFAULT_SHELL "/bin/sh"
-#define PASSWD_PATH "/etc/passwd"
+#define PASSWD_PATH   "/etc/passwd"
 
 static struct buffer loaded;
 static bool is_loaded;

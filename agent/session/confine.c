@@ -35,9 +35,18 @@ struct rule {
     uint8_t argument;
 };
 
-#define ANY(name)                     {.number = __NR_##name}
-#define WITH(name, index, word)       {__NR_##name, UINT32_MAX, (uint32_t)(word), index}
-#define WITHOUT(name, index, bits)    {__NR_##name, (uint32_t)(bits), 0, index}
+#define ANY(name)             \
+    {                         \
+        .number = __NR_##name \
+    }
+#define WITH(name, index, word)                          \
+    {                                                    \
+        __NR_##name, UINT32_MAX, (uint32_t)(word), index \
+    }
+#define WITHOUT(name, index, bits)              \
+    {                                           \
+        __NR_##name, (uint32_t)(bits), 0, index \
+    }
 
 /* Busiest first: older kernels walk the list at each call. A number that is not here, of another
  * architecture's table included (x32 has a bit of its own in the number), kills. */
@@ -136,13 +145,12 @@ static size_t add_rule(struct sock_filter *out, const struct rule *rule)
 static size_t build_filter(struct sock_filter *out)
 {
     size_t used = 0;
-    out[used++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-                                               offsetof(struct seccomp_data, arch));
     out[used++] =
-        (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, OUR_ARCHITECTURE, 1, 0);
+        (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
+    out[used++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, OUR_ARCHITECTURE, 1, 0);
     out[used++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
-    out[used++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-                                               offsetof(struct seccomp_data, nr));
+    out[used++] =
+        (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
     for (size_t i = 0; i < RULES; i++) {
         used += add_rule(out + used, &rules[i]);
     }
