@@ -49,17 +49,18 @@ static int open_log(const struct config *config, struct error *err)
     if (config->log_file != NULL) {
         fd = open(config->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
         if (fd < 0) {
-            return error_set(err, ERROR_USAGE, errno, "cannot open LogFile '%s'",
-                             config->log_file);
+            return error_set(err, ERROR_USAGE, errno, "cannot open LogFile '%s'", config->log_file);
         }
     }
     log_open("berth-driver", config->log_level, config->log_format, fd);
     return 0;
 }
 
+/* Without a job the command says so itself, and one message is enough. */
 static void warn_of_missing_codes(const struct program *program)
 {
-    if (program->runner.codes_missing && !is_exec(program)) {
+    bool has_job = program->runner.response_file != NULL || runner_variable("CI_JOB_ID") != NULL;
+    if (program->runner.codes_missing && has_job && !is_exec(program)) {
         log_warn("BUILD_FAILURE_EXIT_CODE and SYSTEM_FAILURE_EXIT_CODE are not both set, using %d "
                  "and %d; GitLab Runner sets them when it starts this command",
                  program->runner.build_failure_code, program->runner.system_failure_code);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "common/cleanup.h"
@@ -15,15 +16,17 @@
 struct endpoint {
     struct sockaddr_storage address;
     socklen_t length;
+    int port;
     bool any; /* no address was given */
 };
 
-static void set_port(struct endpoint *endpoint, int port)
+static void set_port(struct endpoint *endpoint)
 {
+    in_port_t port = htons((uint16_t)endpoint->port);
     if (endpoint->address.ss_family == AF_INET6) {
-        ((struct sockaddr_in6 *)&endpoint->address)->sin6_port = htons((uint16_t)port);
+        ((struct sockaddr_in6 *)&endpoint->address)->sin6_port = port;
     } else {
-        ((struct sockaddr_in *)&endpoint->address)->sin_port = htons((uint16_t)port);
+        ((struct sockaddr_in *)&endpoint->address)->sin_port = port;
     }
 }
 
@@ -53,7 +56,7 @@ static int parse(const char *where, struct endpoint *out_endpoint, struct error 
     }
     memcpy(text, where + (bracketed ? 1 : 0), length - (bracketed ? 2 : 0));
     text[length - (bracketed ? 2 : 0)] = '\0';
-    struct endpoint endpoint = {.any = length == 0};
+    struct endpoint endpoint = {.any = length == 0, .port = (int)port};
     if (!set_address(&endpoint, AF_INET, endpoint.any ? "0.0.0.0" : text) &&
         !set_address(&endpoint, AF_INET6, text)) {
         return error_set(err, ERROR_USAGE, 0, "--listen: '%s' is not a numeric address", text);
@@ -61,7 +64,7 @@ static int parse(const char *where, struct endpoint *out_endpoint, struct error 
     if (endpoint.any) {
         (void)set_address(&endpoint, AF_INET6, "::");
     }
-    set_port(&endpoint, (int)port);
+    set_port(&endpoint);
     *out_endpoint = endpoint;
     return 0;
 }
@@ -93,11 +96,10 @@ int listen_open(const char *where, int *out_fd, int *out_port, struct error *err
     if (parse(where, &endpoint, err) < 0) {
         return -1;
     }
-    int port = listen_port(&endpoint.address);
     cleanup_fd int fd = bind_to(&endpoint);
     if (fd < 0 && endpoint.any && errno != EADDRINUSE && errno != EACCES) {
         (void)set_address(&endpoint, AF_INET, "0.0.0.0"); /* a machine without IPv6 */
-        set_port(&endpoint, port);
+        set_port(&endpoint);
         fd = bind_to(&endpoint);
     }
     if (fd < 0) {
@@ -106,7 +108,7 @@ int listen_open(const char *where, int *out_fd, int *out_port, struct error *err
         return error_set(err, ERROR_SYSTEM, 0, "cannot listen on '%s': %s%s", where,
                          strerror(saved), hint);
     }
-    struct sockaddr_storage bound;
+    struct sockaddr_storage bound = {0};
     socklen_t length = sizeof(bound);
     if (getsockname(fd, (struct sockaddr *)&bound, &length) < 0) {
         return error_set(err, ERROR_SYSTEM, errno, "cannot listen on '%s'", where);
@@ -118,8 +120,12 @@ int listen_open(const char *where, int *out_fd, int *out_port, struct error *err
 
 int listen_port(const struct sockaddr_storage *address)
 {
-    return ntohs(address->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)address)->sin6_port
-                                                : ((const struct sockaddr_in *)address)->sin_port);
+    struct sockaddr_in four; /* IPv6 addresses have their port at the same place */
+    _Static_assert(offsetof(struct sockaddr_in, sin_port) ==
+                       offsetof(struct sockaddr_in6, sin6_port),
+                   "one place for the port");
+    memcpy(&four, address, sizeof(four));
+    return ntohs(four.sin_port);
 }
 
 void listen_address(const struct sockaddr_storage *address, char out[LISTEN_NAME_BYTES])
