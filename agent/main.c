@@ -115,7 +115,7 @@ static int announce(const struct init *init, int port, int64_t ready_fd, struct 
 static int prepare(struct init *init, const struct agent_options *options, struct error *err)
 {
     int port = 0;
-    init->grace_ms = options->grace_ms;
+    init->options = options;
     if (sodium_init() < 0 || ssh_init() != SSH_OK) {
         return error_set(err, ERROR_SYSTEM, 0, "cannot start the cryptographic libraries");
     }

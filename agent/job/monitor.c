@@ -28,7 +28,7 @@ struct monitor {
     struct job job;
     int socket; /* to the session; -1 once it hung up */
     int signals;
-    int64_t grace_ms;
+    const struct monitor_setup *setup;
     int64_t started_ms;
     int64_t deadline_ms; /* of the state */
     bool signalled;      /* the client asked for the end: nothing of the job may outlive it */
@@ -59,7 +59,7 @@ static void end_tree(struct monitor *monitor)
     (void)tree_signal(getpid(), 0, SIGTERM);
     /* A stopped process would never see it. */
     (void)tree_signal(getpid(), 0, SIGCONT);
-    monitor->deadline_ms = clock_deadline_ms(monitor->grace_ms);
+    monitor->deadline_ms = clock_deadline_ms(monitor->setup->options->grace_ms);
 }
 
 static void kill_tree(struct monitor *monitor)
@@ -75,6 +75,16 @@ static void kill_tree(struct monitor *monitor)
     monitor->deadline_ms = clock_deadline_ms(KILL_AGAIN_MS);
 }
 
+/* init counts its idle time from here, though leftovers may keep this process. SIGCHLD is what
+ * makes it look; one more than children ended does no harm. */
+static void tell_init(const struct monitor *monitor)
+{
+    if (monitor->setup->over != NULL) {
+        *monitor->setup->over = true;
+        (void)kill(getppid(), SIGCHLD);
+    }
+}
+
 static void report(struct monitor *monitor)
 {
     struct wire_message message = {.type = WIRE_JOB_EXITED,
@@ -84,6 +94,7 @@ static void report(struct monitor *monitor)
         (void)wire_send(monitor->socket, &message, NULL, 0); /* a dead session needs no report */
     }
     monitor->reported = true;
+    tell_init(monitor);
     set_state(monitor, MONITOR_REPORTED);
     monitor->deadline_ms = CLOCK_NEVER;
 }
@@ -269,12 +280,12 @@ static int begin(struct monitor *monitor, int request_fd)
     return 0;
 }
 
-int monitor_run(int request_fd, int session_socket, int64_t grace_ms)
+int monitor_run(const struct monitor_setup *setup)
 {
     struct monitor monitor = {.state = MONITOR_RUNNING,
                               .job = {.stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1},
-                              .socket = session_socket,
-                              .grace_ms = grace_ms,
+                              .setup = setup,
+                              .socket = setup->session_socket,
                               .started_ms = clock_now_ms(),
                               .deadline_ms = CLOCK_NEVER};
     (void)prctl(PR_SET_NAME, "berth-job");
@@ -286,8 +297,8 @@ int monitor_run(int request_fd, int session_socket, int64_t grace_ms)
         log_error("job: cannot watch signals: %m");
         return 1;
     }
-    int result = begin(&monitor, request_fd);
-    (void)close(request_fd);
+    int result = begin(&monitor, setup->request_fd);
+    (void)close(setup->request_fd);
     if (result == 0) {
         loop(&monitor);
     }

@@ -55,7 +55,7 @@ void channel_release(struct channel *channel)
     cleanup_fd_fn(&channel->stdout_fd);
     cleanup_fd_fn(&channel->stderr_fd);
     free(channel->input);
-    free(channel->held);
+    free(channel->unsent);
     (void)ssh_remove_channel_callbacks(channel->ssh, &channel->callbacks);
     ssh_channel_free(channel->ssh); /* sends close unless that was done */
     memset(channel, 0, sizeof(*channel));
@@ -161,7 +161,8 @@ ssh_channel channel_accept(ssh_session ssh, void *userdata)
 {
     struct session *session = userdata;
     struct channel *channel = NULL;
-    for (int i = 0; i < LIMIT_CHANNELS && channel == NULL; i++) {
+    int most = (int)session->setup->options->max_sessions;
+    for (int i = 0; i < most && channel == NULL; i++) {
         channel = session->channels[i].state == CHANNEL_FREE ? &session->channels[i] : NULL;
     }
     if (session->state != SESSION_OPEN || session->shutting_down || channel == NULL) {
@@ -200,7 +201,7 @@ static void begin_draining(struct channel *channel, int wait_status)
     cleanup_fd_fn(&channel->stdin_fd);
     channel->wait_status = wait_status;
     channel->state = CHANNEL_DRAINING;
-    channel->deadline_ms = clock_deadline_ms(LIMIT_DRAIN_MS);
+    channel->deadline_ms = clock_deadline_ms(channel->session->setup->options->drain_ms);
 }
 
 /* The wait status (wait(2)) of a process that exited with 'status'. */
@@ -274,7 +275,8 @@ static void receive_job_messages(struct channel *channel)
 static bool may_send(const struct channel *channel)
 {
     return (ssh_get_poll_flags(channel->session->ssh) & SSH_WRITE_PENDING) == 0 &&
-           ssh_channel_window_size(channel->ssh) > 0 && !channel->client_gone;
+           ssh_channel_window_size(channel->ssh) > 0 && !channel->client_gone &&
+           channel->unsent == NULL;
 }
 
 /* Reads until the pipe is dry or the chunk or the window full: a job writes a few KiB at a time,
@@ -296,64 +298,68 @@ static size_t fill_chunk(int *fd, char *chunk, size_t room)
     return filled;
 }
 
-/* Returns how much libssh took; 0 as long as a key exchange is under way. */
-static size_t send_bytes(struct channel *channel, const char *bytes, size_t length, bool is_stderr)
+/* Returns how much libssh took: all of it, unless new session keys are being agreed on. */
+static size_t send_output(struct channel *channel, const char *bytes, size_t length, bool is_stderr)
 {
     size_t sent = 0;
     while (sent < length) {
-        uint32_t rest = (uint32_t)(length - sent);
-        int written = is_stderr ? ssh_channel_write_stderr(channel->ssh, bytes + sent, rest)
-                                : ssh_channel_write(channel->ssh, bytes + sent, rest);
-        if (written <= 0) {
-            break; /* if the session is at its end, the loop sees it */
+        uint32_t left = (uint32_t)(length - sent);
+        int written = is_stderr ? ssh_channel_write_stderr(channel->ssh, bytes + sent, left)
+                                : ssh_channel_write(channel->ssh, bytes + sent, left);
+        if (written < 0) {
+            log_debug("%s: channel %d: cannot send: %s", channel->session->setup->peer,
+                      channel->number, ssh_get_error(channel->session->ssh));
+            return length; /* nobody can get it any more; the loop sees the session's end */
+        }
+        if (written == 0) {
+            break;
         }
         sent += (size_t)written;
     }
     return sent;
 }
 
-/* Keeps what was read from the job and could not be sent. Losing it would be a silent hole in the
- * output, so without memory the connection ends. */
-static void hold(struct channel *channel, const char *bytes, size_t length, bool is_stderr)
+static void hold_back(struct channel *channel, const char *bytes, size_t length, bool is_stderr)
 {
-    channel->held = malloc(length);
-    if (channel->held == NULL) {
-        log_error("%s: out of memory, disconnecting", channel->session->setup->peer);
+    channel->unsent = malloc(length);
+    if (channel->unsent == NULL) {
+        log_error("%s: channel %d: out of memory, disconnecting", channel->session->setup->peer,
+                  channel->number);
         session_set_state(channel->session, SESSION_CLOSED);
         return;
     }
-    memcpy(channel->held, bytes, length);
-    channel->held_length = length;
-    channel->held_sent = 0;
-    channel->held_is_stderr = is_stderr;
+    memcpy(channel->unsent, bytes, length);
+    channel->unsent_length = length;
+    channel->unsent_is_stderr = is_stderr;
 }
 
-static void send_held(struct channel *channel)
+static void send_held_back(struct channel *channel)
 {
-    if (channel->held == NULL || !may_send(channel)) {
+    if (channel->unsent == NULL || ssh_channel_window_size(channel->ssh) == 0) {
         return;
     }
-    channel->held_sent +=
-        send_bytes(channel, channel->held + channel->held_sent,
-                   channel->held_length - channel->held_sent, channel->held_is_stderr);
-    if (channel->held_sent == channel->held_length) {
-        free(channel->held);
-        channel->held = NULL;
+    size_t sent =
+        send_output(channel, channel->unsent, channel->unsent_length, channel->unsent_is_stderr);
+    channel->unsent_length -= sent;
+    memmove(channel->unsent, channel->unsent + sent, channel->unsent_length);
+    if (channel->unsent_length == 0) {
+        free(channel->unsent);
+        channel->unsent = NULL;
     }
 }
 
 static void move_output(struct channel *channel, int *fd, bool is_stderr)
 {
-    if (*fd < 0 || channel->held != NULL || !may_send(channel)) {
+    if (*fd < 0 || !may_send(channel)) {
         return;
     }
     char *chunk = channel->session->chunk;
     size_t room = ssh_channel_window_size(channel->ssh);
     room = room < LIMIT_OUTPUT_CHUNK_BYTES ? room : LIMIT_OUTPUT_CHUNK_BYTES;
     size_t filled = fill_chunk(fd, chunk, room);
-    size_t sent = send_bytes(channel, chunk, filled, is_stderr);
+    size_t sent = send_output(channel, chunk, filled, is_stderr);
     if (sent < filled) {
-        hold(channel, chunk + sent, filled - sent, is_stderr);
+        hold_back(channel, chunk + sent, filled - sent, is_stderr);
     }
 }
 
@@ -400,23 +406,20 @@ static bool is_dry(int fd)
 
 static bool is_drained(struct channel *channel)
 {
-    if (channel->held != NULL) {
-        return false;
-    }
-    if (channel->stdout_fd < 0 && channel->stderr_fd < 0) {
+    if (channel->stdout_fd < 0 && channel->stderr_fd < 0 && channel->unsent == NULL) {
         return true;
     }
     if (clock_now_ms() < channel->deadline_ms) {
         return false;
     }
     /* A client that reads slowly has all the time it needs; only silence counts. */
-    channel->deadline_ms = clock_deadline_ms(LIMIT_DRAIN_MS);
-    return is_dry(channel->stdout_fd) && is_dry(channel->stderr_fd);
+    channel->deadline_ms = clock_deadline_ms(channel->session->setup->options->drain_ms);
+    return channel->unsent == NULL && is_dry(channel->stdout_fd) && is_dry(channel->stderr_fd);
 }
 
 int channel_prepare(struct channel *channel, struct pollfd *entries)
 {
-    bool sending = may_send(channel) && channel->held == NULL;
+    bool sending = may_send(channel);
     bool blocked = channel->input_sent < channel->input_length;
     bool listening = channel->state != CHANNEL_DRAINING;
     entries[0] = (struct pollfd){.fd = listening ? channel->job : -1, .events = POLLIN};
@@ -433,7 +436,7 @@ void channel_service(struct channel *channel)
         move_input(channel);
     }
     if (channel->state == CHANNEL_RUNNING || channel->state == CHANNEL_DRAINING) {
-        send_held(channel);
+        send_held_back(channel);
         move_output(channel, &channel->stdout_fd, false);
         move_output(channel, &channel->stderr_fd, true);
     }

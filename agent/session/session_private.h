@@ -36,9 +36,9 @@ struct channel {
     int stdin_fd, stdout_fd, stderr_fd;
     char *input; /* what the job has not taken yet of the last piece read from the client */
     size_t input_length, input_sent;
-    char *held; /* output that libssh would not take yet, allocated; NULL: none */
-    size_t held_length, held_sent;
-    bool held_is_stderr;
+    char *unsent; /* output that a key exchange under way holds up; nothing is read until it went */
+    size_t unsent_length;
+    bool unsent_is_stderr;
     bool input_ended;    /* the client sent EOF */
     bool client_gone;    /* the client closed the channel */
     int wait_status;     /* once DRAINING */
