@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/job/register.h"
 #include "agent/job/start.h"
 #include "agent/job/tree.h"
 #include "agent/limits.h"
@@ -273,6 +274,7 @@ static int begin(struct monitor *monitor, int request_fd)
         (void)wire_send(monitor->socket, &message, NULL, 0);
         return -1;
     }
+    register_job(monitor->job.pid);
     struct wire_message message = {.type = WIRE_JOB_STARTED, .number = monitor->job.pid};
     int fds[] = {monitor->job.stdin_fd, monitor->job.stdout_fd, monitor->job.stderr_fd};
     (void)wire_send(monitor->socket, &message, fds, 3); /* a dead session shows as a hang-up */

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/job/register.h"
 #include "agent/session/confine.h"
 #include "agent/session/session_private.h"
 #include "agent/users.h"
@@ -282,6 +283,7 @@ static void close_session(struct session *session)
 static int confine(const struct session_setup *setup)
 {
     struct error err = {0};
+    register_close();
     if (users_load(&err) < 0 || confine_process(&err) < 0) {
         log_error("%s: %s, refusing", setup->peer, err.message);
         return -1;
