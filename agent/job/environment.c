@@ -73,7 +73,7 @@ int environment_add(const char *variables, const char *term, const char *termina
     char *rest = copy;
     for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
         if (add_line(line) < 0) {
-            return -1;
+            return -1; /* NOLINT(clang-analyzer-unix.Malloc): 'line' points into 'copy' */
         }
     }
     if (term != NULL && setenv("TERM", term, 1) < 0) {
