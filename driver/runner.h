@@ -18,8 +18,10 @@
 #define RUNNER_BUILD_FAILURE_DEFAULT  1
 #define RUNNER_SYSTEM_FAILURE_DEFAULT 2
 
-#define RUNNER_JOB_KEY_BYTES          64
-#define RUNNER_RESPONSE_CEILING_BYTES (16UL << 20) /* the job from GitLab, scripts included */
+#define RUNNER_JOB_KEY_BYTES 64
+#define RUNNER_RESPONSE_CEILING_BYTES                           \
+    (16UL << 20) /* the job as GitLab sent it: scripts included \
+                  */
 
 struct runner {
     int build_failure_code;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/job/environment.h"
@@ -19,6 +20,7 @@
 #include "common/fd.h"
 
 #define EXEC_FAILED 126
+#define KERNEL_SIGSET_BYTES 8
 /* Where a command that is too long for an argument is read from; see command_file(). */
 #define COMMAND_FD     3
 #define COMMAND_PREFIX "exec 3<&-\n"
@@ -86,12 +88,14 @@ static int open_pipes(struct launch *launch)
     return 0;
 }
 
+/* By the system call, since the C library refuses the signals that it keeps for itself, and the
+ * container's start may have ignored those as well. All zero is SIG_DFL in every field. */
 static void reset_signals(void)
 {
+    static const char standard[64];
     sigset_t none;
-    struct sigaction standard = {.sa_handler = SIG_DFL};
-    for (int number = 1; number < NSIG; number++) {
-        (void)sigaction(number, &standard, NULL); /* KILL, STOP and libc's own refuse */
+    for (int number = 1; number <= SIGRTMAX; number++) {
+        (void)syscall(SYS_rt_sigaction, number, standard, NULL, KERNEL_SIGSET_BYTES);
     }
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
