@@ -29,8 +29,8 @@ static const struct option_row option_rows[] = {
     {.help = "Options"},
     {"config", 0, OPTION_TEXT, "PATH", "BERTH_CONFIG", "built-in settings, backend 'local'",
      "read settings from this TOML file", FIELD(options.path), 0, 0},
-    {"backend", 0, OPTION_TEXT, "NAME", NULL, "local", "where tasks run",
-     FIELD(options.backend), 0, 0},
+    {"backend", 0, OPTION_TEXT, "NAME", NULL, "local", "where tasks run", FIELD(options.backend), 0,
+     0},
     {"task-def", 0, OPTION_TEXT, "NAME", NULL, NULL, "ECS task definition, over the file's",
      FIELD(options.task_definition), 0, 0},
     {"platform-version", 0, OPTION_TEXT, "VERSION", NULL, "LATEST",
@@ -51,8 +51,7 @@ static const struct option_row option_rows[] = {
 
 static bool same_word(const char *word, const char *name, const char *alias)
 {
-    return (name != NULL && strcmp(word, name) == 0) ||
-           (alias != NULL && strcmp(word, alias) == 0);
+    return (name != NULL && strcmp(word, name) == 0) || (alias != NULL && strcmp(word, alias) == 0);
 }
 
 /* What one more word means; 'taken' says whether it means anything. */

@@ -19,8 +19,8 @@ static int append_quoted(struct buffer *command, const char *word)
         return -1;
     }
     for (const char *at = word; *at != '\0'; at++) {
-        int result = *at == '\'' ? buffer_append_text(command, "'\\''")
-                                 : buffer_append(command, at, 1);
+        int result =
+            *at == '\'' ? buffer_append_text(command, "'\\''") : buffer_append(command, at, 1);
         if (result < 0) {
             return -1;
         }

@@ -48,9 +48,10 @@ static int state_directory(char out[PATH_MAX], struct error *err)
         length = snprintf(out, PATH_MAX, "%s/.local/state/berth", home);
     }
     if (length <= 0 || length >= PATH_MAX) {
-        return error_set(err, ERROR_USAGE, 0,
-                         "no place for task metadata: HOME is not set; set [TaskMetadata] Directory "
-                         "and [Local] Directory in the configuration");
+        return error_set(
+            err, ERROR_USAGE, 0,
+            "no place for task metadata: HOME is not set; set [TaskMetadata] Directory "
+            "and [Local] Directory in the configuration");
     }
     return 0;
 }
@@ -85,7 +86,9 @@ static void set_defaults(struct config *config)
 /* A job variable wins over the file, an option over both. */
 static int override(char **field, const char *variable, const char *option, struct error *err)
 {
-    const char *text = option != NULL ? option : variable == NULL ? NULL : runner_variable(variable);
+    const char *text = option != NULL     ? option
+                       : variable == NULL ? NULL
+                                          : runner_variable(variable);
     return text == NULL ? 0 : config_set_text(field, text, err);
 }
 
@@ -113,8 +116,8 @@ static int apply_options(struct config *config, const struct config_options *opt
         override(&config->backend, NULL, options->backend, err) < 0 ||
         override(&fargate->task_definition, "FARGATE_TASK_DEFINITION", options->task_definition,
                  err) < 0 ||
-        override(&fargate->platform_version, "FARGATE_PLATFORM_VERSION",
-                 options->platform_version, err) < 0) {
+        override(&fargate->platform_version, "FARGATE_PLATFORM_VERSION", options->platform_version,
+                 err) < 0) {
         return -1;
     }
     if (config->log_file != NULL && config->log_file[0] == '\0') {
@@ -131,8 +134,7 @@ int config_load(struct config *config, const struct config_options *options, str
         return -1;
     }
     if (apply_options(config, options, err) < 0 ||
-        (config->ssh_username == NULL &&
-         config_set_text(&config->ssh_username, "root", err) < 0) ||
+        (config->ssh_username == NULL && config_set_text(&config->ssh_username, "root", err) < 0) ||
         default_directory(&config->metadata_directory, "metadata", err) < 0) {
         return -1;
     }

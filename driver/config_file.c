@@ -99,8 +99,8 @@ static const char *prefix(const struct key_row *row)
     return row->table == NULL ? "" : row->table;
 }
 
-static int wrong(const struct load *load, const struct key_row *row,
-                 const struct toml_value *value, const char *what)
+static int wrong(const struct load *load, const struct key_row *row, const struct toml_value *value,
+                 const char *what)
 {
     return error_set(load->err, ERROR_USAGE, 0, "%s:%u: %s%s%s: %s", load->path, toml_line(value),
                      prefix(row), row->table == NULL ? "" : ".", row->name, what);
@@ -201,9 +201,9 @@ static int store_word(const struct load *load, const struct key_row *row,
     if (!toml_get_string(value, &text, NULL)) {
         return wrong_type(load, row, value);
     }
-    bool known = text[0] == '\0' /* as unset */ ||
-                 (row->type == KEY_LEVEL ? log_level_parse(text, field)
-                                         : log_format_parse(text, field));
+    bool known =
+        text[0] == '\0' /* as unset */ ||
+        (row->type == KEY_LEVEL ? log_level_parse(text, field) : log_format_parse(text, field));
     return known ? 0 : wrong_type(load, row, value);
 }
 
@@ -231,8 +231,7 @@ static void warn(const struct load *load, const struct toml_value *value, const 
     }
 }
 
-static int store(const struct load *load, const struct key_row *row,
-                 const struct toml_value *value)
+static int store(const struct load *load, const struct key_row *row, const struct toml_value *value)
 {
     void *field = (char *)load->config + row->offset;
     switch (row->type) {
@@ -321,7 +320,8 @@ int config_file_load(struct config *config, const char *path, struct buffer *war
         err->kind = ERROR_USAGE; /* no retry of the runner makes the file appear */
         (void)error_wrap(err, "cannot read the configuration");
     } else {
-        result = toml_parse(path, text.bytes == NULL ? "" : text.bytes, text.length, &document, err);
+        result =
+            toml_parse(path, text.bytes == NULL ? "" : text.bytes, text.length, &document, err);
     }
     buffer_done(&text);
     return result < 0 ? -1 : store_root(&load, toml_root(document));

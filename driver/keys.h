@@ -13,7 +13,7 @@
 #include "common/ed25519.h"
 #include "common/error.h"
 
-#define KEYS_LINE_BYTES          128 /* an authorized_keys line, with the NUL */
+#define KEYS_LINE_BYTES 128 /* an authorized_keys line, with the NUL */
 
 struct keys {
     unsigned char user_seed[ED25519_SEED_BYTES];

@@ -49,8 +49,7 @@ static int open_log(const struct config *config, struct error *err)
     if (config->log_file != NULL) {
         fd = open(config->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
         if (fd < 0) {
-            return error_set(err, ERROR_USAGE, errno, "cannot open LogFile '%s'",
-                             config->log_file);
+            return error_set(err, ERROR_USAGE, errno, "cannot open LogFile '%s'", config->log_file);
         }
     }
     log_open("berth-driver", config->log_level, config->log_format, fd);

@@ -34,8 +34,7 @@ struct metadata *metadata_new(const char *job, const char *backend, struct error
     }
     if (metadata == NULL || metadata->keys == NULL || metadata->state == NULL) {
         metadata_free(metadata);
-        (void)error_set(err, ERROR_SYSTEM, ENOMEM,
-                        "cannot keep the job's keys");
+        (void)error_set(err, ERROR_SYSTEM, ENOMEM, "cannot keep the job's keys");
         return NULL;
     }
     return metadata;

@@ -18,10 +18,10 @@
 #include "common/error.h"
 #include "driver/keys.h"
 
-#define METADATA_VERSION        1
-#define METADATA_CEILING_BYTES  (64UL << 10)
-#define METADATA_JOB_BYTES      64
-#define METADATA_ADDRESS_BYTES  64
+#define METADATA_VERSION       1
+#define METADATA_CEILING_BYTES (64UL << 10)
+#define METADATA_JOB_BYTES     64
+#define METADATA_ADDRESS_BYTES 64
 
 struct metadata {
     char job[METADATA_JOB_BYTES];
@@ -37,7 +37,8 @@ void metadata_free(struct metadata *metadata);
 
 int metadata_save(const struct metadata *metadata, const char *directory, struct error *err)
     __attribute__((warn_unused_result));
-/* Returns 1 and 'out_metadata', 0 when there is no file, -1 when there is one that cannot be used. */
+/* Returns 1 and 'out_metadata', 0 when there is no file, -1 when there is one that cannot be used.
+ */
 int metadata_load(const char *directory, const char *job, struct metadata **out_metadata,
                   struct error *err) __attribute__((warn_unused_result));
 /* Also removes what an interrupted metadata_save() left. A missing file is success. */

@@ -20,7 +20,7 @@
 
 #define PROC_FILE_CEILING_BYTES (4UL << 20) /* an environment may have that much */
 #define TREE_CEILING            65536
-#define TREE_ROUNDS             50  /* a fork bomb is not outrun by counting its children */
+#define TREE_ROUNDS             50 /* a fork bomb is not outrun by counting its children */
 #define SWEEP_PAUSE_MS          5
 
 struct process_stat {

@@ -98,9 +98,9 @@ static int identity_from_file(struct identity *identity, const char *path, struc
         (void)error_wrap(err, "cannot read JOB_RESPONSE_FILE");
     } else {
         cJSON *response = cJSON_ParseWithLength(text.bytes == NULL ? "" : text.bytes, text.length);
-        result = response == NULL ? error_set(err, ERROR_SYSTEM, 0,
-                                              "JOB_RESPONSE_FILE '%s' is no JSON", path)
-                                  : identity_from_response(identity, response, path, err);
+        result = response == NULL
+                     ? error_set(err, ERROR_SYSTEM, 0, "JOB_RESPONSE_FILE '%s' is no JSON", path)
+                     : identity_from_response(identity, response, path, err);
         cJSON_Delete(response);
     }
     if (text.bytes != NULL) {

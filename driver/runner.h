@@ -18,15 +18,17 @@
 #define RUNNER_BUILD_FAILURE_DEFAULT  1
 #define RUNNER_SYSTEM_FAILURE_DEFAULT 2
 
-#define RUNNER_JOB_KEY_BYTES           64
-#define RUNNER_RESPONSE_CEILING_BYTES  (16UL << 20) /* the job as GitLab sent it: scripts included */
+#define RUNNER_JOB_KEY_BYTES 64
+#define RUNNER_RESPONSE_CEILING_BYTES                           \
+    (16UL << 20) /* the job as GitLab sent it: scripts included \
+                  */
 
 struct runner {
     int build_failure_code;
     int system_failure_code;
-    bool codes_missing;          /* one of the two was not set: the default is in place */
-    const char *exit_code_file;  /* BUILD_EXIT_CODE_FILE, NULL: unset */
-    const char *response_file;   /* JOB_RESPONSE_FILE, NULL: unset */
+    bool codes_missing;         /* one of the two was not set: the default is in place */
+    const char *exit_code_file; /* BUILD_EXIT_CODE_FILE, NULL: unset */
+    const char *response_file;  /* JOB_RESPONSE_FILE, NULL: unset */
 };
 
 /* Failure leaves the defaults in place, so that the caller can still exit with a code. */

@@ -6,7 +6,7 @@
 
 #include "common/fd.h"
 
-#define MARKER_BYTES         40 /* "berth-" and 32 hexadecimal digits, with the NUL */
+#define MARKER_BYTES          40 /* "berth-" and 32 hexadecimal digits, with the NUL */
 #define COMMAND_CEILING_BYTES 4096
 
 /* No single quote may occur in here: it travels inside a pair of them. The unset comes first so

@@ -20,7 +20,7 @@
 #include "common/error.h"
 
 /* Scripts carry the file variables of a job; the shell holds three copies for a moment. */
-#define SCRIPT_CEILING_BYTES (64UL << 20)
+#define SCRIPT_CEILING_BYTES  (64UL << 20)
 #define SCRIPT_CUT_OFF_STATUS 125
 
 struct script {

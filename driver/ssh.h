@@ -47,10 +47,10 @@ struct ssh_request {
     const char *command;
     const void *input; /* sent first; may be NULL */
     size_t input_length;
-    int input_fd;          /* then this descriptor until its end; -1: none */
-    int64_t start_ms;      /* how long the task may take to accept the command */
-    int64_t grace_ms;      /* from TERM to KILL when we are asked to stop */
-    int64_t keepalive_ms;  /* three unanswered ones: the link is lost. 0: never asked */
+    int input_fd;         /* then this descriptor until its end; -1: none */
+    int64_t start_ms;     /* how long the task may take to accept the command */
+    int64_t grace_ms;     /* from TERM to KILL when we are asked to stop */
+    int64_t keepalive_ms; /* three unanswered ones: the link is lost. 0: never asked */
     struct signals *signals;
 };
 

@@ -12,10 +12,10 @@
 #include "driver/output.h"
 #include "driver/ssh_private.h"
 
-#define CHUNK_BYTES       32768   /* one SSH packet */
-#define KILL_AFTER_MS     2000    /* the agent itself kills after its grace period: let it */
-#define GIVE_UP_AFTER_MS  5000    /* from KILL to the end of our patience */
-#define KEEPALIVE_MISSES  3
+#define CHUNK_BYTES      32768 /* one SSH packet */
+#define KILL_AFTER_MS    2000  /* the agent itself kills after its grace period: let it */
+#define GIVE_UP_AFTER_MS 5000  /* from KILL to the end of our patience */
+#define KEEPALIVE_MISSES 3
 
 enum { STREAM_STDOUT, STREAM_STDERR, STREAM_COUNT };
 
@@ -160,9 +160,9 @@ static void pump_input(struct remote *remote)
             }
             return;
         }
-        int sent = ssh_channel_write(remote->channel,
-                                     (const char *)request->input + remote->input_sent,
-                                     (uint32_t)(left < CHUNK_BYTES ? left : CHUNK_BYTES));
+        int sent =
+            ssh_channel_write(remote->channel, (const char *)request->input + remote->input_sent,
+                              (uint32_t)(left < CHUNK_BYTES ? left : CHUNK_BYTES));
         if (sent <= 0) {
             return;
         }
@@ -248,8 +248,7 @@ static int check_keepalive(struct remote *remote, struct error *err)
 
 static int64_t next_deadline(const struct remote *remote)
 {
-    int64_t deadline_ms =
-        remote->request->keepalive_ms > 0 ? remote->keepalive_ms : CLOCK_NEVER;
+    int64_t deadline_ms = remote->request->keepalive_ms > 0 ? remote->keepalive_ms : CLOCK_NEVER;
     if (remote->stopping) {
         deadline_ms = clock_earlier_ms(deadline_ms, remote->kill_ms);
         deadline_ms = clock_earlier_ms(deadline_ms, remote->give_up_ms);

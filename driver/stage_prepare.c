@@ -8,8 +8,8 @@ static void tell(const struct task *task)
 {
     const struct metadata *metadata = task->at_backend.metadata;
     (void)printf("berth: task %s running after %.2f s, reached by SSH at %s port %d after %.2f s\n",
-                 task->name, (double)task->launched_after_ms / 1000, metadata->host,
-                 metadata->port, (double)task->ready_after_ms / 1000);
+                 task->name, (double)task->launched_after_ms / 1000, metadata->host, metadata->port,
+                 (double)task->ready_after_ms / 1000);
     (void)fflush(stdout);
 }
 

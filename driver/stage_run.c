@@ -61,9 +61,10 @@ static int find_task(struct task *task, const struct command_context *context, s
 int stage_run(struct command_context *context, struct result *out_result, struct error *err)
 {
     if (context->argc != 2) {
-        return error_set(err, ERROR_USAGE, 0,
-                         "'custom run' takes a script file and the name of a stage; it got %d words",
-                         context->argc);
+        return error_set(
+            err, ERROR_USAGE, 0,
+            "'custom run' takes a script file and the name of a stage; it got %d words",
+            context->argc);
     }
     struct task task = {.at_backend = {.config = context->config, .signals = context->signals}};
     struct ssh_outcome outcome = {0};

@@ -108,9 +108,10 @@ int task_find(struct task *task, const char *job, struct error *err)
     task->recorded = true;
     task->backend = backend_find(task->at_backend.metadata->backend);
     if (task->backend == NULL) {
-        return error_set(err, ERROR_SYSTEM, 0,
-                         "the task of '%s' is at the backend '%s', which this version does not have",
-                         job, task->at_backend.metadata->backend);
+        return error_set(
+            err, ERROR_SYSTEM, 0,
+            "the task of '%s' is at the backend '%s', which this version does not have", job,
+            task->at_backend.metadata->backend);
     }
     task->backend->describe(&task->at_backend, task->name, sizeof(task->name));
     return 1;

@@ -12,6 +12,7 @@
 #ifndef BERTH_AGENT_SESSION_SESSION_H
 #define BERTH_AGENT_SESSION_SESSION_H
 
+#include "agent/options.h"
 #include "agent/session/authorized.h"
 #include "agent/session/server.h"
 
@@ -20,6 +21,7 @@ struct session_setup {
     int control;        /* to init, taken */
     const char *peer;   /* "ADDRESS port N", for the log */
     const char *client; /* value of SSH_CONNECTION */
+    const struct agent_options *options;
     const struct server *server;
     const struct authorized *authorized;
 };

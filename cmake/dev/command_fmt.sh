@@ -10,6 +10,8 @@ command_fmt() {
     need_venv
     case ${1:-} in
     '')
+        # Twice: comments behind members can need a second pass until nothing moves.
+        c_files | xargs -r clang-format-14 -i
         c_files | xargs -r clang-format-14 -i
         python_files | xargs -r "$venv/bin/ruff" format --quiet
         ;;

@@ -100,13 +100,13 @@ run_step() {
     if [ -n "$preset" ]; then ready_build "$preset"; fi
     if [ -n "$preset" ] && [ "${build_state[$preset]}" != 0 ]; then
         failed=$((failed + 1))
-        printf '== %-18s FAILED: its build failed\n' "$step"
+        printf '== %-17s FAILED: its build failed\n' "$step"
         return
     fi
     started=$SECONDS
     counts=$results/$step.counts
     : >"$counts"
-    printf '== %-18s ' "$step"
+    printf '== %-17s' "$step"
     heartbeat &
     ticker=$!
     set +e
@@ -126,10 +126,10 @@ heartbeat() {
 skip_step() {
     if [ "${CI:-}" = true ]; then
         failed=$((failed + 1))
-        printf '== %-18s FAILED: %s\n' "$1" "$2"
+        printf '== %-17s FAILED: %s\n' "$1" "$2"
     else
         skipped=$((skipped + 1))
-        printf '== %-18s skipped: %s\n' "$1" "$2"
+        printf '== %-17s skipped: %s\n' "$1" "$2"
     fi
 }
 
@@ -143,9 +143,9 @@ tally() {
     if [ "$status" = 0 ] && [ $((p + f + s)) = 0 ]; then p=1; fi
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
     if [ "$f" = 0 ]; then
-        printf 'ok      %4d passed, %d skipped, %d s\n' "$p" "$s" "$seconds"
+        printf ' ok      %4d passed, %d skipped, %d s\n' "$p" "$s" "$seconds"
     else
-        printf 'FAILED  %4d passed, %d failed, %d skipped, %d s\n' "$p" "$f" "$s" "$seconds"
+        printf ' FAILED  %4d passed, %d failed, %d skipped, %d s\n' "$p" "$f" "$s" "$seconds"
     fi
     if [ "$f" != 0 ]; then tail -n 300 "$log" | sed 's/^/   | /'; fi
 }

@@ -22,12 +22,12 @@
 #include "driver/backend/local_environment.h"
 #include "driver/process.h"
 
-#define LOG_TAIL_BYTES   600
-#define LOG_CEILING      (1UL << 20)
-#define AGENT_SPARE_MS   2000 /* what an agent may take on top of its grace period to end */
-#define SWEEP_MS         3000
-#define CHILD_READY_FD   3
-#define CHILD_AGENT_FD   4
+#define LOG_TAIL_BYTES 600
+#define LOG_CEILING    (1UL << 20)
+#define AGENT_SPARE_MS 2000 /* what an agent may take on top of its grace period to end */
+#define SWEEP_MS       3000
+#define CHILD_READY_FD 3
+#define CHILD_AGENT_FD 4
 
 /* The descriptors between us and an agent that is being born. */
 struct birth {
@@ -187,9 +187,8 @@ static void arrange_descriptors(const struct birth *birth)
     (void)fd_close_range(keep, ~0U);
 }
 
-__attribute__((noreturn)) static void become_agent(const struct backend_task *task,
-                                                   struct birth *birth,
-                                                   char *const envp[], pid_t parent)
+__attribute__((noreturn)) static void
+become_agent(const struct backend_task *task, struct birth *birth, char *const envp[], pid_t parent)
 {
     char go;
     char copy[PATH_MAX];
@@ -203,8 +202,8 @@ __attribute__((noreturn)) static void become_agent(const struct backend_task *ta
         _exit(126);
     }
     (void)snprintf(grace, sizeof(grace), "%lldms", (long long)task->config->cancel_grace_ms);
-    const char *const argv[] = {"berth-agent", "--listen", "127.0.0.1:0", "--ready-fd", "3",
-                                "--grace",     grace,      NULL};
+    const char *const argv[] = {"berth-agent", "--listen", "127.0.0.1:0", "--ready-fd",
+                                "3",           "--grace",  grace,         NULL};
     (void)join(copy, directory_of(task->metadata), "berth-agent", NULL);
     signals_restore_defaults();
     (void)umask(022);

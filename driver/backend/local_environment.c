@@ -20,9 +20,10 @@ struct local_environment {
 };
 
 static const char *const passed[] = {
-    "PATH",       "LANG",        "LANGUAGE",    "TZ",       "USER",     "LOGNAME",  "SHELL",
-    "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY",   "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy",
-    "ftp_proxy",  "no_proxy",    "all_proxy",   "SSL_CERT_FILE", "SSL_CERT_DIR",
+    "PATH",     "LANG",      "LANGUAGE",      "TZ",           "USER",
+    "LOGNAME",  "SHELL",     "HTTP_PROXY",    "HTTPS_PROXY",  "FTP_PROXY",
+    "NO_PROXY", "ALL_PROXY", "http_proxy",    "https_proxy",  "ftp_proxy",
+    "no_proxy", "all_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR",
 };
 
 __attribute__((format(printf, 2, 3))) static bool add(struct local_environment *environment,

@@ -6,32 +6,38 @@ import signal
 import threading
 
 import pytest
-from driver_support import BUILD_FAILURE, driver, job  # noqa: F401
+
+from support.driver import BUILD_FAILURE
 from support.processes import with_marker
 
 
-def marker(job):  # noqa: F811
+def marker(job):
     return b"BERTH_TEST_MARK=" + str(job.home()).encode()
 
 
-def started(job, text, until):  # noqa: F811
+def started(job, text, until):
     """A run stage whose processes carry a marker in their environment."""
     process = job.prepare().start(f"export MARK={job.home()}\n{text}")
     assert process.stdout.readline() == b"up\n"
     return process
 
 
-def marked(job):  # noqa: F811
+def marked(job):
     return with_marker(f"MARK={job.home()}".encode())
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-@pytest.mark.parametrize("text", [
-    "sh -c 'echo up; sleep 60'\n",
-    "sh -c 'trap \"\" TERM INT; echo up; while :; do sleep 0.1; done'\n",
-    "setsid sh -c 'trap \"\" TERM HUP; while :; do sleep 0.1; done' & sh -c 'echo up; sleep 60'\n",
-], ids=["simple", "ignores TERM", "daemon"])  # fmt: skip
-def test_the_tree_is_dead_when_the_driver_exits(job, until, number, text):  # noqa: F811
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sh -c 'echo up; sleep 60'\n",
+        "sh -c 'trap \"\" TERM INT; echo up; while :; do sleep 0.1; done'\n",
+        "setsid sh -c 'trap \"\" TERM HUP; while :; do sleep 0.1; done' & "
+        "sh -c 'echo up; sleep 60'\n",
+    ],
+    ids=["simple", "ignores TERM", "daemon"],
+)
+def test_the_tree_is_dead_when_the_driver_exits(job, until, number, text):
     process = started(job, text, until)
     until(lambda: marked(job))
     os.kill(process.pid, number)
@@ -42,21 +48,21 @@ def test_the_tree_is_dead_when_the_driver_exits(job, until, number, text):  # no
     assert job.exit_code() is None
 
 
-def test_a_trap_may_say_goodbye(job, until):  # noqa: F811
+def test_a_trap_may_say_goodbye(job, until):
     process = started(job, "trap 'echo bye; exit 7' TERM\necho up\nsleep 60 & wait\n", until)
     os.kill(process.pid, signal.SIGTERM)
     assert process.stdout.read() == b"bye\n"
     assert process.wait(30) == BUILD_FAILURE
 
 
-def test_the_task_survives_for_later_stages(job, until):  # noqa: F811
+def test_the_task_survives_for_later_stages(job, until):
     process = started(job, "echo up\nsleep 60\n", until)
     os.kill(process.pid, signal.SIGTERM)
     process.wait(30)
     assert job.run("echo after_script\n", "after_script").stdout == b"after_script\n"
 
 
-def test_a_killed_driver_ends_the_job(job, until):  # noqa: F811
+def test_a_killed_driver_ends_the_job(job, until):
     process = started(job, "sh -c 'echo up; sleep 60'\n", until)
     until(lambda: marked(job))
     process.kill()
@@ -64,7 +70,7 @@ def test_a_killed_driver_ends_the_job(job, until):  # noqa: F811
     until(lambda: not marked(job), 15, "the job's end after its link")
 
 
-def test_stopping_prepare_leaves_nothing(job):  # noqa: F811
+def test_stopping_prepare_leaves_nothing(job):
     for delay_ms in range(0, 60, 10):
         process = job.driver.start("custom", "prepare", env=job.env)
         stopper = threading.Timer(delay_ms / 1000, process.terminate)

@@ -2,13 +2,14 @@
 """The command line and the configuration of berth-driver: what it says and how it exits."""
 
 import pytest
-from driver_support import BUILD_FAILURE, Job, driver  # noqa: F401
+
+from support.driver import BUILD_FAILURE
 
 STAGES = ["config", "prepare", "run", "cleanup"]
 
 
-def in_runner(driver):  # noqa: F811
-    return driver.environment(
+def in_runner(berth_driver):
+    return berth_driver.environment(
         BUILD_FAILURE_EXIT_CODE="70", SYSTEM_FAILURE_EXIT_CODE="71", CUSTOM_ENV_CI_JOB_ID="1"
     )
 
@@ -17,27 +18,40 @@ def one_line(text):
     return text.count("\n") == 1 and text.endswith("\n")
 
 
-@pytest.mark.parametrize("words", [["--help"], ["custom", "--help"], ["exec", "-h"]] + [
-    ["custom", stage, "--help"] for stage in STAGES])  # fmt: skip
-def test_help_goes_to_stdout(driver, words):  # noqa: F811
-    done = driver.run(*words, config=False)
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["custom", "--help"], ["exec", "-h"]]
+    + [["custom", stage, "--help"] for stage in STAGES],
+)
+def test_help_goes_to_stdout(berth_driver, words):
+    done = berth_driver.run(*words, config=False)
     assert done.returncode == 0 and done.stderr == ""
     assert done.stdout.startswith(b"Usage: berth-driver") and b"--config PATH" in done.stdout
 
 
-def test_version_names_the_libraries(driver):  # noqa: F811
-    done = driver.run("--version", config=False)
+def test_version_names_the_libraries(berth_driver):
+    done = berth_driver.run("--version", config=False)
     assert done.returncode == 0
     for name in (b"berth-driver 0.", b"libssh 0.", b"OpenSSL 3.", b"libsodium 1.", b"cJSON 1."):
         assert name in done.stdout
 
 
-@pytest.mark.parametrize("words", [["--bogus"], ["custom", "--bogus", "config"], ["frob"],
-                                   ["custom", "frob"], ["custom"], [], ["--config"]])  # fmt: skip
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--bogus"],
+        ["custom", "--bogus", "config"],
+        ["frob"],
+        ["custom", "frob"],
+        ["custom"],
+        [],
+        ["--config"],
+    ],
+)
 @pytest.mark.parametrize("runner", [False, True], ids=["by hand", "in a runner"])
-def test_a_mistake_is_one_line_with_a_hint(driver, words, runner):  # noqa: F811
-    env = in_runner(driver) if runner else None
-    done = driver.run(*words, config=False, env=env)
+def test_a_mistake_is_one_line_with_a_hint(berth_driver, words, runner):
+    env = in_runner(berth_driver) if runner else None
+    done = berth_driver.run(*words, config=False, env=env)
     assert done.stdout == b"" and one_line(done.stderr), done.stderr
     assert "--help" in done.stderr or "needs a value" in done.stderr
     assert done.returncode == (BUILD_FAILURE if runner else 2)
@@ -46,91 +60,119 @@ def test_a_mistake_is_one_line_with_a_hint(driver, words, runner):  # noqa: F811
 @pytest.mark.parametrize("group", ["custom", "c"])
 @pytest.mark.parametrize("name", ["config", "co"])
 @pytest.mark.parametrize("before", [True, False])
-def test_aliases_and_options_anywhere(driver, group, name, before):  # noqa: F811
+def test_aliases_and_options_anywhere(berth_driver, group, name, before):
     option = ["--log-level", "debug"]
     words = option + [group, name] if before else [group] + option + [name] + ["--debug"]
-    done = driver.run(*words, env=in_runner(driver))
+    done = berth_driver.run(*words, env=in_runner(berth_driver))
     assert done.returncode == 0, done.stderr
     assert b'"builds_dir"' in done.stdout
 
 
 @pytest.mark.parametrize("alias,name", [("p", "prepare"), ("cl", "cleanup"), ("r", "run")])
-def test_other_aliases_mean_their_stage(driver, alias, name):  # noqa: F811
-    long = driver.run("custom", name, "--help", config=False)
-    assert driver.run("c", alias, "--help", config=False).stdout == long.stdout
+def test_other_aliases_mean_their_stage(berth_driver, alias, name):
+    long = berth_driver.run("custom", name, "--help", config=False)
+    assert berth_driver.run("c", alias, "--help", config=False).stdout == long.stdout
 
 
-@pytest.mark.parametrize("text,message", [
-    ("LogLevel = \n", "bad.toml:1:"),
-    ("\n[SSH]\nPort = \"22\"\n", "bad.toml:3: SSH.Port: wanted a whole number"),
-    ("Backend = \"ecs\"\n", "backend 'ecs' is not in this version; set Backend = \"local\""),
-    ("[Fargate]\nCluster = \"x\"\n", "set Backend = \"local\""),
-    ("[Local]\nDirectory = \"relative\"\n", "[Local] Directory 'relative' is not an absolute path"),
-    ("[Local]\nAgent = \"/nonexistent\"\n", "cannot execute [Local] Agent '/nonexistent'"),
-    ("LogFile = \"/nonexistent/dir/log\"\n", "cannot open LogFile '/nonexistent/dir/log'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text,message",
+    [
+        ("LogLevel = \n", "bad.toml:1:"),
+        ('\n[SSH]\nPort = "22"\n', "bad.toml:3: SSH.Port: wanted a whole number"),
+        ('Backend = "ecs"\n', "backend 'ecs' is not in this version; set Backend = \"local\""),
+        ('[Fargate]\nCluster = "x"\n', 'set Backend = "local"'),
+        (
+            '[Local]\nDirectory = "relative"\n',
+            "[Local] Directory 'relative' is not an absolute path",
+        ),
+        ('[Local]\nAgent = "/nonexistent"\n', "cannot execute [Local] Agent '/nonexistent'"),
+        ('LogFile = "/nonexistent/dir/log"\n', "cannot open LogFile '/nonexistent/dir/log'"),
+    ],
+)
 @pytest.mark.parametrize("stage", ["config", "prepare"])
-def test_broken_configuration(driver, tmp_path, text, message, stage):  # noqa: F811
+def test_broken_configuration(berth_driver, tmp_path, text, message, stage):
     path = tmp_path / "bad.toml"
     path.write_text(text)
-    done = driver.run("--config", path, "custom", stage, config=False, env=in_runner(driver))
+    done = berth_driver.run(
+        "--config", path, "custom", stage, config=False, env=in_runner(berth_driver)
+    )
     assert done.returncode == BUILD_FAILURE, "a retry of the runner could not help"
     assert message in done.stderr and one_line(done.stderr), done.stderr
     assert done.stdout == b""
 
 
-def test_missing_configuration(driver, tmp_path):  # noqa: F811
+def test_missing_configuration(berth_driver, tmp_path):
     missing = tmp_path / "none.toml"
-    done = driver.run("--config", missing, "custom", "config", config=False, env=in_runner(driver))
+    done = berth_driver.run(
+        "--config", missing, "custom", "config", config=False, env=in_runner(berth_driver)
+    )
     assert done.returncode == BUILD_FAILURE and str(missing) in done.stderr
 
 
-def test_configuration_by_environment_and_option_over_it(driver, tmp_path):  # noqa: F811
-    env = in_runner(driver) | {"BERTH_CONFIG": str(tmp_path / "none.toml")}
-    assert driver.run("custom", "config", config=False, env=env).returncode == BUILD_FAILURE
-    done = driver.run("custom", "config", "--config", driver.config(), config=False, env=env)
+def test_configuration_by_environment_and_option_over_it(berth_driver, tmp_path):
+    env = in_runner(berth_driver) | {"BERTH_CONFIG": str(tmp_path / "none.toml")}
+    assert berth_driver.run("custom", "config", config=False, env=env).returncode == BUILD_FAILURE
+    done = berth_driver.run(
+        "custom", "config", "--config", berth_driver.config(), config=False, env=env
+    )
     assert done.returncode == 0, done.stderr
 
 
-def test_a_fargate_file_loads_with_only_the_backend_added(driver):  # noqa: F811
-    driver.settings |= {
-        "LogLevel": "info", "LogFormat": "text", "Backend": "local", "Bogus": 1,
-        "Fargate": {"Cluster": "gitlab-runner-dev", "Region": "ap-northeast-1",
-                    "Subnet": "subnet-1", "SecurityGroup": "sg-1", "TaskDefinition": "a:1",
-                    "EnablePublicIP": True, "UsePublicIP": False, "PlatformVersion": "1.4.0"},
+def test_a_fargate_file_loads_with_only_the_backend_added(berth_driver):
+    berth_driver.settings |= {
+        "LogLevel": "info",
+        "LogFormat": "text",
+        "Backend": "local",
+        "Bogus": 1,
+        "Fargate": {
+            "Cluster": "gitlab-runner-dev",
+            "Region": "ap-northeast-1",
+            "Subnet": "subnet-1",
+            "SecurityGroup": "sg-1",
+            "TaskDefinition": "a:1",
+            "EnablePublicIP": True,
+            "UsePublicIP": False,
+            "PlatformVersion": "1.4.0",
+        },
         "SSH": {"Username": "root", "Port": 22},
-    }  # fmt: skip
-    done = driver.run("custom", "config", env=in_runner(driver))
+    }
+    done = berth_driver.run("custom", "config", env=in_runner(berth_driver))
     assert done.returncode == 0
     assert one_line(done.stderr) and "fargate.toml:5: Bogus: unknown key" in done.stderr
 
 
-def test_log_file_and_format(driver, tmp_path):  # noqa: F811
+def test_log_file_and_format(berth_driver, tmp_path):
     log = tmp_path / "log"
-    done = driver.run(
-        "custom", "prepare", "--log-format", "json", "--log-file", log, env=driver.environment()
+    done = berth_driver.run(
+        "custom",
+        "prepare",
+        "--log-format",
+        "json",
+        "--log-file",
+        log,
+        env=berth_driver.environment(),
     )
     assert done.returncode == 1 and done.stderr == ""
     assert '"level":"error"' in log.read_text() and "berth-driver exec" in log.read_text()
 
 
-def test_unset_exit_codes_warn_and_fall_back(driver):  # noqa: F811
-    env = driver.environment(CUSTOM_ENV_CI_JOB_ID="1")
-    done = driver.run("custom", "config", env=env)
+def test_unset_exit_codes_warn_and_fall_back(berth_driver):
+    env = berth_driver.environment(CUSTOM_ENV_CI_JOB_ID="1")
+    done = berth_driver.run("custom", "config", env=env)
     assert done.returncode == 0 and "BUILD_FAILURE_EXIT_CODE" in done.stderr
     assert done.stdout.startswith(b"{")
-    assert driver.run("custom", "run", "/nonexistent", "x", env=env).returncode == 2
+    assert berth_driver.run("custom", "run", "/nonexistent", "x", env=env).returncode == 2
 
 
 @pytest.mark.parametrize("name", ["BUILD_FAILURE_EXIT_CODE", "SYSTEM_FAILURE_EXIT_CODE"])
 @pytest.mark.parametrize("value", ["x", "0", "256", "-1", "1 "])
-def test_exit_codes_that_are_none(driver, name, value):  # noqa: F811
-    done = driver.run("custom", "config", env=in_runner(driver) | {name: value})
+def test_exit_codes_that_are_none(berth_driver, name, value):
+    done = berth_driver.run("custom", "config", env=in_runner(berth_driver) | {name: value})
     assert done.returncode in (1, BUILD_FAILURE) and one_line(done.stderr)
     assert f"{name} is '{value}'" in done.stderr
 
 
-def test_wrong_number_of_words(driver, tmp_path):  # noqa: F811
+def test_wrong_number_of_words(berth_driver, tmp_path):
     for words in ([], ["script"], ["script", "stage", "more"]):
-        done = driver.run("custom", "run", *words, env=in_runner(driver))
+        done = berth_driver.run("custom", "run", *words, env=in_runner(berth_driver))
         assert done.returncode == BUILD_FAILURE and "takes a script file and" in done.stderr

@@ -10,11 +10,12 @@ import subprocess
 import threading
 
 import pytest
-from driver_support import BUILD_FAILURE, SYSTEM_FAILURE, driver, job  # noqa: F401
+
+from support.driver import BUILD_FAILURE, SYSTEM_FAILURE
 from support.processes import alive, command_line, descendants, environment, with_marker
 
 
-def test_config_prints_only_json(job):  # noqa: F811
+def test_config_prints_only_json(job):
     done = job.stage("config")
     answer = json.loads(done.stdout)
     assert done.returncode == 0 and done.stderr == ""
@@ -24,7 +25,7 @@ def test_config_prints_only_json(job):  # noqa: F811
     assert job.nothing_kept() == [], "config makes nothing"
 
 
-def test_a_job_from_prepare_to_cleanup(job):  # noqa: F811
+def test_a_job_from_prepare_to_cleanup(job):
     builds = json.loads(job.stage("config").stdout)["builds_dir"]
     assert b"running after" in job.stage("prepare").stdout
     assert job.run(f"cd {builds}\necho made > file\n", "prepare_script").returncode == 0
@@ -36,7 +37,7 @@ def test_a_job_from_prepare_to_cleanup(job):  # noqa: F811
     assert not alive(pid) and job.nothing_kept() == []
 
 
-def test_metadata_is_private_and_complete(job):  # noqa: F811
+def test_metadata_is_private_and_complete(job):
     job.driver.settings["TaskMetadata"]["Directory"] = str(job.driver.metadata)
     job.prepare()
     (path,) = job.driver.metadata.iterdir()
@@ -46,7 +47,7 @@ def test_metadata_is_private_and_complete(job):  # noqa: F811
     assert job.metadata()["version"] == 1 and job.metadata()["port"] > 0
 
 
-def test_an_interrupted_write_is_cleaned_up(job):  # noqa: F811
+def test_an_interrupted_write_is_cleaned_up(job):
     job.prepare()
     (path,) = job.driver.metadata.iterdir()
     path.with_name(path.name + ".AbCdEf").write_text("a seed")
@@ -57,7 +58,7 @@ def test_an_interrupted_write_is_cleaned_up(job):  # noqa: F811
     other.unlink()
 
 
-def test_metadata_directory_that_cannot_be_made(job, tmp_path):  # noqa: F811
+def test_metadata_directory_that_cannot_be_made(job, tmp_path):
     (tmp_path / "file").write_text("")
     job.driver.settings["TaskMetadata"]["Directory"] = str(tmp_path / "file/metadata")
     done = job.stage("prepare")
@@ -67,7 +68,7 @@ def test_metadata_directory_that_cannot_be_made(job, tmp_path):  # noqa: F811
 
 
 @pytest.mark.parametrize("code", [0, 1, 2, 3, 42, 126, 127, 128, 137, 254, 255])
-def test_exit_codes(job, code):  # noqa: F811
+def test_exit_codes(job, code):
     done = job.prepare().run(f"echo before\nexit {code}\n")
     assert done.stdout == b"before\n"
     assert done.returncode == (BUILD_FAILURE if code else 0)
@@ -75,41 +76,42 @@ def test_exit_codes(job, code):  # noqa: F811
 
 
 @pytest.mark.parametrize("name", ["KILL", "TERM", "SEGV", "ABRT"])
-def test_death_by_signal_is_a_build_failure(job, name):  # noqa: F811
+def test_death_by_signal_is_a_build_failure(job, name):
     done = job.prepare().run(f"kill -{name} $$\nsleep 60\n")
     assert done.returncode == BUILD_FAILURE and f"signal {name}" in done.stderr
     assert job.exit_code() == f"{128 + getattr(signal, 'SIG' + name)}\n"
 
 
-def test_a_gitlab_like_script(job):  # noqa: F811
+def test_a_gitlab_like_script(job):
     text = (
         "#!/usr/bin/env bash\n\ntrap exit 1 TERM\n\nif set -o | grep pipefail > /dev/null; then "
         "set -o pipefail; fi; set -o errexit\nset +o noclobber\n"
-        ": | (eval $'export A=\"it\\'s\"\\necho \"$A\"\\ncat\\nexit 42\\n')\necho not here\n"
+        ': | (eval $\'export A="it\\\'s"\\necho "$A"\\ncat\\nexit 42\\n\')\necho not here\n'
     ).replace("trap exit 1 TERM", "trap 'exit 1' TERM")
     done = job.prepare().run(text)
     assert (done.returncode, done.stdout) == (BUILD_FAILURE, b"it's\n")
     assert job.exit_code() == "42\n"
 
 
-def test_standard_input_cannot_swallow_the_script(job):  # noqa: F811
+def test_standard_input_cannot_swallow_the_script(job):
     done = job.prepare().run("cat\nread x || echo none\nwc -c\necho end\n")
     assert done.stdout.split() == [b"none", b"0", b"end"]
 
 
-def test_a_script_of_five_megabytes(job):  # noqa: F811
+def test_a_script_of_five_megabytes(job):
     text = ": 'padding padding padding padding padding padding'\n" * 100_000 + "echo end\nexit 9\n"
     assert len(text) > 5_000_000
     done = job.prepare().run(text)
     assert (done.returncode, done.stdout, job.exit_code()) == (BUILD_FAILURE, b"end\n", "9\n")
 
 
-def test_argv_and_environment_show_nothing(job, until):  # noqa: F811
+def test_argv_and_environment_show_nothing(job, until):
     job.prepare()
     secret = "s3cret" + os.urandom(8).hex()
     process = job.start(f"x={secret}\n/bin/sleep 73.25\ntrue\n")
-    below = until(lambda: [p for p in descendants(job.agent_pid())
-                           if command_line(p) == "/bin/sleep 73.25"])  # fmt: skip
+    below = until(
+        lambda: [p for p in descendants(job.agent_pid()) if command_line(p) == "/bin/sleep 73.25"]
+    )
     seeds = [job.metadata()[name] for name in ("user_key_seed", "host_key_seed")]
     for pid in [process.pid, *descendants(job.agent_pid()), job.agent_pid()]:
         shown = command_line(pid).encode() + environment(pid)
@@ -122,10 +124,15 @@ def test_argv_and_environment_show_nothing(job, until):  # noqa: F811
     process.wait(20)
 
 
-def test_the_tasks_environment(job):  # noqa: F811
+def test_the_tasks_environment(job):
     job.driver.settings["Local"]["PassEnvironment"] = ["WANTED", "HOME", "CUSTOM_ENV_X"]
-    job.env |= {"WANTED": "yes", "UNWANTED": "no", "CUSTOM_ENV_X": "y", "LC_TIME": "C",
-                "https_proxy": "http://proxy"}  # fmt: skip
+    job.env |= {
+        "WANTED": "yes",
+        "UNWANTED": "no",
+        "CUSTOM_ENV_X": "y",
+        "LC_TIME": "C",
+        "https_proxy": "http://proxy",
+    }
     job.prepare()
     done = job.run("env; pwd; ls -A ~; echo $TMPDIR; [ -d $TMPDIR ] && echo there\n")
     lines = done.stdout.decode().split("\n")
@@ -135,7 +142,7 @@ def test_the_tasks_environment(job):  # noqa: F811
 
 
 @pytest.mark.parametrize("size", [1, 2, 65536, 1_000_003, 20_000_000])
-def test_output_byte_for_byte(job, size):  # noqa: F811
+def test_output_byte_for_byte(job, size):
     payload = os.urandom(size)
     job.prepare()
     (job.home() / "payload").write_bytes(payload)
@@ -144,15 +151,18 @@ def test_output_byte_for_byte(job, size):  # noqa: F811
     assert job.exit_code() == "3\n"
 
 
-def test_stdout_and_stderr_stay_apart(job):  # noqa: F811
+def test_stdout_and_stderr_stay_apart(job):
     text = "for i in $(seq 2000); do echo out; echo err >&2; done\n"
     done = job.prepare().run(text)
     assert done.stdout == b"out\n" * 2000 and done.stderr == "err\n" * 2000
 
 
-def test_output_comes_as_it_is_made(job):  # noqa: F811
-    process = job.prepare().start("echo first\ncat ~/gate\necho second\n".replace(
-        "cat ~/gate", "until [ -e ~/gate ]; do sleep 0.01; done"))  # fmt: skip
+def test_output_comes_as_it_is_made(job):
+    process = job.prepare().start(
+        "echo first\ncat ~/gate\necho second\n".replace(
+            "cat ~/gate", "until [ -e ~/gate ]; do sleep 0.01; done"
+        )
+    )
     assert process.stdout.readline() == b"first\n", "while the script still runs"
     (job.home() / "gate").touch()
     assert process.stdout.read() == b"second\n"
@@ -166,7 +176,7 @@ def memory_kib(pid):
     return 0
 
 
-def test_a_reader_that_stops_makes_the_job_stop(job, programs, until):  # noqa: F811
+def test_a_reader_that_stops_makes_the_job_stop(job, programs, until):
     process = job.prepare().start("head -c 200000000 /dev/zero\ntouch ~/done\n")
     process.stdout.read(1)
     reached = []
@@ -184,7 +194,7 @@ def test_a_reader_that_stops_makes_the_job_stop(job, programs, until):  # noqa: 
     assert (total, process.wait(20)) == (200000000, 0)
 
 
-def test_a_reader_that_goes_away_ends_the_job(job, until):  # noqa: F811
+def test_a_reader_that_goes_away_ends_the_job(job, until):
     process = job.prepare().start("yes\n")
     process.stdout.read(1)
     process.stdout.close()
@@ -193,20 +203,22 @@ def test_a_reader_that_goes_away_ends_the_job(job, until):  # noqa: F811
     until(lambda: not [p for p in descendants(job.agent_pid()) if command_line(p) == "yes"])
 
 
-def test_missing_script_file(job):  # noqa: F811
+def test_missing_script_file(job):
     done = job.prepare().stage("run", "/nonexistent/script", "step")
     assert done.returncode == SYSTEM_FAILURE and "'/nonexistent/script'" in done.stderr
     assert job.exit_code() is None
 
 
-def test_run_without_prepare(job):  # noqa: F811
+def test_run_without_prepare(job):
     done = job.run("echo no\n")
     assert done.returncode == SYSTEM_FAILURE and done.stdout == b""
     assert "no task for 'job-4711-" in done.stderr
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "x" * 100_000], ids=["empty", "cut", "array", "big"])
-def test_damaged_metadata(job, text):  # noqa: F811
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "x" * 100_000], ids=["empty", "cut", "array", "big"]
+)
+def test_damaged_metadata(job, text):
     job.prepare()
     (path,) = job.driver.metadata.iterdir()
     whole = path.read_text()
@@ -217,16 +229,19 @@ def test_damaged_metadata(job, text):  # noqa: F811
     path.write_text(whole)
 
 
-def test_a_hostile_job_id_does_not_matter(driver, tmp_path):  # noqa: F811
-    env = driver.environment(CUSTOM_ENV_CI_JOB_ID="../../../../tmp/x", BUILD_FAILURE_EXIT_CODE="1",
-                             SYSTEM_FAILURE_EXIT_CODE="2")  # fmt: skip
-    assert driver.run("custom", "prepare", env=env).returncode == 0
-    (path,) = driver.metadata.iterdir()
+def test_a_hostile_job_id_does_not_matter(berth_driver, tmp_path):
+    env = berth_driver.environment(
+        CUSTOM_ENV_CI_JOB_ID="../../../../tmp/x",
+        BUILD_FAILURE_EXIT_CODE="1",
+        SYSTEM_FAILURE_EXIT_CODE="2",
+    )
+    assert berth_driver.run("custom", "prepare", env=env).returncode == 0
+    (path,) = berth_driver.metadata.iterdir()
     assert path.name.startswith("job-0-")
-    assert driver.run("custom", "cleanup", env=env).returncode == 0
+    assert berth_driver.run("custom", "cleanup", env=env).returncode == 0
 
 
-def test_cleanup_may_run_any_number_of_times(job):  # noqa: F811
+def test_cleanup_may_run_any_number_of_times(job):
     assert job.stage("cleanup").returncode == 0, "before anything"
     job.prepare()
     for _ in range(3):
@@ -234,13 +249,13 @@ def test_cleanup_may_run_any_number_of_times(job):  # noqa: F811
         assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_prepare_twice_ends_the_first_task(job):  # noqa: F811
+def test_prepare_twice_ends_the_first_task(job):
     first = job.prepare().agent_pid()
     second = job.prepare().agent_pid()
     assert first != second and not alive(first) and alive(second)
 
 
-def test_cleanup_ends_everything(job, until):  # noqa: F811
+def test_cleanup_ends_everything(job, until):
     job.prepare()
     text = "setsid sh -c 'trap \"\" TERM HUP; while :; do sleep 0.1; done' >/dev/null 2>&1 &\n"
     assert job.run(text * 5).returncode == 0
@@ -250,7 +265,7 @@ def test_cleanup_ends_everything(job, until):  # noqa: F811
     assert with_marker(marker) == set()
 
 
-def test_cleanup_after_the_agent_was_killed(job, until):  # noqa: F811
+def test_cleanup_after_the_agent_was_killed(job, until):
     job.prepare()
     text = "setsid sh -c 'trap \"\" TERM HUP; while :; do sleep 0.1; done' >/dev/null 2>&1 &\n"
     assert job.run(text).returncode == 0
@@ -260,7 +275,7 @@ def test_cleanup_after_the_agent_was_killed(job, until):  # noqa: F811
     assert with_marker(marker) == set()
 
 
-def test_cleanup_of_an_agent_that_hangs(job):  # noqa: F811
+def test_cleanup_of_an_agent_that_hangs(job):
     job.prepare()
     pid = job.agent_pid()
     os.kill(pid, signal.SIGSTOP)
@@ -268,7 +283,7 @@ def test_cleanup_of_an_agent_that_hangs(job):  # noqa: F811
     assert not alive(pid)
 
 
-def test_cleanup_spares_a_recycled_pid(job, until):  # noqa: F811
+def test_cleanup_spares_a_recycled_pid(job, until):
     job.prepare()
     (path,) = job.driver.metadata.iterdir()
     agent = job.agent_pid()
@@ -283,7 +298,7 @@ def test_cleanup_spares_a_recycled_pid(job, until):  # noqa: F811
     until(lambda: not alive(agent), what="the agent, found by its HOME")
 
 
-def test_a_lost_task_is_a_system_failure(job, until):  # noqa: F811
+def test_a_lost_task_is_a_system_failure(job, until):
     process = job.prepare().start("echo up\nsleep 60\n")
     assert process.stdout.readline() == b"up\n"
     for pid in [job.agent_pid(), *descendants(job.agent_pid())]:
@@ -294,7 +309,7 @@ def test_a_lost_task_is_a_system_failure(job, until):  # noqa: F811
     assert job.exit_code() is None
 
 
-def test_prepare_killed_half_way_leaves_nothing(job):  # noqa: F811
+def test_prepare_killed_half_way_leaves_nothing(job):
     """SIGKILL at many moments; cleanup finds whatever there is by then."""
     for delay_ms in range(0, 30, 1):
         process = job.driver.start("custom", "prepare", env=job.env)
@@ -306,14 +321,17 @@ def test_prepare_killed_half_way_leaves_nothing(job):  # noqa: F811
         assert job.nothing_kept() == []
 
 
-@pytest.mark.parametrize("agent,message", [
-    ("#!/bin/sh\necho 'cannot listen: it hurts' >&2\nexit 3\n", "cannot listen: it hurts"),
-    ("#!/bin/sh\nexit 0\n", "it said nothing"),
-    ("#!/bin/sh\necho nonsense >&3\nexec sleep 60\n", "the agent named no port"),
-    ("#!/bin/sh\nexec sleep 60\n", "does not listen in time"),
-    ("#!/bin/sh\necho 1 >&3\nexec 3>&-\n", "has ended"),
-])  # fmt: skip
-def test_an_agent_that_dies_at_start(job, tmp_path, agent, message):  # noqa: F811
+@pytest.mark.parametrize(
+    "agent,message",
+    [
+        ("#!/bin/sh\necho 'cannot listen: it hurts' >&2\nexit 3\n", "cannot listen: it hurts"),
+        ("#!/bin/sh\nexit 0\n", "it said nothing"),
+        ("#!/bin/sh\necho nonsense >&3\nexec sleep 60\n", "the agent named no port"),
+        ("#!/bin/sh\nexec sleep 60\n", "does not listen in time"),
+        ("#!/bin/sh\necho 1 >&3\nexec 3>&-\n", "has ended"),
+    ],
+)
+def test_an_agent_that_dies_at_start(job, tmp_path, agent, message):
     program = tmp_path / "agent"
     program.write_text(agent)
     program.chmod(0o755)
@@ -324,7 +342,7 @@ def test_an_agent_that_dies_at_start(job, tmp_path, agent, message):  # noqa: F8
     assert done.stderr.count("\n") == 1 and job.nothing_kept() == []
 
 
-def test_another_host_key_is_refused(job):  # noqa: F811
+def test_another_host_key_is_refused(job):
     job.prepare()
     (path,) = job.driver.metadata.iterdir()
     whole = path.read_text()
@@ -337,7 +355,7 @@ def test_another_host_key_is_refused(job):  # noqa: F811
     path.write_text(whole)
 
 
-def test_another_user_key_is_refused(job):  # noqa: F811
+def test_another_user_key_is_refused(job):
     job.prepare()
     (path,) = job.driver.metadata.iterdir()
     whole = path.read_text()
@@ -349,7 +367,7 @@ def test_another_user_key_is_refused(job):  # noqa: F811
     path.write_text(whole)
 
 
-def test_exit_code_file_that_cannot_be_written(job, tmp_path):  # noqa: F811
+def test_exit_code_file_that_cannot_be_written(job, tmp_path):
     job.env["BUILD_EXIT_CODE_FILE"] = str(tmp_path / "missing/directory/code")
     done = job.prepare().run("exit 5\n")
     assert done.returncode == BUILD_FAILURE and "BUILD_EXIT_CODE_FILE" in done.stderr

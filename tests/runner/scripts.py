@@ -48,7 +48,7 @@ def wrap(lines, trace=False):
             "if set -o | grep pipefail > /dev/null; then set -o pipefail; fi; set -o errexit",
             "set +o noclobber",
             # The parentheses are the runner's too: without them bash makes every failure a 1.
-        f": | (eval {body})",
+            f": | (eval {body})",
             "exit 0",
             "",
         ]

@@ -8,6 +8,7 @@ failed as it should), 1: something did not.
 
 import argparse
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -27,7 +28,8 @@ from terminal import DemoLog  # noqa: E402
 
 FAIL_CODE = 42
 # What the job builds: a program on the part of common/ that needs no library.
-SOURCES = "cmake/dev/demo/bulk.c common/buffer.c common/error.c common/fd.c common/options.c common/parse.c"
+PARTS = ("buffer", "error", "fd", "options", "parse")
+SOURCES = " ".join(["cmake/dev/demo/bulk.c", *(f"common/{part}.c" for part in PARTS)])
 COMPILE = (
     "cc -std=gnu17 -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -I. -include common/banned.h"
     f" -o out/bulk {SOURCES}"
@@ -88,6 +90,7 @@ def demo_job(options, address, commit, mark):
         script = [
             'echo "a job that leaves a process behind and fails"',
             "sleep 1000 >/dev/null 2>&1 &",
+            'echo "left behind: $!"',
             f"exit {FAIL_CODE}",
             'echo "this line must never run"',
         ]
@@ -180,6 +183,11 @@ def check_success(checks, result, log, options):
 
 
 def check_failure(checks, result, log):
+    left = re.search(rb"^left behind: (\d+)$", bytes(log.text), re.MULTILINE)
+    checks.that(
+        left is not None and not processes.alive(int(left[1])),
+        f"the process that the script left behind is gone: {left[1].decode() if left else 'none'}",
+    )
     checks.that(
         result.status == "failed" and result.reason == "script_failure",
         f"job status: {result.status}, {result.reason}",
@@ -249,6 +257,9 @@ def report(options, result, log, detector, scratch, colour):
     checks.that(nothing_running(detector), "nothing is left running")
     metadata = scratch / "metadata"
     checks.that(not metadata.exists() or not any(metadata.iterdir()), "no task metadata is left")
+    tasks = scratch / "tasks"
+    kept = [path.name for path in tasks.iterdir()] if tasks.exists() else []
+    checks.that(kept in ([], ["cache"]), "the task's directories are gone, the cache is kept")
     print(f"\nThe whole log: {options.server / 'job.log'}")
     return 1 if checks.failed else 0
 

@@ -127,8 +127,9 @@ static void damaged_metadata_is_named(void **state)
         {"cut off", "{\"version\": 1, \"job\": \"bad\""},
         {"another version", "{\"version\": 2, \"job\": \"bad\", \"backend\": \"local\", \"host\": "
                             "\"\", \"port\": 0, \"state\": {}}"},
-        {"another job", "{\"version\": 1, \"job\": \"good\", \"backend\": \"local\", \"host\": \"\","
-                        "\"port\": 0, \"state\": {}}"},
+        {"another job",
+         "{\"version\": 1, \"job\": \"good\", \"backend\": \"local\", \"host\": \"\","
+         "\"port\": 0, \"state\": {}}"},
         {"no seeds", "{\"version\": 1, \"job\": \"bad\", \"backend\": \"local\", \"host\": \"\","
                      "\"port\": 0, \"state\": {}}"},
         {"an array", "[]"},

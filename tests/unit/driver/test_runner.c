@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "driver/runner.h"
 #include "driver/result.h"
+#include "driver/runner.h"
 #include "rows.h"
 
 static void set(const char *name, const char *value)
@@ -191,7 +191,7 @@ static void errors_become_results(void **state)
         enum error_kind kind;
         enum result_kind result;
     } rows[] = {
-        {ERROR_USAGE, RESULT_BUILD},   {ERROR_BUILD, RESULT_BUILD},   {ERROR_SYSTEM, RESULT_SYSTEM},
+        {ERROR_USAGE, RESULT_BUILD}, {ERROR_BUILD, RESULT_BUILD},  {ERROR_SYSTEM, RESULT_SYSTEM},
         {ERROR_PEER, RESULT_SYSTEM}, {ERROR_LIMIT, RESULT_SYSTEM},
     };
     for (size_t i = 0; i < ROW_COUNT(rows); i++) {

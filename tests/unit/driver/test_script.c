@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The bootstrap, run by real shells in the place of a task's login shell. */
-#include "driver/script.h"
 #include "driver/keys.h"
+#include "driver/script.h"
 #include "rows.h"
 
 #include <fcntl.h>
@@ -119,8 +119,10 @@ static void scripts_run_as_written(void **state)
         {"trap on exit", "trap 'echo bye' EXIT\nexit 3\n", "bye\n", 3},
         {"function and return", "f() { return 9; }\nf\n", "", 9},
         {"blank lines kept", "x='a\n\n\nb\n'\necho \"$x\"\n", "a\n\n\nb\n\n", 0},
-        {"no variable of ours", "set | { n=0; while read -r l; do case $l in berth_*) echo \"$l\" "
-                                ";; esac; done; }\n", "", 0},
+        {"no variable of ours",
+         "set | { n=0; while read -r l; do case $l in berth_*) echo \"$l\" "
+         ";; esac; done; }\n",
+         "", 0},
         {"killed", "kill -9 $$\n", "", 137},
     };
     for (size_t s = 0; s < ROW_COUNT(shells); s++) {
@@ -144,7 +146,8 @@ static void scripts_run_as_written(void **state)
 static void bash_is_preferred(void **state)
 {
     (void)state;
-    static const char text[] = "echo $'a\\tb' ${BASH_VERSION:+bash}; set -o pipefail; [[ x == x ]]\n";
+    static const char text[] =
+        "echo $'a\\tb' ${BASH_VERSION:+bash}; set -o pipefail; [[ x == x ]]\n";
     for (size_t s = 0; s < 2; s++) {
         struct script script;
         struct buffer output;
@@ -169,7 +172,8 @@ static void a_cut_off_script_is_never_started(void **state)
             struct buffer output;
             buffer_init(&output, OUTPUT_CEILING_BYTES);
             int status = run(&shells[s], &script, length, &output);
-            if (status != SCRIPT_CUT_OFF_STATUS || strstr(output.bytes, "started\n") == output.bytes) {
+            if (status != SCRIPT_CUT_OFF_STATUS ||
+                strstr(output.bytes, "started\n") == output.bytes) {
                 fail_msg("%s: %zu of %zu bytes: status %d, output '%s'", shells[s].name, length,
                          script.input.length, status, output.bytes);
             }

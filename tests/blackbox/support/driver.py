@@ -156,7 +156,7 @@ class Job:
 
 
 @pytest.fixture
-def driver(programs, tmp_path, nothing_left):
+def berth_driver(programs, tmp_path, nothing_left):
     """berth-driver with its own configuration; what it still runs is ended after the test."""
     instance = Driver(programs.driver, tmp_path)
     yield instance
@@ -164,11 +164,11 @@ def driver(programs, tmp_path, nothing_left):
 
 
 @pytest.fixture
-def job(driver, tmp_path):
+def job(berth_driver, tmp_path):
     """A job; cleanup runs after the test and must succeed."""
     directory = tmp_path / "job"
     directory.mkdir()
-    instance = Job(driver, directory)
+    instance = Job(berth_driver, directory)
     yield instance
     done = instance.stage("cleanup")
     assert done.returncode == 0, done.stderr
