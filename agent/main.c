@@ -15,6 +15,7 @@
 
 #include "agent/init/init.h"
 #include "agent/init/loop.h"
+#include "agent/job/register.h"
 #include "agent/options.h"
 #include "agent/secrets.h"
 #include "common/clock.h"
@@ -122,6 +123,7 @@ static int prepare(struct init *init, const struct agent_options *options, struc
     if (take_signals(init) < 0) {
         return error_set(err, ERROR_SYSTEM, errno, "cannot watch signals");
     }
+    register_open();
     if (take_secrets(init, err) < 0 ||
         listen_open(options->listen, &init->listener, &port, err) < 0) {
         return -1;

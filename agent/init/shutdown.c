@@ -65,7 +65,6 @@ static bool orphans_left(const struct init *init)
 
 bool shutdown_is_done(const struct init *init)
 {
-    return init->phase == SHUTDOWN_DONE ||
-           (init->phase != SHUTDOWN_NONE && jobs_count(init) == 0 && connection_count(init) == 0 &&
-            !orphans_left(init));
+    return init->phase == SHUTDOWN_DONE || (init->phase != SHUTDOWN_NONE && jobs_count(init) == 0 &&
+                                            connection_count(init) == 0 && !orphans_left(init));
 }

@@ -20,7 +20,7 @@
 #include "common/clock.h"
 #include "common/fd.h"
 
-#define EXEC_FAILED 126
+#define EXEC_FAILED         126
 #define KERNEL_SIGSET_BYTES 8
 /* Where a command that is too long for an argument is read from; see command_file(). */
 #define COMMAND_FD     3

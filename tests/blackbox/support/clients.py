@@ -32,9 +32,7 @@ def transport(agent, pair=None, user=None, login=True, **how):
             shown = result.get_remote_server_key().asbytes()
             assert shown == base64.b64decode(agent.host_key.public.split()[1])
         if login:
-            result.auth_publickey(
-                user or getpass.getuser(), paramiko_key(pair or agent.client_key)
-            )
+            result.auth_publickey(user or getpass.getuser(), paramiko_key(pair or agent.client_key))
         yield result
     finally:
         result.close()
