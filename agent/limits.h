@@ -12,26 +12,29 @@
 /* RSA below this is refused: NIST SP 800-131A. */
 #define LIMIT_RSA_BITS 2048
 
-/* Connections of all kinds, and of those not logged in yet, in all and from one address. */
-#define LIMIT_CONNECTIONS                 256
-#define LIMIT_UNAUTHENTICATED             10
-#define LIMIT_UNAUTHENTICATED_PER_ADDRESS 5
-
-/* From the accepted connection to the login; tries include questions about a key. */
-#define LIMIT_LOGIN_GRACE_MS 30000
-#define LIMIT_LOGIN_TRIES    6
+/* Connections of all kinds. */
+#define LIMIT_CONNECTIONS 256
 
 /* libssh leaves some failed logins without a reply: after this silence the connection ends. */
 #define LIMIT_LOGIN_SILENCE_MS 2000
 
-/* Session channels of one connection. */
-#define LIMIT_CHANNELS 10
+/* Address space of a session process: ten channels whose windows are full need a tenth of it. */
+#define LIMIT_SESSION_MEMORY_BYTES (256L * 1024 * 1024)
+/* Descriptors of a session process: four for each channel, a few more, and what was inherited. */
+#define LIMIT_SESSION_FILES 512
+
+/* Session channels of one connection: the most that --max-sessions may allow. */
+#define LIMIT_CHANNELS 64
 
 /* A command that SSH can carry: its packet limit of 256 KiB less headers. */
 #define LIMIT_COMMAND_BYTES 262144
 #define LIMIT_USER_BYTES    256
 /* Linux's MAX_ARG_STRLEN with the NUL: a longer command goes to the shell by file. */
 #define LIMIT_ARGUMENT_BYTES 131072
+
+/* What a client may set for one job: all variables together, and the terminal's type. */
+#define LIMIT_ENVIRONMENT_BYTES (32 * 1024)
+#define LIMIT_TERM_BYTES        128
 
 /* Jobs at once, over all connections. */
 #define LIMIT_JOBS 512
@@ -43,16 +46,8 @@
 /* One write to a job's standard input. */
 #define LIMIT_INPUT_CHUNK_BYTES (64 * 1024)
 
-/* After the job's shell ended: how long stragglers that still hold its output (a tee at the end
- * of a pipe, say) are listened to. Whatever was written before the end is always delivered. */
-#define LIMIT_DRAIN_MS 1000
-
 /* How long a closing connection may take to hand its last bytes to the client. */
 #define LIMIT_FLUSH_MS 10000
-
-/* Silence on a logged-in link: a keepalive every so often, and so many without an answer. */
-#define LIMIT_KEEPALIVE_MS    15000
-#define LIMIT_KEEPALIVE_COUNT 3
 
 /* After SIGKILL, how long until everything must be gone; it only takes longer when the kernel
  * cannot end a process (uninterruptible sleep). */

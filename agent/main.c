@@ -15,6 +15,7 @@
 
 #include "agent/init/init.h"
 #include "agent/init/loop.h"
+#include "agent/job/register.h"
 #include "agent/options.h"
 #include "agent/secrets.h"
 #include "common/clock.h"
@@ -115,13 +116,14 @@ static int announce(const struct init *init, int port, int64_t ready_fd, struct 
 static int prepare(struct init *init, const struct agent_options *options, struct error *err)
 {
     int port = 0;
-    init->grace_ms = options->grace_ms;
+    init->options = options;
     if (sodium_init() < 0 || ssh_init() != SSH_OK) {
         return error_set(err, ERROR_SYSTEM, 0, "cannot start the cryptographic libraries");
     }
     if (take_signals(init) < 0) {
         return error_set(err, ERROR_SYSTEM, errno, "cannot watch signals");
     }
+    register_open();
     if (take_secrets(init, err) < 0 ||
         listen_open(options->listen, &init->listener, &port, err) < 0) {
         return -1;
@@ -132,7 +134,7 @@ static int prepare(struct init *init, const struct agent_options *options, struc
 
 int main(int argc, char *argv[])
 {
-    struct agent_options options;
+    static struct agent_options options;
     struct error err = {0};
     log_open(PROGRAM, LOG_INFO, LOG_TEXT, STDERR_FILENO);
     take_place();

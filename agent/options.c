@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "agent/options.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "agent/limits.h"
 #include "common/options.h"
 
 struct parsed {
@@ -11,6 +14,11 @@ struct parsed {
     const char *log_level;
     const char *log_format;
 };
+
+#define SECOND 1000LL
+#define DAY    (86400 * SECOND)
+
+#define DEFAULT_ACCEPT_ENV "LANG,LANGUAGE,LC_*,TERM,COLORTERM,NO_COLOR,TZ"
 
 #define FIELD(name) offsetof(struct parsed, options.name)
 
@@ -22,6 +30,44 @@ static const struct option_row rows[] = {
      "write the port and a newline to descriptor N once listening", FIELD(ready_fd), 3, 65535},
     {"grace", 0, OPTION_DURATION, "DURATION", "BERTH_GRACE", "10s",
      "between SIGTERM and SIGKILL when jobs are ended", FIELD(grace_ms), 0, 3600000},
+    {.help = "Limits of connections"},
+    {"login-grace", 0, OPTION_DURATION, "DURATION", "BERTH_LOGIN_GRACE", "30s",
+     "from the accepted connection to the login", FIELD(login_grace_ms), 1000, 3600 * SECOND},
+    {"max-unauthenticated", 0, OPTION_INTEGER, "N", "BERTH_MAX_UNAUTHENTICATED", "10",
+     "connections at once that have not logged in", FIELD(max_unauthenticated), 1,
+     LIMIT_CONNECTIONS},
+    {"max-unauthenticated-per-address", 0, OPTION_INTEGER, "N",
+     "BERTH_MAX_UNAUTHENTICATED_PER_ADDRESS", "5", "the same from one address",
+     FIELD(max_unauthenticated_per_address), 1, LIMIT_CONNECTIONS},
+    {"login-tries", 0, OPTION_INTEGER, "N", "BERTH_LOGIN_TRIES", "6",
+     "tries of one connection, questions about a key included", FIELD(login_tries), 1, 1000},
+    {"max-sessions", 0, OPTION_INTEGER, "N", "BERTH_MAX_SESSIONS", "10",
+     "session channels at once in one connection", FIELD(max_sessions), 1, LIMIT_CHANNELS},
+    {"keepalive", 0, OPTION_DURATION, "DURATION", "BERTH_KEEPALIVE", "15s",
+     "ask a silent client for a sign of life this often; 0: never", FIELD(keepalive_ms), 0, DAY},
+    {"keepalive-count", 0, OPTION_INTEGER, "N", "BERTH_KEEPALIVE_COUNT", "3",
+     "unanswered questions until the link counts as dead", FIELD(keepalive_count), 1, 1000},
+    {"rekey-bytes", 0, OPTION_SIZE, "SIZE", "BERTH_REKEY_BYTES", "1GiB",
+     "new session keys after so much in one direction", FIELD(rekey_bytes), 16384, 1LL << 40},
+    {"rekey-time", 0, OPTION_DURATION, "DURATION", "BERTH_REKEY_TIME", "1h",
+     "new session keys after so long; 0: by volume alone", FIELD(rekey_ms), 0, DAY},
+    {"drain", 0, OPTION_DURATION, "DURATION", "BERTH_DRAIN", "1s",
+     "silence on a held output that counts as its end, after the shell's", FIELD(drain_ms), 0,
+     3600 * SECOND},
+    {.help = "What clients may do"},
+    {"accept-env", 0, OPTION_TEXT, "PATTERNS", "BERTH_ACCEPT_ENV", DEFAULT_ACCEPT_ENV,
+     "variables that clients may set, with commas between", FIELD(accept_env), 0, 0},
+    {"sftp-server", 0, OPTION_TEXT, "PATH", "BERTH_SFTP_SERVER", NULL,
+     "program for sftp; without it, where the image's distribution puts it", FIELD(sftp_server), 0,
+     0},
+    {.help = "When to end by itself"},
+    {"connect-timeout", 0, OPTION_DURATION, "DURATION", "BERTH_CONNECT_TIMEOUT", "10m",
+     "end when nobody has ever logged in; 0: never", FIELD(connect_timeout_ms), 0, 0},
+    {"idle-timeout", 0, OPTION_DURATION, "DURATION", "BERTH_IDLE_TIMEOUT", "1h",
+     "end after so long without a job and a login; 0: never", FIELD(idle_timeout_ms), 0, 0},
+    {"max-lifetime", 0, OPTION_DURATION, "DURATION", "BERTH_MAX_LIFETIME", "0",
+     "end after so long, whatever runs; 0: never", FIELD(max_lifetime_ms), 0, 0},
+    {.help = "Log and help"},
     {"log-level", 0, OPTION_TEXT, "LEVEL", "BERTH_LOG_LEVEL", "info",
      "debug, info, warn, error or fatal", offsetof(struct parsed, log_level), 0, 0},
     {"log-format", 0, OPTION_TEXT, "FORMAT", "BERTH_LOG_FORMAT", "text", "text or json",
@@ -31,15 +77,38 @@ static const struct option_row rows[] = {
      0},
 };
 
+/* Texts that are needed later outlive the environment's wiping (secrets.h). */
+static int keep(const char **text)
+{
+    *text = *text == NULL ? NULL : strdup(*text);
+    return *text == NULL && errno == ENOMEM ? -1 : 0;
+}
+
 int agent_options_parse(int argc, char *const argv[], struct agent_options *out_options,
                         struct error *err)
 {
     struct parsed parsed = {
-        .options = {.listen = ":22", .ready_fd = -1, .grace_ms = 10000},
+        .options = {.listen = ":22",
+                    .ready_fd = -1,
+                    .grace_ms = 10 * SECOND,
+                    .login_grace_ms = 30 * SECOND,
+                    .max_unauthenticated = 10,
+                    .max_unauthenticated_per_address = 5,
+                    .login_tries = 6,
+                    .max_sessions = 10,
+                    .keepalive_ms = 15 * SECOND,
+                    .keepalive_count = 3,
+                    .rekey_bytes = 1LL << 30,
+                    .rekey_ms = 3600 * SECOND,
+                    .drain_ms = 1 * SECOND,
+                    .accept_env = DEFAULT_ACCEPT_ENV,
+                    .connect_timeout_ms = 600 * SECOND,
+                    .idle_timeout_ms = 3600 * SECOND},
         .log_level = "info",
         .log_format = "text",
     };
     int next = 0;
+    errno = 0;
     if (options_parse(rows, OPTION_COUNT(rows), &parsed, argc, argv, &next, err) < 0) {
         return -1;
     }
@@ -53,6 +122,9 @@ int agent_options_parse(int argc, char *const argv[], struct agent_options *out_
     if (!log_format_parse(parsed.log_format, &parsed.options.log_format)) {
         return error_set(err, ERROR_USAGE, 0, "--log-format: '%s' is not text or json",
                          parsed.log_format);
+    }
+    if (keep(&parsed.options.accept_env) < 0 || keep(&parsed.options.sftp_server) < 0) {
+        return error_set(err, ERROR_SYSTEM, errno, "cannot keep the options");
     }
     *out_options = parsed.options;
     return 0;
@@ -69,6 +141,7 @@ void agent_options_print_help(void)
                 "\n",
                 stdout);
     options_print(stdout, rows, OPTION_COUNT(rows));
-    (void)fputs("\nExit status: 0 after SIGTERM, 1 when it cannot serve, 2 for a wrong option.\n",
+    (void)fputs("\nExit status: 0 after SIGTERM or a timeout, 1 when it cannot serve, 2 for a "
+                "wrong option.\n",
                 stdout);
 }

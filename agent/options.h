@@ -17,6 +17,27 @@ struct agent_options {
     const char *listen; /* "ADDRESS:PORT", ":PORT" or "PORT" */
     int64_t ready_fd;   /* -1: none */
     int64_t grace_ms;   /* between SIGTERM and SIGKILL */
+
+    /* Limits of a login and of a connection. */
+    int64_t login_grace_ms;
+    int64_t max_unauthenticated;
+    int64_t max_unauthenticated_per_address;
+    int64_t login_tries;
+    int64_t max_sessions; /* channels of one connection */
+    int64_t keepalive_ms; /* 0: none */
+    int64_t keepalive_count;
+    int64_t rekey_bytes;
+    int64_t rekey_ms; /* 0: by volume alone */
+    int64_t drain_ms; /* for output after the end of a job's shell */
+
+    const char *accept_env;  /* patterns of the variables that clients may set */
+    const char *sftp_server; /* NULL: wherever distributions put it */
+
+    /* When the agent ends by itself; 0: never. */
+    int64_t connect_timeout_ms;
+    int64_t idle_timeout_ms;
+    int64_t max_lifetime_ms;
+
     enum log_level log_level;
     enum log_format log_format;
     bool help;

@@ -20,6 +20,15 @@ int connection_count(const struct init *init)
     return count;
 }
 
+int connection_count_logged_in(const struct init *init)
+{
+    int count = 0;
+    for (int i = 0; i < LIMIT_CONNECTIONS; i++) {
+        count += init->connections[i].pid != 0 && init->connections[i].logged_in;
+    }
+    return count;
+}
+
 static struct connection *free_slot(struct init *init)
 {
     for (int i = 0; i < LIMIT_CONNECTIONS; i++) {
@@ -42,10 +51,10 @@ static const char *refusal(const struct init *init, const char *address)
             from_address += strcmp(other->address, address) == 0;
         }
     }
-    if (unauthenticated >= LIMIT_UNAUTHENTICATED) {
+    if (unauthenticated >= init->options->max_unauthenticated) {
         return "too many connections that have not logged in";
     }
-    if (from_address >= LIMIT_UNAUTHENTICATED_PER_ADDRESS) {
+    if (from_address >= init->options->max_unauthenticated_per_address) {
         return "too many connections from this address that have not logged in";
     }
     return NULL;
@@ -72,6 +81,7 @@ static _Noreturn void run_session(struct init *init, int fd, int control,
                                   .control = control,
                                   .peer = name,
                                   .client = client,
+                                  .options = init->options,
                                   .server = &init->server,
                                   .authorized = init->authorized};
     _exit(session_run(&setup));
@@ -132,6 +142,7 @@ static void on_message(struct init *init, struct connection *connection,
 {
     if (message->type == WIRE_LOGGED_IN) {
         connection->logged_in = true;
+        init->ever_logged_in = true;
     } else if (message->type == WIRE_JOB_START && connection->logged_in && fds[0] >= 0 &&
                fds[1] >= 0) {
         jobs_start(init, fds[0], fds[1]);

@@ -10,6 +10,7 @@
  *   connection.c  accept, limits, one forked session process each
  *   jobs.c        one forked monitor process per job that a session asks for
  *   reap.c        waitpid until nothing is left; tells the owner
+ *   timers.c      ends by itself when nobody comes, nobody is left, or the time is up
  *   shutdown.c    TERM, grace period, KILL
  */
 #ifndef BERTH_AGENT_INIT_INIT_H
@@ -22,6 +23,7 @@
 
 #include "agent/init/listen.h"
 #include "agent/limits.h"
+#include "agent/options.h"
 #include "agent/session/authorized.h"
 #include "agent/session/server.h"
 
@@ -34,15 +36,24 @@ struct connection {
 
 enum shutdown_phase { SHUTDOWN_NONE, SHUTDOWN_TERM, SHUTDOWN_KILL, SHUTDOWN_DONE };
 
+/* Absolute; CLOCK_NEVER: off or not running. */
+struct timers {
+    int64_t connect_ms;
+    int64_t idle_ms;
+    int64_t lifetime_ms;
+};
+
 struct init {
     int listener; /* -1 once shutting down */
     int signals;  /* signalfd */
     sigset_t inherited_mask;
-    int64_t grace_ms;
+    const struct agent_options *options;
     struct server server;
     struct authorized *authorized;
     struct connection connections[LIMIT_CONNECTIONS];
     pid_t jobs[LIMIT_JOBS]; /* of the monitors; 0: free slot */
+    bool ever_logged_in;
+    struct timers timers;
     enum shutdown_phase phase;
     int64_t deadline_ms; /* of the phase */
 };
@@ -53,15 +64,24 @@ void connection_message(struct init *init, struct connection *connection);
 /* Tells every session to end when its last channel is closed. */
 void connection_shutdown_all(struct init *init);
 int connection_count(const struct init *init);
+int connection_count_logged_in(const struct init *init);
 
 /* jobs.c */
 void jobs_start(struct init *init, int request_fd, int session_socket);
 /* Sends a signal to every monitor. */
 void jobs_signal_all(const struct init *init, int number);
 int jobs_count(const struct init *init);
+/* Monitors whose job has not ended yet; the others stand over leftovers. */
+int jobs_count_running(const struct init *init);
 
 /* reap.c: waits for every child that ended, ours and orphans of the container. */
 void reap_all(struct init *init);
+
+/* timers.c */
+void timers_start(struct init *init);
+/* Looks at what changed; begins the shutdown when a deadline has passed. */
+void timers_update(struct init *init);
+int64_t timers_next_ms(const struct init *init);
 
 /* shutdown.c */
 void shutdown_begin(struct init *init, const char *reason);

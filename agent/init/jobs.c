@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "agent/init/init.h"
@@ -12,6 +14,29 @@ int jobs_count(const struct init *init)
     int count = 0;
     for (int i = 0; i < LIMIT_JOBS; i++) {
         count += init->jobs[i] != 0;
+    }
+    return count;
+}
+
+/* One flag for each slot, shared with the monitors: true once the job has ended, while what it
+ * left running may keep the monitor. NULL (no memory at the start): every monitor counts. */
+static atomic_bool *over_flags(void)
+{
+    static atomic_bool *flags;
+    if (flags == NULL) {
+        void *page = mmap(NULL, LIMIT_JOBS * sizeof(*flags), PROT_READ | PROT_WRITE,
+                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        flags = page == MAP_FAILED ? NULL : page;
+    }
+    return flags;
+}
+
+int jobs_count_running(const struct init *init)
+{
+    const atomic_bool *over = over_flags();
+    int count = 0;
+    for (int i = 0; i < LIMIT_JOBS; i++) {
+        count += init->jobs[i] != 0 && (over == NULL || !over[i]);
     }
     return count;
 }
@@ -35,14 +60,17 @@ static void refuse(int session_socket, int errnum)
 /* The monitor leaves init's session, so that a signal to a terminal's foreground group never
  * reaches it, and holds neither the host key nor the list of keys. */
 static _Noreturn void run_monitor(struct init *init, int request_fd, int session_socket,
-                                  pid_t parent)
+                                  atomic_bool *over, pid_t parent)
 {
-    int64_t grace_ms = init->grace_ms;
+    struct monitor_setup setup = {.request_fd = request_fd,
+                                  .session_socket = session_socket,
+                                  .options = init->options,
+                                  .over = over};
     init_forget(init, request_fd, session_socket, parent);
     server_close(&init->server);
     authorized_free(init->authorized);
     (void)setsid();
-    _exit(monitor_run(request_fd, session_socket, grace_ms));
+    _exit(monitor_run(&setup));
 }
 
 void jobs_start(struct init *init, int request_fd, int session_socket)
@@ -55,9 +83,14 @@ void jobs_start(struct init *init, int request_fd, int session_socket)
         refuse(session_socket, slot == NULL ? EAGAIN : ESHUTDOWN);
         return;
     }
+    atomic_bool *over = over_flags();
+    if (over != NULL) {
+        over += slot - init->jobs;
+        *over = false;
+    }
     pid_t pid = fork();
     if (pid == 0) {
-        run_monitor(init, request_fd, session_socket, parent);
+        run_monitor(init, request_fd, session_socket, over, parent);
     }
     if (pid < 0) {
         int reason = errno;

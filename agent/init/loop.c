@@ -99,9 +99,11 @@ void loop_run(struct init *init)
 {
     static struct pollfd entries[2 + LIMIT_CONNECTIONS];
     static int owners[LIMIT_CONNECTIONS];
+    timers_start(init);
     while (!shutdown_is_done(init)) {
         nfds_t count = prepare(init, entries, owners);
-        int ready = poll(entries, count, clock_poll_timeout(init->deadline_ms));
+        int64_t nearest_ms = clock_earlier_ms(init->deadline_ms, timers_next_ms(init));
+        int ready = poll(entries, count, clock_poll_timeout(nearest_ms));
         if (ready > 0) {
             dispatch(init, entries, count, owners);
         } else if (ready < 0 && errno != EINTR) {
@@ -111,6 +113,7 @@ void loop_run(struct init *init)
         if (clock_now_ms() >= init->deadline_ms) {
             shutdown_deadline(init);
         }
+        timers_update(init);
     }
     reap_all(init);
 }

@@ -20,13 +20,13 @@ void shutdown_begin(struct init *init, const char *reason)
         return;
     }
     log_info("%s: ending %d jobs and %d connections within %.1f s", reason, jobs_count(init),
-             connection_count(init), (double)init->grace_ms / 1000.0);
+             connection_count(init), (double)init->options->grace_ms / 1000.0);
     cleanup_fd_fn(&init->listener);
     connection_shutdown_all(init);
     jobs_signal_all(init, SIGTERM);
     init->phase = SHUTDOWN_TERM;
     /* Monitors need the grace period for their jobs, then a moment to report. */
-    init->deadline_ms = clock_deadline_ms(init->grace_ms + LIMIT_KILL_MS);
+    init->deadline_ms = clock_deadline_ms(init->options->grace_ms + LIMIT_KILL_MS);
 }
 
 static void kill_everything(void)

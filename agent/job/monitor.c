@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/job/register.h"
 #include "agent/job/start.h"
 #include "agent/job/tree.h"
 #include "agent/limits.h"
@@ -28,7 +29,7 @@ struct monitor {
     struct job job;
     int socket; /* to the session; -1 once it hung up */
     int signals;
-    int64_t grace_ms;
+    const struct monitor_setup *setup;
     int64_t started_ms;
     int64_t deadline_ms; /* of the state */
     bool signalled;      /* the client asked for the end: nothing of the job may outlive it */
@@ -57,9 +58,12 @@ static void end_tree(struct monitor *monitor)
     }
     set_state(monitor, MONITOR_ENDING);
     (void)tree_signal(getpid(), 0, SIGTERM);
+    if (monitor->job.has_terminal) {
+        (void)tree_signal(getpid(), 0, SIGHUP); /* interactive shells ignore SIGTERM */
+    }
     /* A stopped process would never see it. */
     (void)tree_signal(getpid(), 0, SIGCONT);
-    monitor->deadline_ms = clock_deadline_ms(monitor->grace_ms);
+    monitor->deadline_ms = clock_deadline_ms(monitor->setup->options->grace_ms);
 }
 
 static void kill_tree(struct monitor *monitor)
@@ -75,6 +79,16 @@ static void kill_tree(struct monitor *monitor)
     monitor->deadline_ms = clock_deadline_ms(KILL_AGAIN_MS);
 }
 
+/* init counts its idle time from here, though leftovers may keep this process. SIGCHLD is what
+ * makes it look; one more than children ended does no harm. */
+static void tell_init(const struct monitor *monitor)
+{
+    if (monitor->setup->over != NULL) {
+        *monitor->setup->over = true;
+        (void)kill(getppid(), SIGCHLD);
+    }
+}
+
 static void report(struct monitor *monitor)
 {
     struct wire_message message = {.type = WIRE_JOB_EXITED,
@@ -84,6 +98,7 @@ static void report(struct monitor *monitor)
         (void)wire_send(monitor->socket, &message, NULL, 0); /* a dead session needs no report */
     }
     monitor->reported = true;
+    tell_init(monitor);
     set_state(monitor, MONITOR_REPORTED);
     monitor->deadline_ms = CLOCK_NEVER;
 }
@@ -170,6 +185,8 @@ static void on_session(struct monitor *monitor)
         }
         if (message.type == WIRE_JOB_SIGNAL) {
             on_signal_request(monitor, message.number);
+        } else if (message.type == WIRE_JOB_RESIZE && monitor->job.has_terminal) {
+            terminal_resize(monitor->job.stdout_fd, &message.size);
         }
     }
 }
@@ -194,7 +211,7 @@ static void discard(int *fd)
     ssize_t got;
     while ((got = read(*fd, chunk, sizeof(chunk))) > 0) {
     }
-    if (got == 0) {
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) { /* EIO: terminal.h */
         cleanup_fd_fn(fd);
     }
 }
@@ -253,7 +270,7 @@ static int begin(struct monitor *monitor, int request_fd)
     struct job_request request = {0};
     int result = job_request_read(request_fd, &request, &err);
     if (result == 0) {
-        result = job_start(&request, &monitor->job, &err);
+        result = job_start(&request, monitor->setup->options, &monitor->job, &err);
     }
     job_request_done(&request);
     if (result < 0) {
@@ -262,19 +279,23 @@ static int begin(struct monitor *monitor, int request_fd)
         (void)wire_send(monitor->socket, &message, NULL, 0);
         return -1;
     }
+    register_job(monitor->job.pid);
     struct wire_message message = {.type = WIRE_JOB_STARTED, .number = monitor->job.pid};
-    int fds[] = {monitor->job.stdin_fd, monitor->job.stdout_fd, monitor->job.stderr_fd};
-    (void)wire_send(monitor->socket, &message, fds, 3); /* a dead session shows as a hang-up */
+    bool terminal = monitor->job.has_terminal;
+    int fds[] = {terminal ? monitor->job.stdout_fd : monitor->job.stdin_fd, monitor->job.stdout_fd,
+                 monitor->job.stderr_fd};
+    (void)wire_send(monitor->socket, &message, fds,
+                    terminal ? 2 : 3);     /* a dead session shows as a hang-up */
     cleanup_fd_fn(&monitor->job.stdin_fd); /* the session's copy alone decides on end of input */
     return 0;
 }
 
-int monitor_run(int request_fd, int session_socket, int64_t grace_ms)
+int monitor_run(const struct monitor_setup *setup)
 {
     struct monitor monitor = {.state = MONITOR_RUNNING,
                               .job = {.stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1},
-                              .socket = session_socket,
-                              .grace_ms = grace_ms,
+                              .setup = setup,
+                              .socket = setup->session_socket,
                               .started_ms = clock_now_ms(),
                               .deadline_ms = CLOCK_NEVER};
     (void)prctl(PR_SET_NAME, "berth-job");
@@ -286,8 +307,8 @@ int monitor_run(int request_fd, int session_socket, int64_t grace_ms)
         log_error("job: cannot watch signals: %m");
         return 1;
     }
-    int result = begin(&monitor, request_fd);
-    (void)close(request_fd);
+    int result = begin(&monitor, setup->request_fd);
+    (void)close(setup->request_fd);
     if (result == 0) {
         loop(&monitor);
     }

@@ -17,9 +17,18 @@
 #ifndef BERTH_AGENT_JOB_MONITOR_H
 #define BERTH_AGENT_JOB_MONITOR_H
 
-#include <stdint.h>
+#include <stdatomic.h>
 
-/* Runs in the process that init forked; takes both descriptors. Returns its exit status. */
-int monitor_run(int request_fd, int session_socket, int64_t grace_ms);
+#include "agent/options.h"
+
+struct monitor_setup {
+    int request_fd;     /* taken */
+    int session_socket; /* taken */
+    const struct agent_options *options;
+    atomic_bool *over; /* shared with init, set when the job has ended; may be NULL */
+};
+
+/* Runs in the process that init forked. Returns its exit status. */
+int monitor_run(const struct monitor_setup *setup);
 
 #endif

@@ -13,11 +13,16 @@
 #include <unistd.h>
 
 #include "agent/job/request.h"
+#include "agent/session/accept_env.h"
 #include "agent/session/session_private.h"
+#include "agent/session/subsystem.h"
 #include "agent/wire.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/log.h"
+
+#define NO_SFTP_SERVER \
+    "no sftp-server in this image; install one (openssh-sftp-server), or use 'scp -O'"
 
 /* RFC 4254, section 6.10: names without "SIG". */
 static const struct {
@@ -55,6 +60,8 @@ void channel_release(struct channel *channel)
     cleanup_fd_fn(&channel->stdout_fd);
     cleanup_fd_fn(&channel->stderr_fd);
     free(channel->input);
+    free(channel->unsent);
+    buffer_done(&channel->variables);
     (void)ssh_remove_channel_callbacks(channel->ssh, &channel->callbacks);
     ssh_channel_free(channel->ssh); /* sends close unless that was done */
     memset(channel, 0, sizeof(*channel));
@@ -69,42 +76,53 @@ static void finish(struct channel *channel)
 }
 
 /* Hands the request to init together with one end of a new job socket. */
-static int ask_init(struct channel *channel, const char *command)
+static int ask_init(struct channel *channel, const struct job_request *request)
 {
-    struct session *session = channel->session;
-    struct job_request request = {.user = strdup(session->user),
-                                  .command = command == NULL ? NULL : strdup(command),
-                                  .client = strdup(session->setup->client)};
     struct wire_message message = {.type = WIRE_JOB_START};
-    cleanup_fd int file = -1;
     int ends[2] = {-1, -1};
     int result = -1;
-    if (request.user != NULL && request.client != NULL &&
-        (command == NULL || request.command != NULL)) {
-        file = job_request_write(&request);
-    }
-    job_request_done(&request);
+    cleanup_fd int file = job_request_write(request);
     if (file >= 0 && wire_pair(ends) == 0) {
         int fds[] = {file, ends[1]};
-        result = wire_send(session->control, &message, fds, 2);
+        result = wire_send(channel->session->control, &message, fds, 2);
     }
     cleanup_fd_fn(&ends[1]);
     channel->job = ends[0];
     return result;
 }
 
-static int start(struct channel *channel, const char *command)
+/* A copy; NULL stays NULL. Memory running out is noted. */
+static char *copy(const char *text, bool *failed)
 {
-    const char *peer = channel->session->setup->peer;
-    if (channel->state != CHANNEL_OPEN || channel->session->shutting_down) {
+    char *result = text == NULL ? NULL : strdup(text);
+    *failed = *failed || (text != NULL && result == NULL);
+    return result;
+}
+
+int channel_start(struct channel *channel, const char *command, const char *subsystem)
+{
+    struct session *session = channel->session;
+    if (channel->state != CHANNEL_OPEN || session->shutting_down) {
         return 1; /* a second exec on one channel, or too late: refused */
     }
-    if (ask_init(channel, command) < 0) {
-        log_error("%s: cannot ask for a job: %m, refusing", peer);
+    bool failed = false;
+    struct job_request request = {
+        .user = copy(session->user, &failed),
+        .command = copy(command, &failed),
+        .subsystem = copy(subsystem, &failed),
+        .variables = copy(channel->variables.bytes, &failed),
+        .term = copy(channel->wants_terminal ? channel->term : NULL, &failed),
+        .size = channel->size,
+        .client = copy(session->setup->client, &failed),
+    };
+    failed = failed || ask_init(channel, &request) < 0;
+    job_request_done(&request);
+    if (failed) {
+        log_error("%s: cannot ask for a job: %m, refusing", session->setup->peer);
         cleanup_fd_fn(&channel->job);
         return 1;
     }
-    log_debug("%s: channel %d: job asked for", peer, channel->number);
+    log_debug("%s: channel %d: job asked for", session->setup->peer, channel->number);
     channel->state = CHANNEL_STARTING;
     return 0;
 }
@@ -113,14 +131,77 @@ static int on_exec(ssh_session ssh, ssh_channel ssh_channel, const char *command
 {
     (void)ssh;
     (void)ssh_channel;
-    return start(userdata, command);
+    return channel_start(userdata, command, NULL);
 }
 
 static int on_shell(ssh_session ssh, ssh_channel ssh_channel, void *userdata)
 {
     (void)ssh;
     (void)ssh_channel;
-    return start(userdata, NULL);
+    return channel_start(userdata, NULL, NULL);
+}
+
+static int on_subsystem(ssh_session ssh, ssh_channel ssh_channel, const char *name, void *userdata)
+{
+    (void)ssh;
+    (void)ssh_channel;
+    return subsystem_start(userdata, name);
+}
+
+static int on_env(ssh_session ssh, ssh_channel ssh_channel, const char *name, const char *value,
+                  void *userdata)
+{
+    struct channel *channel = userdata;
+    const struct session_setup *setup = channel->session->setup;
+    (void)ssh;
+    (void)ssh_channel;
+    if (channel->state != CHANNEL_OPEN ||
+        !accept_env_add(setup->options->accept_env, name, value, &channel->variables)) {
+        log_debug("%s: channel %d: refused variable '%s'", setup->peer, channel->number, name);
+        return 1;
+    }
+    return 0;
+}
+
+/* SSH has 32 bits for each figure, the kernel 16. */
+static struct terminal_size terminal_size_of(int columns, int rows, int width, int height)
+{
+    const int figures[] = {columns, rows, width, height};
+    uint16_t fitting[4];
+    for (int i = 0; i < 4; i++) {
+        fitting[i] = figures[i] < 0 || figures[i] > UINT16_MAX ? 0 : (uint16_t)figures[i];
+    }
+    return (struct terminal_size){fitting[0], fitting[1], fitting[2], fitting[3]};
+}
+
+static int on_terminal(ssh_session ssh, ssh_channel ssh_channel, const char *term, int columns,
+                       int rows, int width, int height, void *userdata)
+{
+    struct channel *channel = userdata;
+    (void)ssh;
+    (void)ssh_channel;
+    if (channel->state != CHANNEL_OPEN || strlen(term) >= sizeof(channel->term)) {
+        return 1;
+    }
+    memcpy(channel->term, term, strlen(term) + 1);
+    channel->size = terminal_size_of(columns, rows, width, height);
+    channel->wants_terminal = true;
+    return 0;
+}
+
+static int on_resize(ssh_session ssh, ssh_channel ssh_channel, int columns, int rows, int width,
+                     int height, void *userdata)
+{
+    struct channel *channel = userdata;
+    struct wire_message message = {.type = WIRE_JOB_RESIZE,
+                                   .size = terminal_size_of(columns, rows, width, height)};
+    (void)ssh;
+    (void)ssh_channel;
+    channel->size = message.size;
+    if (channel->job >= 0) {
+        (void)wire_send(channel->job, &message, NULL, 0); /* too late for a job that ended */
+    }
+    return 0;
 }
 
 static void on_signal(ssh_session ssh, ssh_channel ssh_channel, const char *name, void *userdata)
@@ -160,7 +241,8 @@ ssh_channel channel_accept(ssh_session ssh, void *userdata)
 {
     struct session *session = userdata;
     struct channel *channel = NULL;
-    for (int i = 0; i < LIMIT_CHANNELS && channel == NULL; i++) {
+    int most = (int)session->setup->options->max_sessions;
+    for (int i = 0; i < most && channel == NULL; i++) {
         channel = session->channels[i].state == CHANNEL_FREE ? &session->channels[i] : NULL;
     }
     if (session->state != SESSION_OPEN || session->shutting_down || channel == NULL) {
@@ -182,9 +264,14 @@ ssh_channel channel_accept(ssh_session ssh, void *userdata)
         memset(channel, 0, sizeof(*channel));
         return NULL;
     }
+    buffer_init(&channel->variables, LIMIT_ENVIRONMENT_BYTES);
     channel->callbacks.userdata = channel;
     channel->callbacks.channel_exec_request_function = on_exec;
     channel->callbacks.channel_shell_request_function = on_shell;
+    channel->callbacks.channel_subsystem_request_function = on_subsystem;
+    channel->callbacks.channel_env_request_function = on_env;
+    channel->callbacks.channel_pty_request_function = on_terminal;
+    channel->callbacks.channel_pty_window_change_function = on_resize;
     channel->callbacks.channel_signal_function = on_signal;
     channel->callbacks.channel_eof_function = on_eof;
     channel->callbacks.channel_close_function = on_close;
@@ -199,7 +286,7 @@ static void begin_draining(struct channel *channel, int wait_status)
     cleanup_fd_fn(&channel->stdin_fd);
     channel->wait_status = wait_status;
     channel->state = CHANNEL_DRAINING;
-    channel->deadline_ms = clock_deadline_ms(LIMIT_DRAIN_MS);
+    channel->deadline_ms = clock_deadline_ms(channel->session->setup->options->drain_ms);
 }
 
 /* The wait status (wait(2)) of a process that exited with 'status'. */
@@ -212,10 +299,11 @@ static int exit_wait_status(int status)
 static void on_job_failed(struct channel *channel, int errnum)
 {
     char text[256];
-    int length = snprintf(text, sizeof(text), "berth-agent: cannot start the command: %s\n",
-                          strerror(errnum));
+    int length = snprintf(text, sizeof(text), "berth-agent: %s%s\n",
+                          errnum == ENOPKG ? NO_SFTP_SERVER : "cannot start the command: ",
+                          errnum == ENOPKG ? "" : strerror(errnum));
     (void)ssh_channel_write_stderr(channel->ssh, text, (uint32_t)length);
-    begin_draining(channel, exit_wait_status(errnum == ENOENT ? 127 : 126));
+    begin_draining(channel, exit_wait_status(errnum == ENOENT || errnum == ENOPKG ? 127 : 126));
 }
 
 static void on_job_message(struct channel *channel, const struct wire_message *message,
@@ -273,7 +361,8 @@ static void receive_job_messages(struct channel *channel)
 static bool may_send(const struct channel *channel)
 {
     return (ssh_get_poll_flags(channel->session->ssh) & SSH_WRITE_PENDING) == 0 &&
-           ssh_channel_window_size(channel->ssh) > 0 && !channel->client_gone;
+           ssh_channel_window_size(channel->ssh) > 0 && !channel->client_gone &&
+           channel->unsent == NULL;
 }
 
 /* Reads until the pipe is dry or the chunk or the window full: a job writes a few KiB at a time,
@@ -295,6 +384,56 @@ static size_t fill_chunk(int *fd, char *chunk, size_t room)
     return filled;
 }
 
+/* Returns how much libssh took: all of it, unless new session keys are being agreed on. */
+static size_t send_output(struct channel *channel, const char *bytes, size_t length, bool is_stderr)
+{
+    size_t sent = 0;
+    while (sent < length) {
+        uint32_t left = (uint32_t)(length - sent);
+        int written = is_stderr ? ssh_channel_write_stderr(channel->ssh, bytes + sent, left)
+                                : ssh_channel_write(channel->ssh, bytes + sent, left);
+        if (written < 0) {
+            log_debug("%s: channel %d: cannot send: %s", channel->session->setup->peer,
+                      channel->number, ssh_get_error(channel->session->ssh));
+            return length; /* nobody can get it any more; the loop sees the session's end */
+        }
+        if (written == 0) {
+            break;
+        }
+        sent += (size_t)written;
+    }
+    return sent;
+}
+
+static void hold_back(struct channel *channel, const char *bytes, size_t length, bool is_stderr)
+{
+    channel->unsent = malloc(length);
+    if (channel->unsent == NULL) {
+        log_error("%s: channel %d: out of memory, disconnecting", channel->session->setup->peer,
+                  channel->number);
+        session_set_state(channel->session, SESSION_CLOSED);
+        return;
+    }
+    memcpy(channel->unsent, bytes, length);
+    channel->unsent_length = length;
+    channel->unsent_is_stderr = is_stderr;
+}
+
+static void send_held_back(struct channel *channel)
+{
+    if (channel->unsent == NULL || ssh_channel_window_size(channel->ssh) == 0) {
+        return;
+    }
+    size_t sent =
+        send_output(channel, channel->unsent, channel->unsent_length, channel->unsent_is_stderr);
+    channel->unsent_length -= sent;
+    memmove(channel->unsent, channel->unsent + sent, channel->unsent_length);
+    if (channel->unsent_length == 0) {
+        free(channel->unsent);
+        channel->unsent = NULL;
+    }
+}
+
 static void move_output(struct channel *channel, int *fd, bool is_stderr)
 {
     if (*fd < 0 || !may_send(channel)) {
@@ -304,17 +443,9 @@ static void move_output(struct channel *channel, int *fd, bool is_stderr)
     size_t room = ssh_channel_window_size(channel->ssh);
     room = room < LIMIT_OUTPUT_CHUNK_BYTES ? room : LIMIT_OUTPUT_CHUNK_BYTES;
     size_t filled = fill_chunk(fd, chunk, room);
-    for (size_t sent = 0; sent < filled;) {
-        int written =
-            is_stderr
-                ? ssh_channel_write_stderr(channel->ssh, chunk + sent, (uint32_t)(filled - sent))
-                : ssh_channel_write(channel->ssh, chunk + sent, (uint32_t)(filled - sent));
-        if (written <= 0) {
-            log_debug("%s: channel %d: cannot send: %s", channel->session->setup->peer,
-                      channel->number, ssh_get_error(channel->session->ssh));
-            return; /* the session is at its end; the loop sees it */
-        }
-        sent += (size_t)written;
+    size_t sent = send_output(channel, chunk, filled, is_stderr);
+    if (sent < filled) {
+        hold_back(channel, chunk + sent, filled - sent, is_stderr);
     }
 }
 
@@ -361,15 +492,15 @@ static bool is_dry(int fd)
 
 static bool is_drained(struct channel *channel)
 {
-    if (channel->stdout_fd < 0 && channel->stderr_fd < 0) {
+    if (channel->stdout_fd < 0 && channel->stderr_fd < 0 && channel->unsent == NULL) {
         return true;
     }
     if (clock_now_ms() < channel->deadline_ms) {
         return false;
     }
     /* A client that reads slowly has all the time it needs; only silence counts. */
-    channel->deadline_ms = clock_deadline_ms(LIMIT_DRAIN_MS);
-    return is_dry(channel->stdout_fd) && is_dry(channel->stderr_fd);
+    channel->deadline_ms = clock_deadline_ms(channel->session->setup->options->drain_ms);
+    return channel->unsent == NULL && is_dry(channel->stdout_fd) && is_dry(channel->stderr_fd);
 }
 
 int channel_prepare(struct channel *channel, struct pollfd *entries)
@@ -391,6 +522,7 @@ void channel_service(struct channel *channel)
         move_input(channel);
     }
     if (channel->state == CHANNEL_RUNNING || channel->state == CHANNEL_DRAINING) {
+        send_held_back(channel);
         move_output(channel, &channel->stdout_fd, false);
         move_output(channel, &channel->stderr_fd, true);
     }

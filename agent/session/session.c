@@ -8,14 +8,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/job/register.h"
+#include "agent/session/confine.h"
 #include "agent/session/session_private.h"
+#include "agent/users.h"
 #include "agent/wire.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/log.h"
-
-#define REKEY_BYTES   (1ULL << 30)
-#define REKEY_SECONDS 3600
 
 /* The connection, init, and up to four descriptors of each channel. */
 #define POLL_ENTRIES (2 + 4 * LIMIT_CHANNELS)
@@ -55,8 +55,8 @@ static void hurry(const struct session *session)
 static int open_ssh(struct session *session)
 {
     const struct session_setup *setup = session->setup;
-    uint64_t rekey_bytes = REKEY_BYTES;
-    uint32_t rekey_seconds = REKEY_SECONDS;
+    uint64_t rekey_bytes = (uint64_t)setup->options->rekey_bytes;
+    uint32_t rekey_seconds = (uint32_t)((setup->options->rekey_ms + 999) / 1000);
     int on = 1;
     session->ssh = ssh_new();
     session->event = ssh_event_new();
@@ -131,7 +131,7 @@ static void on_connection(struct session *session)
         session_set_state(session, SESSION_LOGIN);
     }
     watch_silence(session, now);
-    if (session->state < SESSION_OPEN && session->tries >= LIMIT_LOGIN_TRIES) {
+    if (session->state < SESSION_OPEN && session->tries >= session->setup->options->login_tries) {
         log_warn("%s: %d failed logins, disconnecting", session->setup->peer, session->tries);
         session_set_state(session, SESSION_CLOSED);
     }
@@ -158,10 +158,11 @@ static void on_control(struct session *session)
 
 static int64_t next_keepalive_ms(const struct session *session)
 {
-    if (session->state != SESSION_OPEN) {
+    int64_t interval_ms = session->setup->options->keepalive_ms;
+    if (session->state != SESSION_OPEN || interval_ms == 0) {
         return CLOCK_NEVER;
     }
-    return session->heard_ms + (int64_t)LIMIT_KEEPALIVE_MS * (session->keepalives + 1);
+    return session->heard_ms + interval_ms * (session->keepalives + 1);
 }
 
 static int64_t next_deadline_ms(const struct session *session)
@@ -180,7 +181,7 @@ static int64_t next_deadline_ms(const struct session *session)
 
 static void keep_alive(struct session *session)
 {
-    if (session->keepalives >= LIMIT_KEEPALIVE_COUNT) {
+    if (session->keepalives >= session->setup->options->keepalive_count) {
         log_warn("%s: no answer to %d keepalives, disconnecting", session->setup->peer,
                  session->keepalives);
         session_set_state(session, SESSION_CLOSED);
@@ -278,6 +279,18 @@ static void close_session(struct session *session)
     cleanup_fd_fn(&session->control);
 }
 
+/* Before the first byte from the network, and before anything that one could steer. */
+static int confine(const struct session_setup *setup)
+{
+    struct error err = {0};
+    register_close();
+    if (users_load(&err) < 0 || confine_process(&err) < 0) {
+        log_error("%s: %s, refusing", setup->peer, err.message);
+        return -1;
+    }
+    return 0;
+}
+
 int session_run(const struct session_setup *setup)
 {
     struct session *session = calloc(1, sizeof(*session));
@@ -289,9 +302,9 @@ int session_run(const struct session_setup *setup)
     session->control = setup->control;
     session->heard_ms = clock_now_ms();
     session->unanswered_ms = CLOCK_NEVER;
-    session->deadline_ms = clock_deadline_ms(LIMIT_LOGIN_GRACE_MS);
+    session->deadline_ms = clock_deadline_ms(setup->options->login_grace_ms);
     log_info("%s: connected", setup->peer);
-    if (open_ssh(session) == 0) {
+    if (confine(setup) == 0 && open_ssh(session) == 0) {
         while (session->state != SESSION_CLOSED) {
             step(session);
         }

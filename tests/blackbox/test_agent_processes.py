@@ -148,7 +148,10 @@ def job_processes(started):
 @pytest.mark.parametrize("name", ["INT", "HUP", "QUIT", "KILL", "USR1"])
 def test_signals_by_name(agent, event_loop_run, name):
     async def check(connection):
-        process = await connection.create_process("ulimit -c 0; echo up; exec sleep 60")
+        # bash ignores QUIT until it has become another program, and 'up' must come after that.
+        process = await connection.create_process(
+            "ulimit -c 0; exec sh -c 'echo up; exec sleep 60'"
+        )
         await process.stdout.readline()
         process.send_signal(name)
         await process.wait_closed()
@@ -308,8 +311,10 @@ def test_orphans_of_an_ended_job_come_to_the_agent(agent, ssh, until):
 @pytest.fixture
 def as_pid_1(agent):
     """An agent that is PID 1 of a PID namespace of its own."""
-    probe = ["unshare", "-pf", "--mount-proc", "true"]
-    if subprocess.run(probe, capture_output=True, check=False).returncode:
+    probe = subprocess.run(
+        ["unshare", "-pf", "--mount-proc", "true"], check=False, capture_output=True
+    )
+    if probe.returncode:
         pytest.skip("needs the right to make a PID namespace (unshare -pf)")
     return agent(before=("unshare", "-pf", "--mount-proc", "--kill-child=TERM"))
 

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: MIT
+"""Limits of connections and the timers that end an agent nobody needs."""
+
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+
+import pytest
+
+
+def banner(port, deadline_s=5.0):
+    """A connection that never logs in, with the server's first line; b'' when refused."""
+    connection = socket.create_connection(("127.0.0.1", port), deadline_s)
+    try:
+        return connection, connection.recv(256)
+    except ConnectionResetError:
+        return connection, b""
+
+
+def test_nobody_ever_logged_in(agent):
+    started = time.monotonic()
+    target = agent(args=["--connect-timeout", "700ms"])
+    assert target.wait(5) == 0
+    assert time.monotonic() - started >= 0.6
+    assert "nobody logged in within 0.7 s (--connect-timeout)" in target.log()
+
+
+def test_a_scanner_is_no_login(agent):
+    target = agent(args=["--connect-timeout", "1s"])
+    connection, text = banner(target.port)
+    with connection:
+        assert text.startswith(b"SSH-2.0-")
+        assert target.wait(5) == 0
+
+
+def test_a_login_ends_the_connect_timeout(agent, ssh):
+    target = agent(args=["--connect-timeout", "1500ms", "--idle-timeout", "0"])
+    assert ssh(target).run("sleep 2; echo there").stdout == b"there\n"
+    assert target.process.poll() is None
+    assert ssh(target).run("echo again").stdout == b"again\n"
+
+
+def test_idle_after_the_last_job(agent, ssh):
+    target = agent(args=["--idle-timeout", "1s"])
+    client = ssh(target)
+    assert client.run("sleep 2; echo done").stdout == b"done\n"  # longer than the timeout
+    ended = time.monotonic()
+    assert target.wait(6) == 0
+    assert time.monotonic() - ended >= 0.8
+    assert "no job and no login for 1.0 s (--idle-timeout)" in target.log()
+
+
+def test_leftovers_do_not_keep_an_idle_agent(agent, ssh, until):
+    target = agent(args=["--idle-timeout", "1s", "--grace", "1s"])
+    assert ssh(target).run("setsid sleep 300 >/dev/null 2>&1 & echo on").stdout == b"on\n"
+    assert target.jobs()
+    assert target.wait(8) == 0
+    until(lambda: not target.jobs(), 2)
+
+
+def test_lifetime_ends_even_a_running_job(agent, ssh):
+    target = agent(args=["--max-lifetime", "1s", "--grace", "1s"])
+    client = ssh(target)
+    process = client.start("sleep 300")
+    assert target.wait(6) == 0
+    assert process.wait(5) != 0
+    assert "the time is up after 1.0 s (--max-lifetime)" in target.log()
+
+
+def test_environment_twin(agent):
+    target = agent(env={"BERTH_CONNECT_TIMEOUT": "300ms"})
+    assert target.wait(5) == 0
+
+
+def test_wrong_figure_names_the_option(programs):
+    got = subprocess.run(
+        [programs.agent, "--login-tries", "0"],
+        env={"SSH_PUBLIC_KEY": "x"},
+        capture_output=True,
+        check=False,
+    )
+    assert got.returncode == 2
+    assert b"--login-tries: '0' is not a whole number from 1 to 1000" in got.stderr
+
+
+def test_login_grace(agent):
+    target = agent(args=["--login-grace", "1s"])
+    connection, text = banner(target.port)
+    with connection:
+        assert text.startswith(b"SSH-2.0-")
+        started = time.monotonic()
+        while connection.recv(4096):
+            pass
+        assert 0.5 < time.monotonic() - started < 4
+    assert "logging in took too long" in target.log()
+
+
+@pytest.mark.parametrize(
+    "args,reason",
+    [
+        (["--max-unauthenticated", "2"], "too many connections that have not logged in"),
+        (
+            ["--max-unauthenticated-per-address", "2"],
+            "too many connections from this address that have not logged in",
+        ),
+    ],
+)
+def test_unauthenticated_connections(agent, args, reason):
+    target = agent(args=args)
+    opened = [banner(target.port) for _ in range(3)]
+    for connection, _ in opened:
+        connection.close()
+    assert [text.startswith(b"SSH-2.0-") for _, text in opened] == [True, True, False]
+    assert reason in target.log()
+
+
+def test_sessions_of_one_connection(agent, ssh, tmp_path):
+    target = agent(args=["--max-sessions", "2"])
+    client = ssh(target)
+    control = ["-o", f"ControlPath={tmp_path}/mux"]
+    master = client.start("sleep 300", options=[*control, "-o", "ControlMaster=yes"])
+    try:
+        while not (tmp_path / "mux").exists():
+            assert master.poll() is None
+            time.sleep(0.01)
+        second = client.start("cat", options=control)
+        second.stdin.write(b"x")
+        second.stdin.flush()
+        assert second.stdout.read(1) == b"x"
+        third = client.run("echo no", options=control)
+        assert third.stdout != b"no\n" or b"refused" in third.stderr
+        second.stdin.close()
+        assert second.wait(5) == 0
+        assert client.run("echo yes", options=control).stdout == b"yes\n"
+    finally:
+        master.terminate()
+        master.wait(5)
+
+
+def test_keepalive_finds_a_dead_client(agent, ssh, until):
+    target = agent(args=["--keepalive", "300ms", "--keepalive-count", "2"])
+    process = ssh(target).start("sleep 300")
+    until(lambda: "started" in target.log(), 5)
+    process.send_signal(19)  # SIGSTOP: the link stands, nobody answers
+    try:
+        until(lambda: "no answer to 2 keepalives" in target.log(), 5)
+        until(lambda: not target.jobs(), 5)
+    finally:
+        process.send_signal(18)
+    process.wait(5)
+
+
+def test_rekey_by_volume(agent, ssh):
+    target = agent(args=["--rekey-bytes", "1M"])
+    text = "".join(f"{number}\n" for number in range(1, 1000001)).encode()
+    options = ["-v"]
+    out = ssh(target).run("seq 1 1000000; seq 1 100000 >&2", options=options)
+    assert hashlib.sha256(out.stdout).digest() == hashlib.sha256(text).digest()
+    assert out.stderr.count(b"SSH2_MSG_NEWKEYS received") >= 4
+    into = ssh(target).run("sha256sum", input=text, options=options)
+    assert into.stdout.split()[0].decode() == hashlib.sha256(text).hexdigest()
+    assert into.stderr.count(b"SSH2_MSG_NEWKEYS received") >= 4
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_idle_agent_makes_no_system_call(agent, ssh, tmp_path):
+    target = agent()
+    assert ssh(target).run("echo there").stdout == b"there\n"
+    while target.jobs():
+        time.sleep(0.01)
+    trace = tmp_path / "trace"
+    tracer = subprocess.Popen(
+        ["strace", "-f", "-p", str(target.pid), "-o", trace], stderr=subprocess.PIPE
+    )
+    try:
+        assert b"attached" in tracer.stderr.readline()
+        with pytest.raises(subprocess.TimeoutExpired):
+            target.wait(4)  # nothing happens for four seconds
+    finally:
+        tracer.terminate()
+        tracer.wait()
+        tracer.stderr.close()
+    calls = [line for line in trace.read_text().splitlines() if "(" in line]
+    assert len(calls) <= 1, calls  # the poll it stood in when the tracer came
+    assert os.path.exists(f"/proc/{target.pid}")
