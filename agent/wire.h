@@ -22,6 +22,8 @@
 
 #include <stdint.h>
 
+#include "agent/job/usage.h"
+
 #define WIRE_FDS 3
 
 enum wire_type {
@@ -38,8 +40,9 @@ enum wire_result { WIRE_MESSAGE, WIRE_NOTHING, WIRE_CLOSED };
 
 struct wire_message {
     int32_t type;
-    int32_t number; /* signal number, errno or wait status */
-    int64_t ran_ms; /* JOB_EXITED: how long the job ran */
+    int32_t number;         /* signal number, errno or wait status */
+    int64_t ran_ms;         /* JOB_EXITED: how long the job ran */
+    struct job_usage usage; /* JOB_EXITED: what it cost */
 };
 
 /* Two connected, non-blocking, close-on-exec ends. Returns -1 with errno. */
