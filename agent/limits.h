@@ -32,6 +32,10 @@
 /* Linux's MAX_ARG_STRLEN with the NUL: a longer command goes to the shell by file. */
 #define LIMIT_ARGUMENT_BYTES 131072
 
+/* What a client may set for one job: all variables together, and the terminal's type. */
+#define LIMIT_ENVIRONMENT_BYTES (32 * 1024)
+#define LIMIT_TERM_BYTES        128
+
 /* Jobs at once, over all connections. */
 #define LIMIT_JOBS 512
 

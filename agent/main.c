@@ -134,7 +134,7 @@ static int prepare(struct init *init, const struct agent_options *options, struc
 
 int main(int argc, char *argv[])
 {
-    struct agent_options options;
+    static struct agent_options options;
     struct error err = {0};
     log_open(PROGRAM, LOG_INFO, LOG_TEXT, STDERR_FILENO);
     take_place();

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "agent/options.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "agent/limits.h"
 #include "common/options.h"
@@ -15,6 +17,8 @@ struct parsed {
 
 #define SECOND 1000LL
 #define DAY    (86400 * SECOND)
+
+#define DEFAULT_ACCEPT_ENV "LANG,LANGUAGE,LC_*,TERM,COLORTERM,NO_COLOR,TZ"
 
 #define FIELD(name) offsetof(struct parsed, options.name)
 
@@ -50,6 +54,12 @@ static const struct option_row rows[] = {
     {"drain", 0, OPTION_DURATION, "DURATION", "BERTH_DRAIN", "1s",
      "silence on a held output that counts as its end, after the shell's", FIELD(drain_ms), 0,
      3600 * SECOND},
+    {.help = "What clients may do"},
+    {"accept-env", 0, OPTION_TEXT, "PATTERNS", "BERTH_ACCEPT_ENV", DEFAULT_ACCEPT_ENV,
+     "variables that clients may set, with commas between", FIELD(accept_env), 0, 0},
+    {"sftp-server", 0, OPTION_TEXT, "PATH", "BERTH_SFTP_SERVER", NULL,
+     "program for sftp; without it, where the image's distribution puts it", FIELD(sftp_server), 0,
+     0},
     {.help = "When to end by itself"},
     {"connect-timeout", 0, OPTION_DURATION, "DURATION", "BERTH_CONNECT_TIMEOUT", "10m",
      "end when nobody has ever logged in; 0: never", FIELD(connect_timeout_ms), 0, 0},
@@ -66,6 +76,13 @@ static const struct option_row rows[] = {
     {"version", 'V', OPTION_FLAG, NULL, NULL, NULL, "print the version and exit", FIELD(version), 0,
      0},
 };
+
+/* Texts that are needed later outlive the environment's wiping (secrets.h). */
+static int keep(const char **text)
+{
+    *text = *text == NULL ? NULL : strdup(*text);
+    return *text == NULL && errno == ENOMEM ? -1 : 0;
+}
 
 int agent_options_parse(int argc, char *const argv[], struct agent_options *out_options,
                         struct error *err)
@@ -84,12 +101,14 @@ int agent_options_parse(int argc, char *const argv[], struct agent_options *out_
                     .rekey_bytes = 1LL << 30,
                     .rekey_ms = 3600 * SECOND,
                     .drain_ms = 1 * SECOND,
+                    .accept_env = DEFAULT_ACCEPT_ENV,
                     .connect_timeout_ms = 600 * SECOND,
                     .idle_timeout_ms = 3600 * SECOND},
         .log_level = "info",
         .log_format = "text",
     };
     int next = 0;
+    errno = 0;
     if (options_parse(rows, OPTION_COUNT(rows), &parsed, argc, argv, &next, err) < 0) {
         return -1;
     }
@@ -103,6 +122,9 @@ int agent_options_parse(int argc, char *const argv[], struct agent_options *out_
     if (!log_format_parse(parsed.log_format, &parsed.options.log_format)) {
         return error_set(err, ERROR_USAGE, 0, "--log-format: '%s' is not text or json",
                          parsed.log_format);
+    }
+    if (keep(&parsed.options.accept_env) < 0 || keep(&parsed.options.sftp_server) < 0) {
+        return error_set(err, ERROR_SYSTEM, errno, "cannot keep the options");
     }
     *out_options = parsed.options;
     return 0;

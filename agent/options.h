@@ -30,6 +30,9 @@ struct agent_options {
     int64_t rekey_ms; /* 0: by volume alone */
     int64_t drain_ms; /* for output after the end of a job's shell */
 
+    const char *accept_env;  /* patterns of the variables that clients may set */
+    const char *sftp_server; /* NULL: wherever distributions put it */
+
     /* When the agent ends by itself; 0: never. */
     int64_t connect_timeout_ms;
     int64_t idle_timeout_ms;

@@ -11,7 +11,9 @@
  *                        JOB_START + 2 fds     request file, the monitor's end of a job socket
  *   init -> session      SHUTDOWN              end when the last channel is closed
  *   session -> monitor   JOB_SIGNAL            signal number, while the job runs
- *   monitor -> session   JOB_STARTED + 3 fds   stdin, stdout, stderr of the job
+ *                        JOB_RESIZE            size of its terminal
+ *   monitor -> session   JOB_STARTED + 3 fds   stdin, stdout, stderr of the job; without the last
+ *                                              when it has a terminal
  *                        JOB_FAILED            errno of what could not be started
  *                        JOB_EXITED            wait status; the last message
  *
@@ -22,6 +24,7 @@
 
 #include <stdint.h>
 
+#include "agent/job/terminal.h"
 #include "agent/job/usage.h"
 
 #define WIRE_FDS 3
@@ -31,6 +34,7 @@ enum wire_type {
     WIRE_JOB_START,
     WIRE_SHUTDOWN,
     WIRE_JOB_SIGNAL,
+    WIRE_JOB_RESIZE,
     WIRE_JOB_STARTED,
     WIRE_JOB_FAILED,
     WIRE_JOB_EXITED,
@@ -40,9 +44,10 @@ enum wire_result { WIRE_MESSAGE, WIRE_NOTHING, WIRE_CLOSED };
 
 struct wire_message {
     int32_t type;
-    int32_t number;         /* signal number, errno or wait status */
-    int64_t ran_ms;         /* JOB_EXITED: how long the job ran */
-    struct job_usage usage; /* JOB_EXITED: what it cost */
+    int32_t number;            /* signal number, errno or wait status */
+    int64_t ran_ms;            /* JOB_EXITED: how long the job ran */
+    struct terminal_size size; /* JOB_RESIZE */
+    struct job_usage usage;    /* JOB_EXITED: what it cost */
 };
 
 /* Two connected, non-blocking, close-on-exec ends. Returns -1 with errno. */

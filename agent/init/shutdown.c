@@ -51,8 +51,20 @@ void shutdown_deadline(struct init *init)
     }
 }
 
+/* Orphans whose monitor died, and double-forked ones in a monitor's last moment, are ours now:
+ * they have the rest of the grace period. */
+static bool orphans_left(const struct init *init)
+{
+    static bool asked;
+    if (init->phase == SHUTDOWN_KILL || asked) {
+        return tree_signal(getpid(), 0, 0) > 0;
+    }
+    asked = true;
+    return tree_signal(getpid(), 0, SIGTERM) > 0;
+}
+
 bool shutdown_is_done(const struct init *init)
 {
-    return init->phase == SHUTDOWN_DONE ||
-           (init->phase != SHUTDOWN_NONE && jobs_count(init) == 0 && connection_count(init) == 0);
+    return init->phase == SHUTDOWN_DONE || (init->phase != SHUTDOWN_NONE && jobs_count(init) == 0 &&
+                                            connection_count(init) == 0 && !orphans_left(init));
 }

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/cleanup.h"
+
 /* What docker itself gives a container without PATH. */
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -50,4 +52,32 @@ int environment_prepare(const struct user *user, const char *client)
         return -1;
     }
     return client == NULL ? 0 : set_client(client);
+}
+
+static int add_line(char *line)
+{
+    char *equals = strchr(line, '=');
+    if (equals == NULL || equals == line) {
+        return 0;
+    }
+    *equals = '\0';
+    return setenv(line, equals + 1, 1);
+}
+
+int environment_add(const char *variables, const char *term, const char *terminal_name)
+{
+    cleanup_free char *copy = variables == NULL ? NULL : strdup(variables);
+    if (variables != NULL && copy == NULL) {
+        return -1;
+    }
+    char *rest = copy;
+    for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
+        if (add_line(line) < 0) {
+            return -1;
+        }
+    }
+    if (term != NULL && setenv("TERM", term, 1) < 0) {
+        return -1;
+    }
+    return terminal_name == NULL ? 0 : setenv("SSH_TTY", terminal_name, 1);
 }

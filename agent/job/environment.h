@@ -12,6 +12,10 @@
 
 #include "agent/users.h"
 
+/* Adds the client's own variables, "NAME=VALUE\n" each, and the terminal's type and name; each may
+ * be NULL. Call after environment_prepare(). Returns -1 when memory ran out. */
+int environment_add(const char *variables, const char *term, const char *terminal_name);
+
 /* Changes this process's environment for the job that it will start. 'client' may be NULL.
  * Returns -1 when memory ran out. */
 int environment_prepare(const struct user *user, const char *client);

@@ -59,6 +59,9 @@ static void end_tree(struct monitor *monitor)
     }
     set_state(monitor, MONITOR_ENDING);
     (void)tree_signal(getpid(), 0, SIGTERM);
+    if (monitor->job.has_terminal) {
+        (void)tree_signal(getpid(), 0, SIGHUP); /* interactive shells ignore SIGTERM */
+    }
     /* A stopped process would never see it. */
     (void)tree_signal(getpid(), 0, SIGCONT);
     monitor->deadline_ms = clock_deadline_ms(monitor->setup->options->grace_ms);
@@ -184,6 +187,8 @@ static void on_session(struct monitor *monitor)
         }
         if (message.type == WIRE_JOB_SIGNAL) {
             on_signal_request(monitor, message.number);
+        } else if (message.type == WIRE_JOB_RESIZE && monitor->job.has_terminal) {
+            terminal_resize(monitor->job.stdout_fd, &message.size);
         }
     }
 }
@@ -208,7 +213,7 @@ static void discard(int *fd)
     ssize_t got;
     while ((got = read(*fd, chunk, sizeof(chunk))) > 0) {
     }
-    if (got == 0) {
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) { /* EIO: terminal.h */
         cleanup_fd_fn(fd);
     }
 }
@@ -268,7 +273,7 @@ static int begin(struct monitor *monitor, int request_fd)
     usage_begin(&monitor->usage);
     int result = job_request_read(request_fd, &request, &err);
     if (result == 0) {
-        result = job_start(&request, &monitor->job, &err);
+        result = job_start(&request, monitor->setup->options, &monitor->job, &err);
     }
     job_request_done(&request);
     if (result < 0) {
@@ -279,8 +284,11 @@ static int begin(struct monitor *monitor, int request_fd)
     }
     register_job(monitor->job.pid);
     struct wire_message message = {.type = WIRE_JOB_STARTED, .number = monitor->job.pid};
-    int fds[] = {monitor->job.stdin_fd, monitor->job.stdout_fd, monitor->job.stderr_fd};
-    (void)wire_send(monitor->socket, &message, fds, 3); /* a dead session shows as a hang-up */
+    bool terminal = monitor->job.has_terminal;
+    int fds[] = {terminal ? monitor->job.stdout_fd : monitor->job.stdin_fd, monitor->job.stdout_fd,
+                 monitor->job.stderr_fd};
+    (void)wire_send(monitor->socket, &message, fds,
+                    terminal ? 2 : 3);     /* a dead session shows as a hang-up */
     cleanup_fd_fn(&monitor->job.stdin_fd); /* the session's copy alone decides on end of input */
     return 0;
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <sodium.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,26 +15,36 @@
 #include "common/clock.h"
 #include "common/fd.h"
 
-#define CLIENT_BYTES 256
-#define ABSENT       UINT32_MAX /* the length of a text that is not there */
+#define CLIENT_BYTES    256
+#define SUBSYSTEM_BYTES 64
+#define ABSENT          UINT32_MAX /* the length of a text that is not there */
 
-enum { TEXT_USER, TEXT_COMMAND, TEXT_CLIENT, TEXT_COUNT };
-
-static const uint32_t ceilings[TEXT_COUNT] = {
-    [TEXT_USER] = LIMIT_USER_BYTES,
-    [TEXT_COMMAND] = LIMIT_COMMAND_BYTES,
-    [TEXT_CLIENT] = CLIENT_BYTES,
+static const struct {
+    size_t offset; /* in struct job_request */
+    uint32_t ceiling;
+} texts[] = {
+    {offsetof(struct job_request, user), LIMIT_USER_BYTES},
+    {offsetof(struct job_request, command), LIMIT_COMMAND_BYTES},
+    {offsetof(struct job_request, subsystem), SUBSYSTEM_BYTES},
+    {offsetof(struct job_request, variables), LIMIT_ENVIRONMENT_BYTES},
+    {offsetof(struct job_request, term), LIMIT_TERM_BYTES},
+    {offsetof(struct job_request, client), CLIENT_BYTES},
 };
+#define TEXT_COUNT (sizeof(texts) / sizeof(texts[0]))
 
 struct file_header {
     uint32_t lengths[TEXT_COUNT];
+    struct terminal_size size;
 };
 
-static char **text_of(struct job_request *request, int which)
+static char **text_of(struct job_request *request, size_t which)
 {
-    return which == TEXT_USER      ? &request->user
-           : which == TEXT_COMMAND ? &request->command
-                                   : &request->client;
+    return (char **)((char *)request + texts[which].offset);
+}
+
+static const char *const_text_of(const struct job_request *request, size_t which)
+{
+    return *(char *const *)((const char *)request + texts[which].offset);
 }
 
 static void wipe(char **text)
@@ -47,24 +58,27 @@ static void wipe(char **text)
 
 void job_request_done(struct job_request *request)
 {
-    for (int i = 0; i < TEXT_COUNT; i++) {
+    for (size_t i = 0; i < TEXT_COUNT; i++) {
         wipe(text_of(request, i));
     }
 }
 
 int job_request_write(const struct job_request *request)
 {
-    const char *texts[TEXT_COUNT] = {request->user, request->command, request->client};
     struct file_header header;
-    for (int i = 0; i < TEXT_COUNT; i++) {
-        header.lengths[i] = texts[i] == NULL ? ABSENT : (uint32_t)strlen(texts[i]);
+    memset(&header, 0, sizeof(header));
+    header.size = request->size;
+    for (size_t i = 0; i < TEXT_COUNT; i++) {
+        const char *text = const_text_of(request, i);
+        header.lengths[i] = text == NULL ? ABSENT : (uint32_t)strlen(text);
     }
     cleanup_fd int fd = memfd_create("berth-request", MFD_CLOEXEC);
     if (fd < 0 || fd_write_all(fd, &header, sizeof(header), CLOCK_NEVER) < 0) {
         return -1;
     }
-    for (int i = 0; i < TEXT_COUNT; i++) {
-        if (texts[i] != NULL && fd_write_all(fd, texts[i], strlen(texts[i]), CLOCK_NEVER) < 0) {
+    for (size_t i = 0; i < TEXT_COUNT; i++) {
+        const char *text = const_text_of(request, i);
+        if (text != NULL && fd_write_all(fd, text, strlen(text), CLOCK_NEVER) < 0) {
             return -1;
         }
     }
@@ -109,12 +123,12 @@ int job_request_read(int fd, struct job_request *out_request, struct error *err)
         return error_set(err, ERROR_PEER, errno, "cannot read a job request");
     }
     off_t offset = sizeof(header);
-    for (int i = 0; i < TEXT_COUNT; i++) {
+    for (size_t i = 0; i < TEXT_COUNT; i++) {
         if (header.lengths[i] == ABSENT) {
             continue;
         }
         char *text =
-            header.lengths[i] > ceilings[i] ? NULL : read_text(fd, header.lengths[i], offset);
+            header.lengths[i] > texts[i].ceiling ? NULL : read_text(fd, header.lengths[i], offset);
         if (text == NULL) {
             job_request_done(&request);
             return error_set(err, ERROR_PEER, 0, "a job request is malformed");
@@ -122,6 +136,7 @@ int job_request_read(int fd, struct job_request *out_request, struct error *err)
         *text_of(&request, i) = text;
         offset += header.lengths[i];
     }
+    request.size = header.size;
     *out_request = request;
     return 0;
 }

@@ -10,12 +10,17 @@
 #ifndef BERTH_AGENT_JOB_REQUEST_H
 #define BERTH_AGENT_JOB_REQUEST_H
 
+#include "agent/job/terminal.h"
 #include "common/error.h"
 
 struct job_request {
-    char *user;    /* name that logged in */
-    char *command; /* for the user's shell; NULL: the shell itself */
-    char *client;  /* "ADDRESS PORT SERVER-ADDRESS SERVER-PORT", for SSH_CONNECTION */
+    char *user;      /* name that logged in */
+    char *command;   /* for the user's shell; NULL: the shell itself */
+    char *subsystem; /* "sftp": the image's sftp-server, no shell; NULL: none */
+    char *variables; /* "NAME=VALUE\n" each, checked (accept_env.h); NULL: none */
+    char *term;      /* type of the terminal; NULL: pipes, no terminal */
+    struct terminal_size size;
+    char *client; /* "ADDRESS PORT SERVER-ADDRESS SERVER-PORT", for SSH_CONNECTION */
 };
 
 void job_request_done(struct job_request *request);

@@ -9,16 +9,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/job/environment.h"
+#include "agent/job/terminal.h"
 #include "agent/limits.h"
 #include "agent/users.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/fd.h"
 
-#define EXEC_FAILED 126
+#define EXEC_FAILED         126
+#define KERNEL_SIGSET_BYTES 8
 /* Where a command that is too long for an argument is read from; see command_file(). */
 #define COMMAND_FD     3
 #define COMMAND_PREFIX "exec 3<&-\n"
@@ -29,7 +32,10 @@ enum { READ, WRITE };
 /* All that the child needs, made before the fork. */
 struct launch {
     struct user user;
+    const char *program; /* executed without a shell; NULL: the user's shell */
     const char *command; /* NULL: the shell alone */
+    int master, slave;   /* -1: pipes */
+    char terminal_name[TERMINAL_NAME_BYTES];
     int in[2], out[2], error[2];
     int failure[2]; /* carries errno when exec fails, closes itself when it works */
     int command_fd; /* -1: the command fits an argument */
@@ -51,6 +57,8 @@ static void close_pair(int pair[2])
 static void launch_done(struct launch *launch)
 {
     user_done(&launch->user);
+    cleanup_fd_fn(&launch->master);
+    cleanup_fd_fn(&launch->slave);
     close_pair(launch->in);
     close_pair(launch->out);
     close_pair(launch->error);
@@ -73,7 +81,7 @@ static int command_file(const char *command)
 static int open_pipes(struct launch *launch)
 {
     if (pipe2(launch->in, O_CLOEXEC) < 0 || pipe2(launch->out, O_CLOEXEC) < 0 ||
-        pipe2(launch->error, O_CLOEXEC) < 0 || pipe2(launch->failure, O_CLOEXEC) < 0) {
+        pipe2(launch->error, O_CLOEXEC) < 0) {
         return -1;
     }
     /* Fewer wake-ups for loud jobs; a smaller pipe works as well. */
@@ -86,12 +94,26 @@ static int open_pipes(struct launch *launch)
     return 0;
 }
 
+static int open_streams(struct launch *launch, const struct job_request *request)
+{
+    if (pipe2(launch->failure, O_CLOEXEC) < 0) {
+        return -1;
+    }
+    if (request->term == NULL) {
+        return open_pipes(launch);
+    }
+    return terminal_open(&request->size, launch->user.uid, &launch->master, &launch->slave,
+                         launch->terminal_name);
+}
+
+/* By the system call, since the C library refuses the signals that it keeps for itself, and the
+ * container's start may have ignored those as well. All zero is SIG_DFL in every field. */
 static void reset_signals(void)
 {
+    static const char standard[64];
     sigset_t none;
-    struct sigaction standard = {.sa_handler = SIG_DFL};
-    for (int number = 1; number < NSIG; number++) {
-        (void)sigaction(number, &standard, NULL); /* KILL, STOP and libc's own refuse */
+    for (int number = 1; number <= SIGRTMAX; number++) {
+        (void)syscall(SYS_rt_sigaction, number, standard, NULL, KERNEL_SIGSET_BYTES);
     }
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
@@ -116,9 +138,11 @@ static int arrange_descriptors(const struct launch *launch, int *failure_fd)
     *failure_fd = fcntl(launch->failure[WRITE], F_DUPFD_CLOEXEC, COMMAND_FD + 1);
     int command_fd =
         launch->command_fd < 0 ? -1 : fcntl(launch->command_fd, F_DUPFD_CLOEXEC, COMMAND_FD + 1);
-    if (*failure_fd < 0 || dup2(launch->in[READ], STDIN_FILENO) < 0 ||
-        dup2(launch->out[WRITE], STDOUT_FILENO) < 0 ||
-        dup2(launch->error[WRITE], STDERR_FILENO) < 0) {
+    bool terminal = launch->slave >= 0;
+    if (*failure_fd < 0 || (terminal && terminal_control(launch->slave) < 0) ||
+        dup2(terminal ? launch->slave : launch->in[READ], STDIN_FILENO) < 0 ||
+        dup2(terminal ? launch->slave : launch->out[WRITE], STDOUT_FILENO) < 0 ||
+        dup2(terminal ? launch->slave : launch->error[WRITE], STDERR_FILENO) < 0) {
         return -1;
     }
     if (command_fd >= 0 && dup2(command_fd, COMMAND_FD) < 0) {
@@ -141,10 +165,12 @@ static _Noreturn void run_child(const struct launch *launch)
         if (home == NULL || chdir(home) < 0) {
             (void)!chdir("/");
         }
-        const char *base = strrchr(launch->user.shell, '/');
-        const char *name = base == NULL ? launch->user.shell : base + 1;
+        /* Never a login shell: /etc/profile of most images replaces the image's own PATH. */
+        const char *path = launch->program != NULL ? launch->program : launch->user.shell;
+        const char *base = strrchr(path, '/');
+        const char *name = base == NULL ? path : base + 1;
         const char *command = launch->command_fd >= 0 ? COMMAND_READER : launch->command;
-        (void)execl(launch->user.shell, name, command == NULL ? NULL : "-c", command, (char *)NULL);
+        (void)execl(path, name, command == NULL ? NULL : "-c", command, (char *)NULL);
     }
     int reason = errno;
     (void)!write(failure_fd, &reason, sizeof(reason));
@@ -177,18 +203,75 @@ static int spawn(struct launch *launch, struct job *out_job, struct error *err)
         run_child(launch);
     }
     if (await_exec(launch) < 0) {
-        return error_set(err, ERROR_SYSTEM, errno, "cannot execute '%s'", launch->user.shell);
+        return error_set(err, ERROR_SYSTEM, errno, "cannot execute '%s'",
+                         launch->program != NULL ? launch->program : launch->user.shell);
     }
     out_job->pid = pid;
+    out_job->has_terminal = launch->master >= 0;
+    if (out_job->has_terminal) {
+        out_job->stdout_fd = steal_fd(&launch->master);
+        return 0;
+    }
     out_job->stdin_fd = steal_fd(&launch->in[WRITE]);
     out_job->stdout_fd = steal_fd(&launch->out[READ]);
     out_job->stderr_fd = steal_fd(&launch->error[READ]);
     return 0;
 }
 
-int job_start(const struct job_request *request, struct job *out_job, struct error *err)
+/* NULL: the image has none. */
+static const char *find_sftp_server(const char *chosen)
+{
+    static const char *const usual[] = {
+        "/usr/lib/openssh/sftp-server",   "/usr/libexec/openssh/sftp-server",
+        "/usr/libexec/sftp-server",       "/usr/lib/ssh/sftp-server",
+        "/usr/local/libexec/sftp-server", "/usr/lib/sftp-server",
+    };
+    if (chosen != NULL) {
+        return access(chosen, X_OK) == 0 ? chosen : NULL;
+    }
+    for (size_t i = 0; i < sizeof(usual) / sizeof(usual[0]); i++) {
+        if (access(usual[i], X_OK) == 0) {
+            return usual[i];
+        }
+    }
+    return NULL;
+}
+
+static int choose_program(struct launch *launch, const struct job_request *request,
+                          const struct agent_options *options, struct error *err)
+{
+    if (request->subsystem == NULL) {
+        return 0;
+    }
+    launch->program = find_sftp_server(options->sftp_server);
+    if (launch->program == NULL) {
+        return error_set(err, ERROR_SYSTEM, ENOPKG, "no sftp-server in this image");
+    }
+    return 0;
+}
+
+static int prepare(struct launch *launch, const struct job_request *request, struct error *err)
+{
+    bool long_command =
+        request->command != NULL && strlen(request->command) >= LIMIT_ARGUMENT_BYTES;
+    if (long_command) {
+        launch->command_fd = command_file(request->command);
+    }
+    if ((long_command && launch->command_fd < 0) || open_streams(launch, request) < 0 ||
+        environment_prepare(&launch->user, request->client) < 0 ||
+        environment_add(request->variables, request->term,
+                        launch->slave >= 0 ? launch->terminal_name : NULL) < 0) {
+        return error_set(err, ERROR_SYSTEM, errno, "cannot prepare a job");
+    }
+    return 0;
+}
+
+int job_start(const struct job_request *request, const struct agent_options *options,
+              struct job *out_job, struct error *err)
 {
     struct launch launch = {.command = request->command,
+                            .master = -1,
+                            .slave = -1,
                             .in = {-1, -1},
                             .out = {-1, -1},
                             .error = {-1, -1},
@@ -198,16 +281,11 @@ int job_start(const struct job_request *request, struct job *out_job, struct err
         return error_set(err, ERROR_USAGE, ENOENT, "no user '%s'",
                          request->user == NULL ? "" : request->user);
     }
-    int result = -1;
-    bool long_command =
-        request->command != NULL && strlen(request->command) >= LIMIT_ARGUMENT_BYTES;
-    if (long_command) {
-        launch.command_fd = command_file(request->command);
+    int result = choose_program(&launch, request, options, err);
+    if (result == 0) {
+        result = prepare(&launch, request, err);
     }
-    if ((long_command && launch.command_fd < 0) ||
-        environment_prepare(&launch.user, request->client) < 0 || open_pipes(&launch) < 0) {
-        (void)error_set(err, ERROR_SYSTEM, errno, "cannot prepare a job");
-    } else {
+    if (result == 0) {
         result = spawn(&launch, out_job, err);
     }
     launch_done(&launch);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * start.h - one job's process: user, working directory, pipes, shell.
+ * start.h - one job's process: user, working directory, pipes or terminal, shell.
  *
  * Runs in the job's monitor. The child is leader of its own session and process group, starts with
  * an empty signal mask and default dispositions, and has descriptors 0, 1 and 2 only.
@@ -8,21 +8,25 @@
 #ifndef BERTH_AGENT_JOB_START_H
 #define BERTH_AGENT_JOB_START_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "agent/job/request.h"
+#include "agent/options.h"
 
 struct job {
     pid_t pid;     /* also its process group and session */
     int stdin_fd;  /* write end */
     int stdout_fd; /* read ends, non-blocking */
     int stderr_fd;
+    bool has_terminal; /* then stdout_fd is its master, for both ways, and the others are -1 */
 };
 
 /* Starts the command. Fails with errno in 'err' when the user is unknown (ENOENT), or the shell
- * cannot be executed. On success the caller owns the descriptors; job_close() closes them. */
-int job_start(const struct job_request *request, struct job *out_job, struct error *err)
-    __attribute__((warn_unused_result));
+ * cannot be executed; ENOPKG when the image has no sftp-server. On success the caller owns the
+ * descriptors; job_close() closes them. */
+int job_start(const struct job_request *request, const struct agent_options *options,
+              struct job *out_job, struct error *err) __attribute__((warn_unused_result));
 
 void job_close(struct job *job);
 

@@ -13,11 +13,16 @@
 #include <unistd.h>
 
 #include "agent/job/request.h"
+#include "agent/session/accept_env.h"
 #include "agent/session/session_private.h"
+#include "agent/session/subsystem.h"
 #include "agent/wire.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/log.h"
+
+#define NO_SFTP_SERVER \
+    "no sftp-server in this image; install one (openssh-sftp-server), or use 'scp -O'"
 
 /* RFC 4254, section 6.10: names without "SIG". */
 static const struct {
@@ -76,6 +81,7 @@ void channel_release(struct channel *channel)
     cleanup_fd_fn(&channel->stderr_fd);
     free(channel->input);
     free(channel->unsent);
+    buffer_done(&channel->variables);
     (void)ssh_remove_channel_callbacks(channel->ssh, &channel->callbacks);
     ssh_channel_free(channel->ssh); /* sends close unless that was done */
     memset(channel, 0, sizeof(*channel));
@@ -90,42 +96,53 @@ static void finish(struct channel *channel)
 }
 
 /* Hands the request to init together with one end of a new job socket. */
-static int ask_init(struct channel *channel, const char *command)
+static int ask_init(struct channel *channel, const struct job_request *request)
 {
-    struct session *session = channel->session;
-    struct job_request request = {.user = strdup(session->user),
-                                  .command = command == NULL ? NULL : strdup(command),
-                                  .client = strdup(session->setup->client)};
     struct wire_message message = {.type = WIRE_JOB_START};
-    cleanup_fd int file = -1;
     int ends[2] = {-1, -1};
     int result = -1;
-    if (request.user != NULL && request.client != NULL &&
-        (command == NULL || request.command != NULL)) {
-        file = job_request_write(&request);
-    }
-    job_request_done(&request);
+    cleanup_fd int file = job_request_write(request);
     if (file >= 0 && wire_pair(ends) == 0) {
         int fds[] = {file, ends[1]};
-        result = wire_send(session->control, &message, fds, 2);
+        result = wire_send(channel->session->control, &message, fds, 2);
     }
     cleanup_fd_fn(&ends[1]);
     channel->job = ends[0];
     return result;
 }
 
-static int start(struct channel *channel, const char *command)
+/* A copy; NULL stays NULL. Memory running out is noted. */
+static char *copy(const char *text, bool *failed)
 {
-    const char *peer = channel->session->setup->peer;
-    if (channel->state != CHANNEL_OPEN || channel->session->shutting_down) {
+    char *result = text == NULL ? NULL : strdup(text);
+    *failed = *failed || (text != NULL && result == NULL);
+    return result;
+}
+
+int channel_start(struct channel *channel, const char *command, const char *subsystem)
+{
+    struct session *session = channel->session;
+    if (channel->state != CHANNEL_OPEN || session->shutting_down) {
         return 1; /* a second exec on one channel, or too late: refused */
     }
-    if (ask_init(channel, command) < 0) {
-        log_error("%s: cannot ask for a job: %m, refusing", peer);
+    bool failed = false;
+    struct job_request request = {
+        .user = copy(session->user, &failed),
+        .command = copy(command, &failed),
+        .subsystem = copy(subsystem, &failed),
+        .variables = copy(channel->variables.bytes, &failed),
+        .term = copy(channel->wants_terminal ? channel->term : NULL, &failed),
+        .size = channel->size,
+        .client = copy(session->setup->client, &failed),
+    };
+    failed = failed || ask_init(channel, &request) < 0;
+    job_request_done(&request);
+    if (failed) {
+        log_error("%s: cannot ask for a job: %m, refusing", session->setup->peer);
         cleanup_fd_fn(&channel->job);
         return 1;
     }
-    log_debug("%s: channel %d: job asked for", peer, channel->number);
+    log_debug("%s: channel %d: job asked for", session->setup->peer, channel->number);
     channel->state = CHANNEL_STARTING;
     return 0;
 }
@@ -134,14 +151,77 @@ static int on_exec(ssh_session ssh, ssh_channel ssh_channel, const char *command
 {
     (void)ssh;
     (void)ssh_channel;
-    return start(userdata, command);
+    return channel_start(userdata, command, NULL);
 }
 
 static int on_shell(ssh_session ssh, ssh_channel ssh_channel, void *userdata)
 {
     (void)ssh;
     (void)ssh_channel;
-    return start(userdata, NULL);
+    return channel_start(userdata, NULL, NULL);
+}
+
+static int on_subsystem(ssh_session ssh, ssh_channel ssh_channel, const char *name, void *userdata)
+{
+    (void)ssh;
+    (void)ssh_channel;
+    return subsystem_start(userdata, name);
+}
+
+static int on_env(ssh_session ssh, ssh_channel ssh_channel, const char *name, const char *value,
+                  void *userdata)
+{
+    struct channel *channel = userdata;
+    const struct session_setup *setup = channel->session->setup;
+    (void)ssh;
+    (void)ssh_channel;
+    if (channel->state != CHANNEL_OPEN ||
+        !accept_env_add(setup->options->accept_env, name, value, &channel->variables)) {
+        log_debug("%s: channel %d: refused variable '%s'", setup->peer, channel->number, name);
+        return 1;
+    }
+    return 0;
+}
+
+/* SSH has 32 bits for each figure, the kernel 16. */
+static struct terminal_size terminal_size_of(int columns, int rows, int width, int height)
+{
+    const int figures[] = {columns, rows, width, height};
+    uint16_t fitting[4];
+    for (int i = 0; i < 4; i++) {
+        fitting[i] = figures[i] < 0 || figures[i] > UINT16_MAX ? 0 : (uint16_t)figures[i];
+    }
+    return (struct terminal_size){fitting[0], fitting[1], fitting[2], fitting[3]};
+}
+
+static int on_terminal(ssh_session ssh, ssh_channel ssh_channel, const char *term, int columns,
+                       int rows, int width, int height, void *userdata)
+{
+    struct channel *channel = userdata;
+    (void)ssh;
+    (void)ssh_channel;
+    if (channel->state != CHANNEL_OPEN || strlen(term) >= sizeof(channel->term)) {
+        return 1;
+    }
+    memcpy(channel->term, term, strlen(term) + 1);
+    channel->size = terminal_size_of(columns, rows, width, height);
+    channel->wants_terminal = true;
+    return 0;
+}
+
+static int on_resize(ssh_session ssh, ssh_channel ssh_channel, int columns, int rows, int width,
+                     int height, void *userdata)
+{
+    struct channel *channel = userdata;
+    struct wire_message message = {.type = WIRE_JOB_RESIZE,
+                                   .size = terminal_size_of(columns, rows, width, height)};
+    (void)ssh;
+    (void)ssh_channel;
+    channel->size = message.size;
+    if (channel->job >= 0) {
+        (void)wire_send(channel->job, &message, NULL, 0); /* too late for a job that ended */
+    }
+    return 0;
 }
 
 static void on_signal(ssh_session ssh, ssh_channel ssh_channel, const char *name, void *userdata)
@@ -204,9 +284,14 @@ ssh_channel channel_accept(ssh_session ssh, void *userdata)
         memset(channel, 0, sizeof(*channel));
         return NULL;
     }
+    buffer_init(&channel->variables, LIMIT_ENVIRONMENT_BYTES);
     channel->callbacks.userdata = channel;
     channel->callbacks.channel_exec_request_function = on_exec;
     channel->callbacks.channel_shell_request_function = on_shell;
+    channel->callbacks.channel_subsystem_request_function = on_subsystem;
+    channel->callbacks.channel_env_request_function = on_env;
+    channel->callbacks.channel_pty_request_function = on_terminal;
+    channel->callbacks.channel_pty_window_change_function = on_resize;
     channel->callbacks.channel_signal_function = on_signal;
     channel->callbacks.channel_eof_function = on_eof;
     channel->callbacks.channel_close_function = on_close;
@@ -234,10 +319,11 @@ static int exit_wait_status(int status)
 static void on_job_failed(struct channel *channel, int errnum)
 {
     char text[256];
-    int length = snprintf(text, sizeof(text), "berth-agent: cannot start the command: %s\n",
-                          strerror(errnum));
+    int length = snprintf(text, sizeof(text), "berth-agent: %s%s\n",
+                          errnum == ENOPKG ? NO_SFTP_SERVER : "cannot start the command: ",
+                          errnum == ENOPKG ? "" : strerror(errnum));
     (void)ssh_channel_write_stderr(channel->ssh, text, (uint32_t)length);
-    begin_draining(channel, exit_wait_status(errnum == ENOENT ? 127 : 126));
+    begin_draining(channel, exit_wait_status(errnum == ENOENT || errnum == ENOPKG ? 127 : 126));
 }
 
 static void on_job_message(struct channel *channel, const struct wire_message *message,

@@ -13,9 +13,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/job/terminal.h"
 #include "agent/limits.h"
 #include "agent/session/session.h"
 #include "agent/wire.h"
+#include "common/buffer.h"
 
 enum channel_state {
     CHANNEL_FREE,
@@ -35,6 +37,10 @@ struct channel {
     struct ssh_channel_callbacks_struct callbacks;
     int job; /* socket to the job's monitor */
     int stdin_fd, stdout_fd, stderr_fd;
+    struct buffer variables; /* that the client set for its job */
+    bool wants_terminal;
+    char term[LIMIT_TERM_BYTES];
+    struct terminal_size size;
     char *input; /* what the job has not taken yet of the last piece read from the client */
     size_t input_length, input_sent;
     char *unsent; /* output that a key exchange under way holds up; nothing is read until it went */
@@ -90,6 +96,9 @@ int channel_prepare(struct channel *channel, struct pollfd *entries);
 void channel_service(struct channel *channel);
 /* channel.c: closes and releases. A job still running is ended by its monitor. */
 void channel_release(struct channel *channel);
+/* channel.c: asks init for the job; a NULL command and subsystem mean the user's shell. Returns 0
+ * when the request is granted. */
+int channel_start(struct channel *channel, const char *command, const char *subsystem);
 /* channel.c: the callback that accepts a new session channel. */
 ssh_channel channel_accept(ssh_session ssh, void *userdata);
 

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from support import processes
 
 MIB = 1 << 20
@@ -17,9 +18,7 @@ REKEYING = ["-o", "RekeyLimit=256K", "-o", "KexAlgorithms=curve25519-sha256"]
 
 def named(agent, name):
     """Pids of the agent's own children with this process name."""
-    return {
-        pid for pid in processes.descendants(agent.pid) if status_of(pid).get("Name") == name
-    }
+    return {pid for pid in processes.descendants(agent.pid) if status_of(pid).get("Name") == name}
 
 
 def status_of(pid):

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+#include "agent/session/subsystem.h"
+
+#include <string.h>
+
+#include "agent/session/session_private.h"
+#include "common/log.h"
+
+/* The image's own sftp-server does the work, as the user who logged in; its monitor looks for
+ * it, and says so on stderr when there is none. */
+static int start_sftp(struct channel *channel)
+{
+    return channel_start(channel, NULL, "sftp");
+}
+
+static const struct {
+    const char *name;
+    int (*start)(struct channel *channel);
+} subsystems[] = {
+    {"sftp", start_sftp},
+};
+
+int subsystem_start(struct channel *channel, const char *name)
+{
+    for (size_t i = 0; i < sizeof(subsystems) / sizeof(subsystems[0]); i++) {
+        if (strcmp(subsystems[i].name, name) == 0) {
+            return subsystems[i].start(channel);
+        }
+    }
+    log_info("%s: channel %d: no subsystem '%s', refusing", channel->session->setup->peer,
+             channel->number, name);
+    return 1;
+}

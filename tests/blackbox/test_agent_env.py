@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""What a client may set for its job, and as whom the job runs."""
+
+import os
+import pwd
+import shutil
+import subprocess
+
+import pytest
+
+HOSTILE = [
+    "LD_PRELOAD",
+    "LD_LIBRARY_PATH",
+    "BASH_ENV",
+    "BASH_FUNC_ls%%",
+    "ENV",
+    "PATH",
+    "IFS",
+    "SHELLOPTS",
+    "PYTHONPATH",
+    "HOME",
+    "SSH_CONNECTION",
+    "BERTH_LISTEN",
+    "GLIBC_TUNABLES",
+]
+
+
+def settings(variables):
+    return ["-o", "SetEnv=" + " ".join(f"{name}={value}" for name, value in variables.items())]
+
+
+def job_environment(ssh, target, variables):
+    got = ssh(target).run("env", options=settings(variables))
+    assert got.returncode == 0
+    return dict(line.split("=", 1) for line in got.stdout.decode().splitlines() if "=" in line)
+
+
+def test_permitted_by_default(agent, ssh):
+    wanted = {"LANG": "de_DE.UTF-8", "LC_TIME": "C", "TZ": "UTC", "NO_COLOR": "1"}
+    found = job_environment(ssh, agent(), wanted)
+    assert {name: found.get(name) for name in wanted} == wanted
+
+
+def test_everything_else_is_refused(agent, ssh):
+    found = job_environment(ssh, agent(), {"FOO": "1", "LANGUAGES": "1", "LC_X": "2"})
+    assert "FOO" not in found and "LANGUAGES" not in found
+    assert found["LC_X"] == "2"  # the connection and the others are not harmed
+
+
+def test_list_of_the_operator(agent, ssh):
+    target = agent(env={"BERTH_ACCEPT_ENV": "FOO_*, BAR"})
+    found = job_environment(ssh, target, {"FOO_A": "1", "BAR": "2", "BARS": "3", "LC_X": "4"})
+    assert (found.get("FOO_A"), found.get("BAR")) == ("1", "2")
+    assert "BARS" not in found and "LC_X" not in found
+
+
+def test_hostile_names_are_refused_whatever_the_list(agent, ssh):
+    found = job_environment(
+        ssh, agent(args=["--accept-env", "*"]), {**dict.fromkeys(HOSTILE, "/evil"), "FINE": "1"}
+    )
+    assert [name for name in HOSTILE if found.get(name) == "/evil"] == []
+    assert found["FINE"] == "1"
+
+
+def test_too_much_is_refused(agent, ssh):
+    target = agent(args=["--accept-env", "V*"])
+    found = job_environment(ssh, target, {f"V{n}": "x" * 6000 for n in range(8)})
+    assert 0 < len([name for name in found if name.startswith("V")]) < 8
+
+
+@pytest.fixture
+def other_user():
+    """A user in two groups, made for the test and removed after it."""
+    if os.geteuid() != 0 or shutil.which("useradd") is None:
+        pytest.skip("needs root and useradd")
+    name, group = f"berth{os.getpid()}", f"berthg{os.getpid()}"
+    subprocess.run(["groupadd", group], check=True)
+    try:
+        subprocess.run(
+            ["useradd", "-m", "-s", "/bin/bash", "-G", group, name], check=True, capture_output=True
+        )
+        yield pwd.getpwnam(name), group
+    finally:
+        subprocess.run(["userdel", "-r", name], check=False, capture_output=True)
+        subprocess.run(["groupdel", group], check=False)
+
+
+def test_login_as_another_user(agent, ssh, other_user):
+    user, group = other_user
+    target = agent(env={"IMAGE": "kept"})
+    command = "id -u; id -gn; id -Gn; echo $HOME $SHELL $USER $LOGNAME $IMAGE; pwd; echo $0"
+    got = ssh(target, user=user.pw_name).run(command)
+    lines = got.stdout.decode().splitlines()
+    assert lines[0] == str(user.pw_uid)
+    assert lines[1] == user.pw_name
+    assert set(lines[2].split()) == {user.pw_name, group}
+    assert lines[3] == f"{user.pw_dir} /bin/bash {user.pw_name} {user.pw_name} kept"
+    assert lines[4] == user.pw_dir
+    assert lines[5] == "bash"
+
+
+def test_terminal_belongs_to_the_other_user(agent, ssh, other_user):
+    user, _ = other_user
+    got = ssh(agent(), user=user.pw_name).run("stat -c %U $(tty); echo x >$(tty)", options=["-tt"])
+    assert got.stdout.decode().split() == [user.pw_name, "x"]
+
+
+def test_no_such_user(agent, ssh):
+    got = ssh(agent(), user="no-such-user").run("true")
+    assert got.returncode == 255
+    assert b"Permission denied" in got.stderr
+
+
+def test_image_without_passwd(agent, ssh, programs, tmp_path):
+    """Root alone, with HOME and SHELL that exist."""
+    busybox = shutil.which("busybox")
+    static = (
+        busybox is not None
+        and subprocess.run(["ldd", busybox], capture_output=True, check=False).returncode
+    )
+    if os.geteuid() != 0 or not static or programs.sanitized:
+        pytest.skip("needs root, a static busybox and the static agent")
+    root = tmp_path / "root"
+    for directory in ("bin", "root", "dev", str(programs.directory).lstrip("/")):
+        (root / directory).mkdir(parents=True, exist_ok=True)
+    shutil.copy(busybox, root / "bin/busybox")
+    for tool in ("sh", "id", "pwd", "env"):
+        (root / "bin" / tool).symlink_to("busybox")
+    shutil.copy(programs.agent, root / str(programs.agent).lstrip("/"))
+    target = agent(
+        before=[shutil.which("chroot"), str(root)], env={"HOME": None, "SHELL": None, "PATH": None}
+    )
+    client = ssh(target, user="root")
+    got = client.run("id -u; pwd; echo $HOME $SHELL $USER")
+    assert got.stdout == b"0\n/root\n/root /bin/sh root\n", got.stderr
+    assert ssh(target, user="nobody").run("true").returncode == 255
+    assert client.run("exit 3").returncode == 3
+    process = client.start("sleep 300 & echo x; wait")
+    assert process.stdout.readline() == b"x\n"

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: MIT
+"""Interactive terminals: a real ssh client that itself runs in a terminal of this test."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import termios
+import time
+
+import pytest
+
+
+class Terminal:
+    """An ssh client in a terminal of 'columns' x 'rows', with all it has shown so far."""
+
+    def __init__(self, words, columns=91, rows=37):
+        self.master, slave = pty.openpty()
+        self.resize(columns, rows)
+        self.process = subprocess.Popen(
+            words,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+        )
+        os.close(slave)
+        self.shown = b""
+
+    def resize(self, columns, rows):
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def type(self, text):
+        os.write(self.master, text.encode())
+
+    def read(self, deadline_s):
+        """More output; False at the end or the deadline."""
+        if not select.select([self.master], [], [], max(0, deadline_s))[0]:
+            return False
+        try:
+            chunk = os.read(self.master, 65536)
+        except OSError:
+            return False
+        self.shown += chunk
+        return bool(chunk)
+
+    def expect(self, pattern, deadline_s=15.0):
+        """Waits until the output not yet expected matches; drops it. Returns the match."""
+        end = time.monotonic() + deadline_s
+        while True:
+            found = re.search(pattern.encode(), self.shown)
+            if found:
+                self.shown = self.shown[found.end() :]
+                return found
+            if not self.read(end - time.monotonic()):
+                raise AssertionError(f"no {pattern!r} in {self.shown!r}")
+
+    def wait(self, deadline_s=15.0):
+        """Reads to the end; the client's exit status."""
+        end = time.monotonic() + deadline_s
+        while self.read(end - time.monotonic()):
+            pass
+        return self.process.wait(max(0.1, end - time.monotonic()))
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+
+
+@pytest.fixture
+def terminal(ssh):
+    """terminal(agent, command=None): ssh -t in a terminal of its own."""
+    opened = []
+
+    def start(target, command=None, options=("-t",), **how):
+        opened.append(
+            Terminal(["setsid", "-c", *ssh(target).command_line(command, options=options)], **how)
+        )
+        return opened[-1]
+
+    yield start
+    for one in opened:
+        one.close()
+
+
+BASH = "exec env PS1='ready> ' bash --norc --noprofile --noediting -i"
+SLEEPER = "bash -c 'echo go$((1+1)); exec sleep 300'\n"  # the echo of what was typed has no "go2"
+
+
+def test_the_terminal_is_one(agent, terminal):
+    shell = terminal(agent(), "tty; echo $SSH_TTY; stty size; echo $TERM; test -t 2 && echo yes")
+    shell.expect(r"/dev/pts/(\d+)\r\n/dev/pts/\1\r\n37 91\r\n\S+\r\nyes\r\n")
+    assert shell.wait() == 0
+
+
+def test_without_a_request_there_is_none(agent, ssh):
+    got = ssh(agent()).run("tty; echo ${SSH_TTY-unset}")
+    assert got.stdout == b"not a tty\nunset\n"
+
+
+def test_window_change(agent, terminal):
+    script = "trap 'stty size; exit 7' WINCH; echo go$((1+1)); while :; do sleep 0.05; done"
+    shell = terminal(agent(), script)
+    shell.expect("go2\r\n")
+    shell.resize(120, 50)
+    shell.expect("50 120\r\n")
+    assert shell.wait() == 7
+
+
+def test_shell_without_a_command(agent, terminal):
+    shell = terminal(agent(env={"SHELL": "/bin/sh", "MARK": "from-the-image"}))
+    shell.type("echo $MARK-$((40+2)); exit 5\n")
+    shell.expect("from-the-image-42\r\n")
+    assert shell.wait() == 5
+
+
+def test_interrupt_reaches_the_foreground_group(agent, terminal):
+    shell = terminal(agent(), BASH)
+    shell.expect("ready> ")
+    shell.type(SLEEPER)
+    shell.expect("\ngo2\r\n")
+    shell.type("\x03")
+    shell.expect("ready> ")
+    shell.type("echo status=$?\n")
+    shell.expect("\nstatus=130\r\n")
+    shell.type("exit 6\n")
+    assert shell.wait() == 6
+
+
+def test_job_control(agent, terminal):
+    shell = terminal(agent(), BASH)
+    assert b"no job control" not in shell.expect("ready> ").string
+    shell.type(SLEEPER)
+    shell.expect("\ngo2\r\n")
+    shell.type("\x1a")
+    shell.expect("Stopped")
+    shell.type("bg\n")
+    shell.expect("&")
+    shell.type("jobs -r\n")
+    shell.expect("Running")
+    shell.type("kill %1; wait; exit 3\n")
+    assert shell.wait() == 3
+
+
+def test_large_output_through_the_terminal(agent, terminal):
+    shell = terminal(agent(), "seq 1 100000; exit 9")
+    status = shell.wait(30)
+    assert status == 9
+    numbers = [int(line) for line in re.findall(rb"^(\d+)\r?$", shell.shown, re.M)]
+    assert numbers == list(range(1, 100001))
+
+
+def test_signal_of_a_terminal_job(agent, terminal):
+    assert terminal(agent(), "kill -TERM $$").wait() == 255  # exit-signal
+
+
+def test_vanished_client_ends_the_interactive_shell(agent, terminal, until):
+    target = agent()
+    shell = terminal(target, BASH)
+    shell.expect("ready> ")
+    shell.type(SLEEPER)
+    shell.expect("\ngo2\r\n")
+    shell.process.kill()
+    until(lambda: not target.jobs(), 5)  # SIGTERM alone would need the whole grace period
+
+
+def test_shutdown_ends_the_interactive_shell(agent, terminal):
+    target = agent()
+    shell = terminal(target, BASH)
+    shell.expect("ready> ")
+    started = time.monotonic()
+    assert target.terminate() == 0
+    assert time.monotonic() - started < 5
+    shell.wait()
+
+
+def test_background_process_holds_the_terminal(agent, terminal):
+    target = agent()
+    shell = terminal(target, "trap '' HUP; sleep 300 & echo left; exit 4")
+    shell.expect("left\r\n")
+    assert shell.wait(5) == 4
+    assert target.jobs()
+
+
+def test_leftover_idles_after_the_terminal_is_gone(agent, terminal, until):
+    """The monitor of a leftover must not spin on the terminal's other end."""
+    target = agent()
+    shell = terminal(target, "trap '' HUP; sleep 300 </dev/null >/dev/null 2>&1 &")
+    assert shell.wait(10) == 0
+    until(target.jobs, 5)
+
+    def ticks():
+        total = 0
+        for pid in target.jobs():
+            with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
+                fields = stat.read().rsplit(")", 1)[1].split()
+            total += int(fields[11]) + int(fields[12])
+        return total
+
+    before = ticks()
+    time.sleep(1)
+    assert ticks() - before < 20
