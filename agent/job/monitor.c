@@ -31,6 +31,7 @@ struct monitor {
     int signals;
     const struct monitor_setup *setup;
     int64_t started_ms;
+    struct usage_watch usage;
     int64_t deadline_ms; /* of the state */
     bool signalled;      /* the client asked for the end: nothing of the job may outlive it */
     bool killing;        /* past the grace period */
@@ -94,6 +95,7 @@ static void report(struct monitor *monitor)
     struct wire_message message = {.type = WIRE_JOB_EXITED,
                                    .number = monitor->status,
                                    .ran_ms = clock_now_ms() - monitor->started_ms};
+    usage_end(&monitor->usage, &message.usage);
     if (monitor->socket >= 0 && !monitor->reported) {
         (void)wire_send(monitor->socket, &message, NULL, 0); /* a dead session needs no report */
     }
@@ -268,6 +270,7 @@ static int begin(struct monitor *monitor, int request_fd)
 {
     struct error err = {0};
     struct job_request request = {0};
+    usage_begin(&monitor->usage);
     int result = job_request_read(request_fd, &request, &err);
     if (result == 0) {
         result = job_start(&request, monitor->setup->options, &monitor->job, &err);
