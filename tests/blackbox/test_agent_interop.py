@@ -8,6 +8,7 @@ import subprocess
 import threading
 
 import pytest
+
 from support import interop
 from support.clients import read_all, start, transport
 
@@ -108,7 +109,9 @@ def test_plink(agent, client_key_path, tmp_path):
     started = agent()
     key = tmp_path / "key.ppk"
     convert = ["puttygen", str(client_key_path), "-O", "private", "-o", str(key)]
-    subprocess.run(convert, check=True, capture_output=True, env=dict(os.environ, HOME=str(tmp_path)))
+    subprocess.run(
+        convert, check=True, capture_output=True, env=dict(os.environ, HOME=str(tmp_path))
+    )
     fingerprint = subprocess.run(
         ["ssh-keygen", "-lf", "-"], input=started.host_key.public, capture_output=True, text=True
     ).stdout.split()[1]

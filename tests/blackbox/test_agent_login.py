@@ -9,6 +9,7 @@ import time
 
 import paramiko
 import pytest
+
 from support import processes
 from support.clients import paramiko_key, run, start, transport
 from support.keys import KeyPair
@@ -74,9 +75,8 @@ def test_unknown_user(agent, client_key):
 @pytest.mark.parametrize("name", ["a\nfake: line", "\x1b[31mred", "tab\there", "x" * 300, ""])
 def test_control_bytes_of_a_name_stay_out_of_the_log(agent, client_key, name):
     started = agent()
-    with transport(started, login=False) as link:
-        with pytest.raises(paramiko.SSHException):
-            link.auth_publickey(name, paramiko_key(client_key))
+    with transport(started, login=False) as link, pytest.raises(paramiko.SSHException):
+        link.auth_publickey(name, paramiko_key(client_key))
     log = started.log()
     assert "\x1b" not in log and "\t" not in log
     assert all(line.startswith("berth-agent[") for line in log.splitlines())
