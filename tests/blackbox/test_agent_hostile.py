@@ -8,6 +8,7 @@ import threading
 
 import paramiko
 import pytest
+
 from support import processes
 from support.clients import run, start, transport
 from support.waiting import until

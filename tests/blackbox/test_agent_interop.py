@@ -8,6 +8,7 @@ import subprocess
 import threading
 
 import pytest
+
 from support import interop
 from support.clients import read_all, start, transport
 
@@ -49,7 +50,9 @@ def test_openssh_other_mac(agent, ssh):
 
 @pytest.mark.parametrize("exchange", KEY_EXCHANGES)
 def test_openssh_key_exchanges(agent, ssh, exchange):
-    known = subprocess.run(["ssh", "-Q", "kex"], capture_output=True, text=True).stdout.split()
+    known = subprocess.run(
+        ["ssh", "-Q", "kex"], capture_output=True, text=True, check=True
+    ).stdout.split()
     if exchange not in known:
         pytest.skip(f"this ssh does not know '{exchange}'")
     moves(ssh(agent()).command_line(COMMAND, options=["-o", f"KexAlgorithms={exchange}"]))
@@ -108,9 +111,15 @@ def test_plink(agent, client_key_path, tmp_path):
     started = agent()
     key = tmp_path / "key.ppk"
     convert = ["puttygen", str(client_key_path), "-O", "private", "-o", str(key)]
-    subprocess.run(convert, check=True, capture_output=True, env=dict(os.environ, HOME=str(tmp_path)))
+    subprocess.run(
+        convert, check=True, capture_output=True, env=dict(os.environ, HOME=str(tmp_path))
+    )
     fingerprint = subprocess.run(
-        ["ssh-keygen", "-lf", "-"], input=started.host_key.public, capture_output=True, text=True
+        ["ssh-keygen", "-lf", "-"],
+        input=started.host_key.public,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.split()[1]
     words = ["plink", "-ssh", "-batch", "-P", started.port, "-hostkey", fingerprint, "-i", key]
     words += [f"{getpass.getuser()}@127.0.0.1", COMMAND]
