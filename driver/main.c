@@ -87,14 +87,14 @@ static int run_command(struct program *program, struct result *out_result, struc
 }
 
 /* The help of whatever was said, or the versions. */
-static int print_text(const struct cli *cli)
+static int print_text(const struct cli *cli, struct error *err)
 {
     if (cli->help) {
         cli_print_help(cli);
     } else {
         cli_print_version();
     }
-    return fflush(stdout) == 0 ? 0 : 1;
+    return fflush(stdout) == 0 ? 0 : error_set(err, ERROR_SYSTEM, errno, "cannot write to stdout");
 }
 
 static int start(struct program *program, int argc, char **argv, struct error *err)
@@ -111,19 +111,15 @@ static int start(struct program *program, int argc, char **argv, struct error *e
 int main(int argc, char **argv)
 {
     struct program program = {.signals = {.fd = -1}};
-    struct error err;
+    struct error err = {0};
     struct result result = {.kind = RESULT_SUCCESS};
-    int code = 0;
     log_open("berth-driver", LOG_INFO, LOG_TEXT, STDERR_FILENO);
-    if (start(&program, argc, argv, &err) < 0) {
-        code = fail(&program, &err);
-    } else if (program.cli.help || program.cli.version) {
-        code = print_text(&program.cli);
-    } else if (run_command(&program, &result, &err) < 0) {
-        code = fail(&program, &err);
-    } else {
-        code = exit_code(&program, result);
+    int done = start(&program, argc, argv, &err);
+    if (done == 0) {
+        bool text = program.cli.help || program.cli.version;
+        done = text ? print_text(&program.cli, &err) : run_command(&program, &result, &err);
     }
+    int code = done < 0 ? fail(&program, &err) : exit_code(&program, result);
     config_done(&program.config);
     signals_done(&program.signals);
     return code;

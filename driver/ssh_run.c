@@ -185,12 +185,19 @@ static void copy_input(struct remote *remote)
     sodium_memzero(chunk, got > 0 ? (size_t)got : 0);
 }
 
+static void send_signal(struct remote *remote, const char *name)
+{
+    if (!remote->exited) {
+        (void)ssh_channel_request_send_signal(remote->channel, name); /* a dead link shows */
+    }
+}
+
 static void request_stop(struct remote *remote, int64_t grace_ms)
 {
     remote->stopping = true;
     remote->kill_ms = clock_deadline_ms(grace_ms + KILL_AFTER_MS);
     remote->give_up_ms = remote->kill_ms + GIVE_UP_AFTER_MS;
-    (void)ssh_channel_request_send_signal(remote->channel, "TERM");
+    send_signal(remote, "TERM");
 }
 
 /* A request to stop, and an output that nobody reads any more, end the job. */
@@ -198,9 +205,8 @@ static int check_stop(struct remote *remote, struct error *err)
 {
     int64_t now_ms = clock_now_ms();
     bool unread = remote->outputs[STREAM_STDOUT].failed_errno != 0;
-    if (!remote->stopping && !remote->exited &&
-        (unread || signals_pending(remote->request->signals))) {
-        remote->outcome.cancelled = !unread;
+    if (!remote->stopping && (unread || signals_pending(remote->request->signals))) {
+        remote->outcome.cancelled = !unread && !remote->exited;
         if (remote->request->signals != NULL) {
             signals_acknowledge(remote->request->signals);
         }
@@ -208,12 +214,14 @@ static int check_stop(struct remote *remote, struct error *err)
     }
     if (remote->stopping && now_ms >= remote->kill_ms) {
         remote->kill_ms = CLOCK_NEVER;
-        (void)ssh_channel_request_send_signal(remote->channel, "KILL");
+        send_signal(remote, "KILL");
     }
     if (remote->stopping && now_ms >= remote->give_up_ms) {
         return error_set(err, ERROR_SYSTEM, 0,
-                         "the job was told to stop and then killed, but the task at %s did not "
-                         "confirm its end",
+                         remote->exited
+                             ? "nobody reads the output of the job that ended in the task at %s"
+                             : "the job was told to stop and then killed, but the task at %s did "
+                               "not confirm its end",
                          remote->link->name);
     }
     return 0;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent/init/init.h"
+#include "agent/init/main_command.h"
 #include "agent/job/tree.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -24,6 +25,7 @@ void shutdown_begin(struct init *init, const char *reason)
     cleanup_fd_fn(&init->listener);
     connection_shutdown_all(init);
     jobs_signal_all(init, SIGTERM);
+    (void)main_command_signal(init, SIGTERM);
     init->phase = SHUTDOWN_TERM;
     /* Monitors need the grace period for their jobs, then a moment to report. */
     init->deadline_ms = clock_deadline_ms(init->options->grace_ms + LIMIT_KILL_MS);
@@ -51,8 +53,21 @@ void shutdown_deadline(struct init *init)
     }
 }
 
+/* Orphans whose monitor died, and double-forked ones in a monitor's last moment, are ours now:
+ * they have the rest of the grace period. */
+static bool orphans_left(const struct init *init)
+{
+    static bool asked;
+    if (init->phase == SHUTDOWN_KILL || asked) {
+        return tree_signal(getpid(), 0, 0) > 0;
+    }
+    asked = true;
+    return tree_signal(getpid(), 0, SIGTERM) > 0;
+}
+
 bool shutdown_is_done(const struct init *init)
 {
     return init->phase == SHUTDOWN_DONE ||
-           (init->phase != SHUTDOWN_NONE && jobs_count(init) == 0 && connection_count(init) == 0);
+           (init->phase != SHUTDOWN_NONE && init->main_pid == 0 && jobs_count(init) == 0 &&
+            connection_count(init) == 0 && !orphans_left(init));
 }

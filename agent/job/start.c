@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/job/environment.h"
@@ -19,7 +20,8 @@
 #include "common/clock.h"
 #include "common/fd.h"
 
-#define EXEC_FAILED 126
+#define EXEC_FAILED         126
+#define KERNEL_SIGSET_BYTES 8
 /* Where a command that is too long for an argument is read from; see command_file(). */
 #define COMMAND_FD     3
 #define COMMAND_PREFIX "exec 3<&-\n"
@@ -104,12 +106,14 @@ static int open_streams(struct launch *launch, const struct job_request *request
                          launch->terminal_name);
 }
 
-static void reset_signals(void)
+/* By the system call, since the C library refuses the signals that it keeps for itself, and the
+ * container's start may have ignored those as well. All zero is SIG_DFL in every field. */
+void job_reset_signals(void)
 {
+    static const char standard[64];
     sigset_t none;
-    struct sigaction standard = {.sa_handler = SIG_DFL};
-    for (int number = 1; number < NSIG; number++) {
-        (void)sigaction(number, &standard, NULL); /* KILL, STOP and libc's own refuse */
+    for (int number = 1; number <= SIGRTMAX; number++) {
+        (void)syscall(SYS_rt_sigaction, number, standard, NULL, KERNEL_SIGSET_BYTES);
     }
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
@@ -155,7 +159,7 @@ static _Noreturn void run_child(const struct launch *launch)
 {
     int failure_fd = launch->failure[WRITE];
     (void)setsid();
-    reset_signals();
+    job_reset_signals();
     if (arrange_descriptors(launch, &failure_fd) == 0 && become(&launch->user) == 0) {
         const char *home = getenv("HOME");
         if (home == NULL || chdir(home) < 0) {

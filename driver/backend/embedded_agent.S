@@ -6,8 +6,10 @@
     .hidden berth_embedded_agent_start
 berth_embedded_agent_start:
     .incbin BERTH_AGENT_FILE
-    .global berth_embedded_agent_end
-    .hidden berth_embedded_agent_end
-berth_embedded_agent_end:
-    .byte 0
+.Lend:
+    .balign 8
+    .global berth_embedded_agent_bytes
+    .hidden berth_embedded_agent_bytes
+berth_embedded_agent_bytes:
+    .quad .Lend - berth_embedded_agent_start
     .section .note.GNU-stack, "", %progbits

@@ -2,7 +2,7 @@
 #include "driver/backend/embedded_agent.h"
 
 #include <fcntl.h>
-#include <stddef.h>
+#include <stdint.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -15,14 +15,11 @@
 #endif
 
 extern const unsigned char berth_embedded_agent_start[];
-extern const unsigned char berth_embedded_agent_end[];
+extern const uint64_t berth_embedded_agent_bytes;
 
 static int write_agent(int fd)
 {
-    /* Both are labels of one section in embedded_agent.S. */
-    /* cppcheck-suppress comparePointers */
-    size_t length = (size_t)(berth_embedded_agent_end - berth_embedded_agent_start);
-    return fd_write_all(fd, berth_embedded_agent_start, length, CLOCK_NEVER);
+    return fd_write_all(fd, berth_embedded_agent_start, berth_embedded_agent_bytes, CLOCK_NEVER);
 }
 
 int embedded_agent_open(void)

@@ -252,7 +252,7 @@ static int died_at_start(const struct backend_task *task, struct error *err)
 static int read_port(const struct backend_task *task, int fd, int64_t deadline_ms, int *out_port,
                      struct error *err)
 {
-    char text[16];
+    char text[16] = "";
     size_t length = 0;
     while (length == 0 || text[length - 1] != '\n') {
         int ready = signals_wait(task->signals, fd, deadline_ms);

@@ -5,11 +5,14 @@ BERTH_BIN names the directory with berth-agent and berth-driver (default build/r
 Every test fails that leaves a process running or a sanitizer report behind. See each fixture.
 """
 
+import asyncio
+import getpass
 import os
 import socket
 import subprocess
 from pathlib import Path
 
+import asyncssh
 import pytest
 
 from support import processes
@@ -169,6 +172,28 @@ def ssh(client_key_path, tmp_path, nothing_left):
     yield connect
     for client in clients:
         client.stop()
+
+
+@pytest.fixture
+def event_loop_run():
+    """event_loop_run(agent, check): awaits check(connection) on an asyncssh connection."""
+
+    def run(target, check, user=None, **how):
+        async def main():
+            async with asyncssh.connect(
+                "127.0.0.1",
+                target.port,
+                username=user or getpass.getuser(),
+                client_keys=[asyncssh.import_private_key(target.client_key.private_text)],
+                known_hosts=asyncssh.import_known_hosts(target.known_hosts_line()),
+                config=None,
+                **how,
+            ) as connection:
+                return await check(connection)
+
+        return asyncio.run(asyncio.wait_for(main(), 60))
+
+    return run
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def marked(job):
     [
         "sh -c 'echo up; sleep 60'\n",
         "sh -c 'trap \"\" TERM INT; echo up; while :; do sleep 0.1; done'\n",
-        "setsid sh -c 'trap \"\" TERM HUP; while :; do sleep 0.1; done' & "
+        "setsid sh -c 'trap \"\" TERM HUP; while :; do sleep 0.1; done' &\n"
         "sh -c 'echo up; sleep 60'\n",
     ],
     ids=["simple", "ignores TERM", "daemon"],

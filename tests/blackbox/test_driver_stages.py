@@ -309,6 +309,33 @@ def test_a_lost_task_is_a_system_failure(job, until):
     assert job.exit_code() is None
 
 
+def test_a_silent_link_is_a_system_failure(job, until):
+    job.driver.settings["SSH"] = {"Keepalive": "1s"}
+    process = job.prepare().start("echo up\nsleep 60\n")
+    assert process.stdout.readline() == b"up\n"
+    frozen = descendants(job.agent_pid())
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    assert process.wait(30) == SYSTEM_FAILURE
+    assert b"no sign of life for 3 s" in process.stderr.read()
+    for pid in frozen:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_keepalives_do_not_disturb_a_quiet_job(job):
+    job.driver.settings["SSH"] = {"Keepalive": "1s"}
+    done = job.prepare().run("sleep 4.5; echo end\n")
+    assert (done.returncode, done.stdout) == (0, b"end\n")
+
+
+def test_a_stop_request_while_nobody_reads_the_rest(job, until):
+    process = job.prepare().start("head -c 1000000 /dev/zero; touch ~/done\n")
+    until((job.home() / "done").exists)
+    process.terminate()
+    assert process.wait(30) == SYSTEM_FAILURE
+    assert b"nobody reads the output" in process.stderr.read()
+
+
 def test_prepare_killed_half_way_leaves_nothing(job):
     """SIGKILL at many moments; cleanup finds whatever there is by then."""
     for delay_ms in range(0, 30, 1):

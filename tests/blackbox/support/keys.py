@@ -29,14 +29,18 @@ class KeyPair:
             .decode()
         )
 
-    def write_private(self, path):
-        """The private key as OpenSSH's client reads it, mode 0600. Returns the path."""
-        text = self._key.private_bytes(
+    @property
+    def private_text(self):
+        """The private key as OpenSSH's client reads it."""
+        return self._key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.OpenSSH,
             serialization.NoEncryption(),
-        )
+        ).decode()
+
+    def write_private(self, path):
+        """The private key in a file of mode 0600. Returns the path."""
         path = Path(path)
         path.touch(mode=0o600)
-        path.write_bytes(text)
+        path.write_text(self.private_text)
         return path

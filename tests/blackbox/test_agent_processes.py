@@ -1,0 +1,336 @@
+# SPDX-License-Identifier: MIT
+"""Processes: what a job starts with, what ends it, what it may leave, who reaps."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from support import processes
+from support.clients import read_all, run, start, transport
+
+ENDS_AT_ONCE_S = 1.5  # under a second by itself; the rest is for a loaded machine
+
+
+def status_field(text, name):
+    return text.split(f"{name}:")[1].split()[0]
+
+
+@pytest.mark.parametrize("before", [(), ("env", "--ignore-signal", "--block-signal")],
+                         ids=["clean", "all ignored and blocked"])  # fmt: skip
+def test_signals_of_a_job_are_standard(agent, before):
+    started = agent(before=before)
+    with transport(started) as link:
+        _, text = run(link, "exec cat /proc/self/status")
+    for name in ("SigIgn", "SigBlk", "SigCgt", "SigPnd", "ShdPnd"):
+        assert int(status_field(text.decode(), name), 16) == 0, name
+
+
+def test_descriptors_of_a_job(agent):
+    with transport(agent()) as link:
+        code, text = run(link, "exec ls -l /proc/self/fd")
+        assert code == 0
+        names = [line.split()[8] for line in text.decode().splitlines()[1:]]
+        assert names == ["0", "1", "2", "3"], "3 is ls's own"
+
+
+def test_inherited_descriptors_stay_out(agent, tmp_path):
+    """A descriptor that the container's start left open reaches no job."""
+    opened = f'exec 9<{tmp_path}; exec "$@"'
+    with transport(agent(before=("bash", "-c", opened, "bash"))) as link:
+        _, text = run(link, "ls -l /proc/$$/fd")
+        assert str(tmp_path).encode() + b"\n" not in text
+
+
+def test_job_is_a_session_leader(agent):
+    with transport(agent()) as link:
+        _, text = run(link, "cut -d' ' -f1,5,6 /proc/$$/stat")
+        assert len(set(text.split())) == 1
+
+
+def test_environment_of_a_job(agent):
+    started = agent(env={"IMAGE_SETTING": "a b\nc", "BERTH_LISTEN": "127.0.0.1:1",
+                         "BERTH_ANYTHING": "x", "AWS_REGION": "eu-north-1"})  # fmt: skip
+    with transport(started) as link:
+        _, text = run(link, "exec env -0")
+    found = dict(entry.split("=", 1) for entry in text.decode().split("\0") if entry)
+    assert found["IMAGE_SETTING"] == "a b\nc" and found["AWS_REGION"] == "eu-north-1"
+    assert found["SSH_CONNECTION"].startswith("127.0.0.1 ")
+    assert "PATH" in found and "HOME" in found
+    assert not [name for name in found if name.startswith("BERTH_") or name == "SSH_PUBLIC_KEY"]
+
+
+def test_an_empty_environment_is_filled(agent):
+    started = agent(env={name: None for name in ("PATH", "HOME", "USER", "LOGNAME", "SHELL")})
+    with transport(started) as link:
+        _, text = run(link, "exec /usr/bin/env")
+    names = {line.split(b"=")[0] for line in text.splitlines()}
+    assert names >= {b"PATH", b"HOME", b"USER", b"LOGNAME", b"SHELL"}
+
+
+def test_secrets_are_nowhere(agent, client_key):
+    started = agent(args=["--log-level", "debug"], env={"BERTH_SECRET": "not-for-jobs"})
+    with transport(started) as link:
+        channel = start(link, "echo up; sleep 30")
+        assert channel.recv(3) == b"up\n"
+        pids = {started.pid} | started.jobs()
+        assert len(pids) >= 4, "init, session, monitor, job"
+        seen = b"".join(processes.environment(pid) for pid in pids)
+        seen += b"".join(Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids)
+        assert b"TEST_AGENT_MARKER" in seen, "the test itself must be able to see something"
+    seen += started.log().encode()
+    for secret in (client_key.public.split()[1], started.host_key.seed_base64, "not-for-jobs"):
+        assert secret.encode() not in seen
+
+
+def test_agent_is_not_dumpable(agent):
+    """Only root may look into it: the files of /proc belong to root."""
+    started = agent(before=("setpriv", "--reuid=65534", "--clear-groups"),
+                    env={"HOME": "/", "USER": "nobody"})  # fmt: skip
+    assert os.stat(f"/proc/{started.pid}/environ").st_uid == 0
+
+
+def test_leftovers_live_on_until_the_agent_ends(agent, ssh, until):
+    started = agent()
+    done = ssh(started).run("setsid sleep 300 >/dev/null 2>&1 & nohup sleep 301 & echo $!")
+    assert done.returncode == 0
+    left = int(done.stdout)
+    until(lambda: b"301" in Path(f"/proc/{left}/cmdline").read_bytes(), 5, "exec")
+    assert ssh(started).run("true").returncode == 0
+    assert processes.alive(left)
+    assert started.terminate() == 0
+    assert not processes.alive(left) and not processes.with_marker(started.marker)
+
+
+TREES = {
+    "simple": "echo up; sleep 60",
+    "children": "sleep 61 & (sleep 62 & sleep 63) & echo up; wait",
+    "daemon": "setsid -f sleep 64; (setsid -f sh -c 'sleep 65; :'); echo up; sleep 66",
+    "ignores TERM": "trap '' TERM INT HUP; sleep 67 & echo up; "
+                    "while :; do sleep 0.1; done",
+    "stopped": "sleep 68 & kill -STOP $!; echo up; wait",
+    "tail of a pipe": "echo up; yes | sleep 69",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tree", TREES.values(), ids=TREES.keys())
+def test_signal_term_ends_the_tree_before_the_report(agent, event_loop_run, tree):
+    started = agent(args=["--grace", "500ms"])
+
+    async def check(connection):
+        process = await connection.create_process(tree)
+        assert await process.stdout.readline() == "up\n"
+        process.send_signal("TERM")
+        if "trap ''" in tree:
+            process.send_signal("KILL")  # a client's own second step
+        await process.wait_closed()
+        left = job_processes(started)
+        return process.exit_status, process.exit_signal, left
+
+    status, name, left = event_loop_run(started, check)
+    assert left == []
+    assert (status, name and name[0]) in [(-1, "TERM"), (-1, "KILL"), (143, None), (137, None)]
+
+
+def job_processes(started):
+    """Command lines of jobs, the agent's own processes left out."""
+    return [
+        processes.command_line(pid)
+        for pid in started.jobs()
+        if "berth-agent" not in processes.command_line(pid) and processes.alive(pid)
+    ]
+
+
+@pytest.mark.parametrize("name", ["INT", "HUP", "QUIT", "KILL", "USR1"])
+def test_signals_by_name(agent, event_loop_run, name):
+    async def check(connection):
+        process = await connection.create_process("ulimit -c 0; echo up; exec sleep 60")
+        await process.stdout.readline()
+        process.send_signal(name)
+        await process.wait_closed()
+        return process.exit_signal[0]
+
+    assert event_loop_run(agent(), check) == name
+
+
+def test_signal_that_ends_nothing(agent, event_loop_run):
+    async def check(connection):
+        process = await connection.create_process(
+            "trap 'echo got it' USR2; echo up; while :; do sleep 0.05; done"
+        )
+        await process.stdout.readline()
+        for name in ("USR2", "NONSENSE", "KILL@example.com", ""):
+            process.send_signal(name)
+        line = await process.stdout.readline()
+        process.send_signal("TERM")
+        await process.wait_closed()
+        return line
+
+    assert event_loop_run(agent(), check) == "got it\n"
+
+
+@pytest.mark.parametrize("tree", TREES.values(), ids=TREES.keys())
+def test_a_vanished_client_ends_the_tree(agent, ssh, until, tree):
+    started = agent(args=["--grace", "500ms"])
+    process = ssh(started).start(tree)
+    assert process.stdout.read(3) == b"up\n"
+    process.kill()
+    until(lambda: not started.jobs(), 10, "the session, its monitor and the job to be gone")
+
+
+def test_a_killed_session_ends_its_jobs_only(agent, ssh, until):
+    started = agent()
+    first, second = ssh(started).start("echo up; sleep 60"), ssh(started).start("echo up; cat")
+    assert first.stdout.read(3) == second.stdout.read(3) == b"up\n"
+    sessions = [pid for pid in started.jobs() if name_of(pid) == "berth-session"]
+    assert len(sessions) == 2
+    os.kill(min(sessions), signal.SIGKILL)
+    ended = until(lambda: first.poll() is not None or second.poll() is not None, 5)
+    assert ended
+    until(lambda: len(started.jobs()) == 3, 5, "one session, one monitor and one job")
+    assert "died of signal 9" in started.log()
+
+
+def test_a_killed_monitor_is_reported(agent, ssh, until):
+    started = agent()
+    process = ssh(started).start("echo up; sleep 60")
+    assert process.stdout.read(3) == b"up\n"
+    (monitor,) = [pid for pid in started.jobs() if name_of(pid) == "berth-job"]
+    os.kill(monitor, signal.SIGKILL)
+    assert process.wait(10) == 255, "ssh's status of an exit signal"
+    assert "monitor died" in started.log()
+    assert ssh(started).run("exit 5").returncode == 5
+
+
+def name_of(pid):
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def test_stop_of_an_idle_agent(agent, ssh):
+    started = agent()
+    assert ssh(started).run("true").returncode == 0
+    began = time.monotonic()
+    assert started.terminate() == 0
+    assert time.monotonic() - began < ENDS_AT_ONCE_S
+
+
+def test_stop_right_after_a_job(agent):
+    """The job's end and the order to stop may reach its monitor together."""
+    for _ in range(12):
+        started = agent()
+        with transport(started) as link:
+            for code in range(4):
+                assert run(link, f"exit {code}")[0] == code
+        began = time.monotonic()
+        assert started.terminate() == 0
+        assert time.monotonic() - began < ENDS_AT_ONCE_S
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_stop_tells_the_clients(agent, number):
+    started = agent()
+    with transport(started) as link:
+        channel = start(link, "trap 'echo bye; exit 33' TERM; echo up; sleep 60 & wait")
+        assert channel.recv(3) == b"up\n"
+        started.process.send_signal(number)
+        assert read_all(channel) == b"bye\n"
+        assert channel.recv_exit_status() == 33
+    assert started.wait(5) == 0
+
+
+def test_stop_with_a_job_that_ignores_term(agent, ssh):
+    started = agent(args=["--grace", "1s"])
+    process = ssh(started).start(TREES["ignores TERM"])
+    assert process.stdout.read(3) == b"up\n"
+    began = time.monotonic()
+    assert started.terminate() == 0
+    assert 0.9 < time.monotonic() - began < 1 + ENDS_AT_ONCE_S
+    assert not processes.with_marker(started.marker)
+
+
+def test_stop_with_connections_that_never_logged_in(agent):
+    started = agent()
+    with socket.create_connection(("127.0.0.1", started.port)) as link:
+        assert link.recv(4) == b"SSH-"
+        began = time.monotonic()
+        assert started.terminate() == 0
+        assert time.monotonic() - began < ENDS_AT_ONCE_S
+
+
+def test_a_killed_agent_takes_its_jobs_along(agent, ssh, until):
+    started = agent(args=["--grace", "500ms"])
+    process = ssh(started).start(TREES["children"])
+    assert process.stdout.read(3) == b"up\n"
+    started.process.kill()
+    started.wait()
+    until(lambda: not processes.with_marker(started.marker), 5, "all jobs to be gone")
+
+
+def own_children_are_reaped_here(agent_pid):
+    return [pid for pid in processes.descendants(agent_pid, True) if processes.zombie(pid)]
+
+
+def test_stop_ends_orphans_whose_monitor_died(agent, ssh):
+    started = agent()
+    process = ssh(started).start("sleep 70 & echo up; wait")
+    assert process.stdout.read(3) == b"up\n"
+    (monitor,) = [pid for pid in started.jobs() if name_of(pid) == "berth-job"]
+    os.kill(monitor, signal.SIGKILL)
+    assert process.wait(10) == 255
+    began = time.monotonic()
+    assert started.terminate() == 0
+    assert not processes.with_marker(started.marker)
+    assert time.monotonic() - began < ENDS_AT_ONCE_S
+
+
+ORPHANS = "i=0; while [ $i -lt 2000 ]; do ( : & ) ; i=$((i+1)); done; exit 12"
+
+
+def test_orphans_leave_no_zombies(agent, ssh, until):
+    started = agent()
+    assert ssh(started).run(ORPHANS).returncode == 12
+    until(lambda: not own_children_are_reaped_here(started.pid), 1, "zombies reaped")
+
+
+def test_orphans_of_an_ended_job_come_to_the_agent(agent, ssh, until):
+    started = agent()
+    done = ssh(started).run("setsid -f sleep 1; pgrep -n -f '^sleep 1$'")
+    until(lambda: not Path(f"/proc/{int(done.stdout)}").exists(), 5, "reaped")
+
+
+@pytest.fixture
+def as_pid_1(agent):
+    """An agent that is PID 1 of a PID namespace of its own."""
+    if subprocess.run(["unshare", "-pf", "--mount-proc", "true"], capture_output=True).returncode:
+        pytest.skip("needs the right to make a PID namespace (unshare -pf)")
+    return agent(before=("unshare", "-pf", "--mount-proc", "--kill-child=TERM"))
+
+
+def test_pid_1(as_pid_1, ssh, until):
+    client = ssh(as_pid_1)
+    assert client.run("cat /proc/1/comm").stdout == b"berth-agent\n"
+    assert client.run("tr '\\0' '\\n' </proc/1/environ").stdout.count(b"SSH_PUBLIC_KEY") == 0
+    assert client.run(ORPHANS).returncode == 12
+    assert client.run("setsid -f sleep 400; exit 3").returncode == 3
+    assert client.run("sleep 1; grep -l '^State:.Z' /proc/[0-9]*/status").stdout == b""
+    (init,) = [pid for pid in processes.descendants(as_pid_1.pid) if name_of(pid) == "berth-agent"]
+    began = time.monotonic()
+    os.kill(init, signal.SIGTERM)
+    until(lambda: not processes.alive(init), 5)
+    assert time.monotonic() - began < ENDS_AT_ONCE_S
+    assert "berth-agent[1]: info: done" in as_pid_1.log()
+
+
+def test_subreaper_flag(agent):
+    """Not PID 1: orphans of its jobs stay its descendants."""
+    started = agent()
+    with transport(started) as link:
+        _, text = run(link, "sh -c 'sleep 2 & echo $!'; exit 0")
+        orphan = int(text)
+        assert orphan in processes.descendants(started.pid)
