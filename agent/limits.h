@@ -18,6 +18,11 @@
 /* libssh leaves some failed logins without a reply: after this silence the connection ends. */
 #define LIMIT_LOGIN_SILENCE_MS 2000
 
+/* Address space of a session process: ten channels whose windows are full need a tenth of it. */
+#define LIMIT_SESSION_MEMORY_BYTES (256L * 1024 * 1024)
+/* Descriptors of a session process: four for each channel, a few more, and what was inherited. */
+#define LIMIT_SESSION_FILES 512
+
 /* Session channels of one connection: the most that --max-sessions may allow. */
 #define LIMIT_CHANNELS 64
 

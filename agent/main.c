@@ -17,6 +17,7 @@
 #include "agent/init/init.h"
 #include "agent/init/loop.h"
 #include "agent/init/main_command.h"
+#include "agent/job/register.h"
 #include "agent/options.h"
 #include "agent/secrets.h"
 #include "common/clock.h"
@@ -127,6 +128,7 @@ static int prepare(struct init *init, const struct agent_options *options, struc
     if (take_signals(init) < 0) {
         return error_set(err, ERROR_SYSTEM, errno, "cannot watch signals");
     }
+    register_open();
     if (!options->init_only && (take_secrets(init, err) < 0 ||
                                 listen_open(options->listen, &init->listener, &port, err) < 0)) {
         return -1;

@@ -7,9 +7,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/limits.h"
+#include "common/buffer.h"
 #include "common/cleanup.h"
+#include "common/fd.h"
 
 #define DEFAULT_SHELL "/bin/sh"
+#define PASSWD_PATH   "/etc/passwd"
+
+static struct buffer loaded;
+static bool is_loaded;
 
 void user_done(struct user *user)
 {
@@ -34,31 +41,67 @@ static bool fill(struct user *user, const char *name, const char *home, const ch
     return true;
 }
 
-/* The entry with this name, or when 'name' is NULL with this uid. */
-static bool from_passwd(const char *name, uid_t uid, struct user *out_user)
+int users_load(struct error *err)
 {
-    cleanup_file FILE *file = fopen("/etc/passwd", "re");
-    struct passwd *entry;
+    buffer_init(&loaded, LIMIT_PASSWD_BYTES);
+    if (access(PASSWD_PATH, F_OK) == 0 && fd_read_file(PASSWD_PATH, &loaded, err) < 0) {
+        return -1;
+    }
+    is_loaded = true;
+    return 0;
+}
+
+static FILE *open_passwd(void)
+{
+    if (!is_loaded) {
+        return fopen(PASSWD_PATH, "re");
+    }
+    return loaded.length == 0 ? NULL : fmemopen(loaded.bytes, loaded.length, "r");
+}
+
+/* The entry with this name, or when 'name' is NULL with this uid; NULL: none. Its texts are good
+ * until the next call. */
+static const struct passwd *from_passwd(const char *name, uid_t uid)
+{
+    cleanup_file FILE *file = open_passwd();
+    struct passwd *entry = NULL;
     while (file != NULL && (entry = fgetpwent(file)) != NULL) {
-        bool wanted = name != NULL ? strcmp(entry->pw_name, name) == 0 : entry->pw_uid == uid;
-        if (wanted) {
-            out_user->uid = entry->pw_uid;
-            out_user->gid = entry->pw_gid;
-            return fill(out_user, entry->pw_name, entry->pw_dir, entry->pw_shell);
+        if (name != NULL ? strcmp(entry->pw_name, name) == 0 : entry->pw_uid == uid) {
+            break;
         }
     }
-    return false;
+    return entry;
+}
+
+/* Root may become anybody; everybody else stays who he is, with or without an entry. */
+static const struct passwd *entry_for(const char *name)
+{
+    uid_t self = geteuid();
+    return self == 0 ? from_passwd(name, 0) : from_passwd(NULL, self);
+}
+
+static bool works_without_entry(const char *name)
+{
+    return geteuid() != 0 || strcmp(name, "root") == 0;
+}
+
+bool users_exist(const char *name)
+{
+    return entry_for(name) != NULL || works_without_entry(name);
 }
 
 bool users_find(const char *name, struct user *out_user)
 {
-    struct user user = {0};
-    uid_t self = geteuid();
-    bool found = self == 0 ? from_passwd(name, 0, &user) : from_passwd(NULL, self, &user);
-    if (!found && (self != 0 || strcmp(name, "root") == 0)) {
-        user.uid = self;
-        user.gid = getegid();
-        found = fill(&user, self == 0 ? "root" : name, self == 0 ? "/root" : "/", NULL);
+    struct user user = {.uid = geteuid(), .gid = getegid()};
+    const struct passwd *entry = entry_for(name);
+    bool found = false;
+    if (entry != NULL) {
+        user.uid = entry->pw_uid;
+        user.gid = entry->pw_gid;
+        found = fill(&user, entry->pw_name, entry->pw_dir, entry->pw_shell);
+    } else if (works_without_entry(name)) {
+        bool root = user.uid == 0;
+        found = fill(&user, root ? "root" : name, root ? "/root" : "/", NULL);
     }
     if (found) {
         *out_user = user;

@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "common/error.h"
+
 struct user {
     char *name;
     char *home;
@@ -21,6 +23,13 @@ struct user {
     gid_t gid;
     bool is_self; /* the agent's own user: its HOME, USER and SHELL variables stand */
 };
+
+/* Reads /etc/passwd into memory, once, for a process that will not be able to open it; every later
+ * look-up uses that copy. A missing file is success; one over LIMIT_PASSWD_BYTES is not. */
+int users_load(struct error *err) __attribute__((warn_unused_result));
+
+/* Whether users_find() would find that user. After users_load(): without a system call. */
+bool users_exist(const char *name);
 
 /* Returns false when there is no such user. */
 bool users_find(const char *name, struct user *out_user);

@@ -1,11 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "agent/init/init.h"
 #include "agent/init/main_command.h"
+#include "agent/job/register.h"
+#include "agent/job/tree.h"
 #include "common/cleanup.h"
 #include "common/log.h"
+
+/* A monitor ends after its job's last process unless something kills it. Then nobody is left who
+ * could tell the job's result or end it in time, so it ends now; the session saw its socket hang
+ * up and reports SIGKILL. What the job detached from its own session on purpose is a leftover like
+ * others and goes when the agent ends. */
+static void on_monitor_end(pid_t pid, int status)
+{
+    pid_t job = register_take(pid);
+    if (!WIFSIGNALED(status)) {
+        return;
+    }
+    log_warn("monitor %d of job %d died of signal %d, killing what it left", (int)pid, (int)job,
+             WTERMSIG(status));
+    tree_kill_orphans(getpid(), job); /* which kills nothing for a job that never started */
+}
 
 /* SIGCHLD coalesces, and as PID 1 or subreaper every orphan ends here too. */
 static void forget_child(struct init *init, pid_t pid, int status)
@@ -17,7 +35,10 @@ static void forget_child(struct init *init, pid_t pid, int status)
     for (int i = 0; i < LIMIT_CONNECTIONS; i++) {
         struct connection *connection = &init->connections[i];
         if (connection->pid == pid) {
-            if (WIFSIGNALED(status)) {
+            if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) {
+                log_error("session %d of %s was killed by its seccomp filter (SIGSYS)", (int)pid,
+                          connection->address);
+            } else if (WIFSIGNALED(status)) {
                 log_warn("session %d of %s died of signal %d", (int)pid, connection->address,
                          WTERMSIG(status));
             }
@@ -28,9 +49,7 @@ static void forget_child(struct init *init, pid_t pid, int status)
     }
     for (int i = 0; i < LIMIT_JOBS; i++) {
         if (init->jobs[i] == pid) {
-            if (WIFSIGNALED(status)) {
-                log_warn("job monitor %d died of signal %d", (int)pid, WTERMSIG(status));
-            }
+            on_monitor_end(pid, status);
             init->jobs[i] = 0;
             return;
         }

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/job/register.h"
 #include "agent/job/start.h"
 #include "agent/job/tree.h"
 #include "agent/limits.h"
@@ -291,6 +292,7 @@ static int begin(struct monitor *monitor, int request_fd)
         (void)wire_send(monitor->socket, &message, NULL, 0);
         return -1;
     }
+    register_job(monitor->job.pid);
     struct wire_message message = {.type = WIRE_JOB_STARTED, .number = monitor->job.pid};
     bool terminal = monitor->job.has_terminal;
     int fds[] = {terminal ? monitor->job.stdout_fd : monitor->job.stdin_fd, monitor->job.stdout_fd,

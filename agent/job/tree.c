@@ -11,9 +11,16 @@
 #include "common/cleanup.h"
 #include "common/parse.h"
 
+/* No process has this parent; 0 is the parent of PID 1, and so of everything. */
+#define NO_ANCESTOR ((pid_t)-1)
+
+/* Each pass reaches what was forked during the one before. */
+#define KILL_PASSES 100
+
 struct process {
     pid_t pid;
     pid_t parent;
+    pid_t session;
     bool reached;
 };
 
@@ -23,9 +30,10 @@ struct process_list {
     size_t allocated;
 };
 
-/* The parent of a process, from the fourth field of its stat file; 0 when it is gone. The second
- * field is a name in parentheses that may hold anything, so the last ')' counts. */
-static pid_t parent_of(int proc, const char *name)
+/* Parent and session of a process, the fourth and sixth field of its stat file. False when it is
+ * gone, or a zombie. The second field is a name in parentheses that may hold anything, so the last
+ * ')' counts. */
+static bool read_process(int proc, const char *name, struct process *out)
 {
     char path[32];
     char stat[512];
@@ -33,17 +41,21 @@ static pid_t parent_of(int proc, const char *name)
     cleanup_fd int fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
     ssize_t got = fd < 0 ? -1 : read(fd, stat, sizeof(stat) - 1);
     if (got <= 0) {
-        return 0;
+        return false;
     }
     stat[got] = '\0';
     const char *end = strrchr(stat, ')');
-    if (end == NULL || end[1] != ' ' || end[2] == '\0' || end[3] != ' ') {
-        return 0;
+    if (end == NULL || end[1] != ' ' || end[2] == '\0' || end[3] != ' ' || end[2] == 'Z') {
+        return false;
     }
-    return (pid_t)strtol(end + 4, NULL, 10);
+    char *next = NULL;
+    out->parent = (pid_t)strtol(end + 4, &next, 10);
+    (void)strtol(next, &next, 10); /* the process group */
+    out->session = (pid_t)strtol(next, NULL, 10);
+    return true;
 }
 
-static bool add(struct process_list *list, pid_t pid, pid_t parent)
+static bool add(struct process_list *list, const struct process *process)
 {
     if (list->count == list->allocated) {
         size_t size = list->allocated == 0 ? 256 : list->allocated * 2;
@@ -54,7 +66,7 @@ static bool add(struct process_list *list, pid_t pid, pid_t parent)
         list->entries = grown;
         list->allocated = size;
     }
-    list->entries[list->count++] = (struct process){.pid = pid, .parent = parent};
+    list->entries[list->count++] = *process;
     return true;
 }
 
@@ -67,8 +79,8 @@ static void read_processes(struct process_list *list)
         if (parse_integer(entry->d_name, 1, INT32_MAX, &pid) < 0 || strlen(entry->d_name) > 10) {
             continue;
         }
-        pid_t parent = parent_of(dirfd(proc), entry->d_name);
-        if (parent > 0 && !add(list, (pid_t)pid, parent)) {
+        struct process process = {.pid = (pid_t)pid};
+        if (read_process(dirfd(proc), entry->d_name, &process) && !add(list, &process)) {
             return;
         }
     }
@@ -99,6 +111,36 @@ static bool reach_children(struct process_list *list, pid_t ancestor, pid_t spar
         }
     }
     return grew;
+}
+
+static int kill_orphans_once(pid_t ancestor, pid_t leader)
+{
+    struct process_list list = {0};
+    int sent = 0;
+    if (ancestor <= 0 || leader <= 0) {
+        return 0;
+    }
+    read_processes(&list);
+    for (size_t i = 0; i < list.count; i++) {
+        struct process *process = &list.entries[i];
+        process->reached = process->parent == ancestor && process->session == leader;
+    }
+    while (reach_children(&list, NO_ANCESTOR, 0)) {
+    }
+    for (size_t i = 0; i < list.count; i++) {
+        pid_t pid = list.entries[i].pid;
+        if (list.entries[i].reached && pid != 1 && pid != ancestor && kill(pid, SIGKILL) == 0) {
+            sent++;
+        }
+    }
+    free(list.entries);
+    return sent;
+}
+
+void tree_kill_orphans(pid_t ancestor, pid_t leader)
+{
+    for (int pass = 0; pass < KILL_PASSES && kill_orphans_once(ancestor, leader) > 0; pass++) {
+    }
 }
 
 int tree_signal(pid_t ancestor, pid_t spared, int signal_number)

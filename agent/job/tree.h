@@ -15,4 +15,9 @@
  * descendants (0: none). Returns how many processes it was sent to. */
 int tree_signal(pid_t ancestor, pid_t spared, int signal_number);
 
+/* For init, whose orphans the processes of a killed monitor have become: sends SIGKILL to each
+ * child of 'ancestor' in the session that 'leader' leads or led, and to all descendants of those,
+ * until none is left or they fork faster than they can be killed. */
+void tree_kill_orphans(pid_t ancestor, pid_t leader);
+
 #endif

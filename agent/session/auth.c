@@ -9,16 +9,6 @@
 #include "agent/wire.h"
 #include "common/log.h"
 
-static bool user_exists(const char *name)
-{
-    struct user user;
-    if (!users_find(name, &user)) {
-        return false;
-    }
-    user_done(&user);
-    return true;
-}
-
 static void log_login(const struct session *session, ssh_key key)
 {
     unsigned char *hash = NULL;
@@ -54,7 +44,7 @@ static int on_public_key(ssh_session ssh, const char *user, struct ssh_key_struc
         return SSH_AUTH_DENIED;
     }
     if (strlen(user) >= sizeof(session->user) ||
-        !authorized_contains(session->setup->authorized, key) || !user_exists(user)) {
+        !authorized_contains(session->setup->authorized, key) || !users_exist(user)) {
         log_info("%s: refused a key for '%s'", session->setup->peer, user);
         return SSH_AUTH_DENIED;
     }

@@ -8,7 +8,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/job/register.h"
+#include "agent/session/confine.h"
 #include "agent/session/session_private.h"
+#include "agent/users.h"
 #include "agent/wire.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -276,6 +279,18 @@ static void close_session(struct session *session)
     cleanup_fd_fn(&session->control);
 }
 
+/* Before the first byte from the network, and before anything that one could steer. */
+static int confine(const struct session_setup *setup)
+{
+    struct error err = {0};
+    register_close();
+    if (users_load(&err) < 0 || confine_process(&err) < 0) {
+        log_error("%s: %s, refusing", setup->peer, err.message);
+        return -1;
+    }
+    return 0;
+}
+
 int session_run(const struct session_setup *setup)
 {
     struct session *session = calloc(1, sizeof(*session));
@@ -289,7 +304,7 @@ int session_run(const struct session_setup *setup)
     session->unanswered_ms = CLOCK_NEVER;
     session->deadline_ms = clock_deadline_ms(setup->options->login_grace_ms);
     log_info("%s: connected", setup->peer);
-    if (open_ssh(session) == 0) {
+    if (confine(setup) == 0 && open_ssh(session) == 0) {
         while (session->state != SESSION_CLOSED) {
             step(session);
         }

@@ -2,7 +2,8 @@
 /*
  * session.h - one SSH connection, in a process of its own.
  *
- * init forks it for each accepted socket; it alone parses what the client sends. It asks init for
+ * init forks it for each accepted socket; it confines itself (confine.h), then it alone parses
+ * what the client sends. It asks init for
  * jobs (wire.h), moves their bytes and reports their ends. When it goes, the monitors of its jobs
  * see their sockets hang up and end them. One loop, no blocking call:
  *

@@ -18,9 +18,8 @@ def init_only(programs):
         return subprocess.run(
             [*before, programs.agent, "--init-only", *options, "--", *words],
             capture_output=True,
-            timeout=60,
             check=False,
-            **how,
+            **{"timeout": 60, **how},
         )
 
     return run
@@ -157,16 +156,9 @@ def test_group(running, options, children):
     assert (b"child" in text) == children
 
 
-ORPHANS = textwrap.dedent(
+ZOMBIES_WITHIN_1_S = textwrap.dedent(
     """
     import os, sys, time
-    for _ in range(10000):
-        child = os.fork()
-        if child == 0:
-            if os.fork() == 0:
-                os._exit(0)
-            os._exit(0)
-        os.waitpid(child, 0)
     end = time.monotonic() + 1
     while True:
         states = []
@@ -187,8 +179,12 @@ ORPHANS = textwrap.dedent(
 def test_ten_thousand_orphans_as_pid_1(init_only):
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         pytest.skip("needs root and unshare")
+    # The small shell forks twenty times faster than Python.
+    fork = 'i=0; while [ $i -lt 10000 ]; do (: &); i=$((i+1)); done; exec python3 -c "$0"'
     got = init_only(
-        ["python3", "-c", ORPHANS], before=["unshare", "-pf", "--mount-proc", "--kill-child"]
+        ["sh", "-c", fork, ZOMBIES_WITHIN_1_S],
+        before=["unshare", "-pf", "--mount-proc", "--kill-child"],
+        timeout=110,
     )
     assert got.returncode == 0, got.stderr
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from support import processes
 from support.clients import read_all, run, start, transport
 
@@ -64,7 +65,7 @@ def test_environment_of_a_job(agent):
 
 
 def test_an_empty_environment_is_filled(agent):
-    started = agent(env={name: None for name in ("PATH", "HOME", "USER", "LOGNAME", "SHELL")})
+    started = agent(env=dict.fromkeys(("PATH", "HOME", "USER", "LOGNAME", "SHELL")))
     with transport(started) as link:
         _, text = run(link, "exec /usr/bin/env")
     names = {line.split(b"=")[0] for line in text.splitlines()}
@@ -307,7 +308,10 @@ def test_orphans_of_an_ended_job_come_to_the_agent(agent, ssh, until):
 @pytest.fixture
 def as_pid_1(agent):
     """An agent that is PID 1 of a PID namespace of its own."""
-    if subprocess.run(["unshare", "-pf", "--mount-proc", "true"], capture_output=True).returncode:
+    probe = subprocess.run(
+        ["unshare", "-pf", "--mount-proc", "true"], check=False, capture_output=True
+    )
+    if probe.returncode:
         pytest.skip("needs the right to make a PID namespace (unshare -pf)")
     return agent(before=("unshare", "-pf", "--mount-proc", "--kill-child=TERM"))
 

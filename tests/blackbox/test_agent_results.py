@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+
 from support.clients import read_all, run, start, transport
 
 MEGABYTE = 1 << 20

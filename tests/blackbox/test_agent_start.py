@@ -8,6 +8,7 @@ import socket
 import subprocess
 
 import pytest
+
 from support.clients import run, transport
 from support.keys import KeyPair
 
