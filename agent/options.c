@@ -176,6 +176,7 @@ int agent_options_parse(int argc, char *const argv[], struct agent_options *out_
     }
     if (keep(&parsed.options.rewrite) < 0 || keep(&parsed.options.success_codes) < 0 ||
         keep(&parsed.options.accept_env) < 0 || keep(&parsed.options.sftp_server) < 0) {
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the process ends at once */
         return error_set(err, ERROR_SYSTEM, errno, "cannot keep the options");
     }
     *out_options = parsed.options;

@@ -9,8 +9,9 @@ declare -A packages=(
     [demo]="git gcc libc6-dev python3"
     [format]="git clang-format-14"
     [lint]="git cppcheck clang-tidy-14 shellcheck"
-    [unit]="libcmocka-dev"
+    [unit]="libcmocka-dev busybox"
     [blackbox]="openssh-client file binutils procps"
+    [interop]="dropbear-bin putty-tools golang-go nodejs npm"
     [python]="python3 python3-venv"
     [fuzz]="clang clang-14 libclang-rt-14-dev llvm-14"
     [go]="golang-go"
@@ -19,10 +20,11 @@ declare -A packages=(
 # missing_packages PURPOSE...: names, one a line.
 missing_packages() {
     local purpose name
+    # Where one is there already, it is as good as Debian's.
+    local -A programs=([golang-go]=go [nodejs]=node [npm]=npm)
     for purpose in "$@"; do
-        # A Go that is there already is as good as Debian's.
-        if [ "$purpose" = go ] && have go; then continue; fi
         for name in ${packages[$purpose]}; do
+            if [ -n "${programs[$name]:-}" ] && have "${programs[$name]}"; then continue; fi
             installed "$name" || printf '%s\n' "$name"
         done
     done | sort -u
