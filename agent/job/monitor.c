@@ -126,7 +126,8 @@ static void reap(struct monitor *monitor)
 static void settle(struct monitor *monitor)
 {
     if (monitor->state == MONITOR_RUNNING && monitor->exited) {
-        if (monitor->signalled && !monitor->alone) {
+        bool unwanted = monitor->signalled || monitor->setup->options->leftovers == LEFTOVERS_KILL;
+        if (unwanted && !monitor->alone) {
             end_tree(monitor);
         } else {
             report(monitor);
@@ -193,12 +194,21 @@ static void on_session(struct monitor *monitor)
     }
 }
 
+static void on_passed_signal(const struct monitor *monitor, int number)
+{
+    if (!monitor->exited) {
+        (void)kill(-monitor->job.pid, number);
+    }
+}
+
 static void on_signals(struct monitor *monitor)
 {
     struct signalfd_siginfo event;
     while (read(monitor->signals, &event, sizeof(event)) == (ssize_t)sizeof(event)) {
         if (event.ssi_signo == SIGCHLD) {
             reap(monitor);
+        } else if (event.ssi_signo != SIGTERM) { /* passed on by init */
+            on_passed_signal(monitor, (int)event.ssi_signo);
         } else {
             end_tree(monitor); /* init shuts down, or died */
         }
@@ -262,7 +272,10 @@ static int open_signals(void)
     (void)sigemptyset(&watched);
     (void)sigaddset(&watched, SIGCHLD);
     (void)sigaddset(&watched, SIGTERM);
-    return signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK); /* init blocked both already */
+    (void)sigaddset(&watched, SIGHUP);
+    (void)sigaddset(&watched, SIGUSR1);
+    (void)sigaddset(&watched, SIGUSR2);
+    return signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK); /* init blocked them already */
 }
 
 /* Reads the request and starts the job; tells the session which of the two happened. */
