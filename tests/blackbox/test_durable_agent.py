@@ -181,12 +181,14 @@ def test_the_job_goes_on_while_the_link_is_away(durable, until, tmp_path):
     name = new_name()
     flag = tmp_path / "flag"
     with instance.connect() as job:
-        job.start(name, f'echo one; while [ ! -e {flag} ]; do sleep 0.05; done; echo two; : >{flag}2')
+        job.start(
+            name, f"echo one; while [ ! -e {flag} ]; do sleep 0.05; done; echo two; : >{flag}2"
+        )
         job.step()
         offsets = job.offsets
     until(lambda: "detached" in instance.log())
     flag.touch()
-    until(lambda: (tmp_path / "flag2").exists(), what="the job went on")
+    until((tmp_path / "flag2").exists, what="the job went on")
     with instance.connect(offsets=offsets) as job:
         assert job.attach(name) == ATTACHED
         assert job.collect().exit == (0, "")

@@ -13,7 +13,7 @@
 
 static const struct {
     const char *name;
-    struct jobwire_frame frame;
+    struct jobwire_frame frame = {0};
     size_t payload; /* bytes expected behind the header */
 } rows[] = {
     {"start", {.type = JOBWIRE_START, .id = ID, .bytes = "sh -s", .length = 5}, 37},
@@ -61,7 +61,7 @@ static void test_what_was_encoded_is_decoded(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct buffer encoded;
         struct jobwire_decoder decoder;
-        struct jobwire_frame frame;
+        struct jobwire_frame frame = {0};
         buffer_init(&encoded, 1 << 20);
         jobwire_decoder_init(&decoder);
         print_message("%s\n", rows[i].name);
@@ -121,7 +121,7 @@ static void test_broken_frames_are_refused_for_good(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
         struct jobwire_decoder decoder;
-        struct jobwire_frame frame;
+        struct jobwire_frame frame = {0};
         const char *bytes = broken[i].bytes;
         size_t left = broken[i].length;
         jobwire_decoder_init(&decoder);
