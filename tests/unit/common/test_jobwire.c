@@ -13,7 +13,7 @@
 
 static const struct {
     const char *name;
-    struct jobwire_frame frame = {0};
+    struct jobwire_frame frame;
     size_t payload; /* bytes expected behind the header */
 } rows[] = {
     {"start", {.type = JOBWIRE_START, .id = ID, .bytes = "sh -s", .length = 5}, 37},
