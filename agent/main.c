@@ -13,8 +13,10 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "agent/health.h"
 #include "agent/init/init.h"
 #include "agent/init/loop.h"
+#include "agent/init/main_command.h"
 #include "agent/job/register.h"
 #include "agent/options.h"
 #include "agent/secrets.h"
@@ -117,6 +119,9 @@ static int prepare(struct init *init, const struct agent_options *options, struc
 {
     int port = 0;
     init->options = options;
+    if (options->parent_death_signal != 0) {
+        (void)prctl(PR_SET_PDEATHSIG, options->parent_death_signal);
+    }
     if (sodium_init() < 0 || ssh_init() != SSH_OK) {
         return error_set(err, ERROR_SYSTEM, 0, "cannot start the cryptographic libraries");
     }
@@ -124,12 +129,28 @@ static int prepare(struct init *init, const struct agent_options *options, struc
         return error_set(err, ERROR_SYSTEM, errno, "cannot watch signals");
     }
     register_open();
-    if (take_secrets(init, err) < 0 ||
-        listen_open(options->listen, &init->listener, &port, err) < 0) {
+    if (!options->init_only && (take_secrets(init, err) < 0 ||
+                                listen_open(options->listen, &init->listener, &port, err) < 0)) {
         return -1;
     }
+    free(secrets_take("SSH_PUBLIC_KEY")); /* --init-only has no use for it, its command neither */
     secrets_remove_prefix("BERTH_"); /* the options' twins; their texts are not needed any more */
-    return announce(init, port, options->ready_fd, err);
+    if (!options->init_only && announce(init, port, options->ready_fd, err) < 0) {
+        return -1;
+    }
+    return main_command_start(init, err);
+}
+
+/* Options may follow the word; the agent's variables are read as by the agent. */
+static int run_health(int argc, char *argv[])
+{
+    static struct agent_options options;
+    struct error err = {0};
+    if (agent_options_parse(argc - 1, argv + 1, &options, &err) < 0 ||
+        health_check(options.listen, &err) < 0) {
+        return fail(&err);
+    }
+    return 0;
 }
 
 int main(int argc, char *argv[])
@@ -137,6 +158,9 @@ int main(int argc, char *argv[])
     static struct agent_options options;
     struct error err = {0};
     log_open(PROGRAM, LOG_INFO, LOG_TEXT, STDERR_FILENO);
+    if (argc > 1 && strcmp(argv[1], "health") == 0) {
+        return run_health(argc, argv);
+    }
     take_place();
     if (agent_options_parse(argc, argv, &options, &err) < 0) {
         return fail(&err);
@@ -151,5 +175,5 @@ int main(int argc, char *argv[])
     }
     loop_run(&init_state);
     log_info("done");
-    return 0;
+    return init_state.exit_code;
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/init/rewrite.h"
 #include "agent/limits.h"
 #include "common/options.h"
 
@@ -13,6 +14,7 @@ struct parsed {
     struct agent_options options;
     const char *log_level;
     const char *log_format;
+    const char *parent_death_signal;
 };
 
 #define SECOND 1000LL
@@ -67,7 +69,30 @@ static const struct option_row rows[] = {
      "end after so long without a job and a login; 0: never", FIELD(idle_timeout_ms), 0, 0},
     {"max-lifetime", 0, OPTION_DURATION, "DURATION", "BERTH_MAX_LIFETIME", "0",
      "end after so long, whatever runs; 0: never", FIELD(max_lifetime_ms), 0, 0},
+    {.help = "As init, with 'berth-agent [OPTION...] -- COMMAND...'"},
+    {"init-only", 0, OPTION_FLAG, NULL, "BERTH_INIT_ONLY", NULL,
+     "no SSH server, no key: only reap and pass signals on", FIELD(init_only), 0, 0},
+    {"leftovers", 0, OPTION_CHOICE, "keep|kill", "BERTH_LEFTOVERS", "keep",
+     "what a job left running when its shell ended: keep it, or end it", FIELD(leftovers), 0, 0},
+    {"group", 'g', OPTION_FLAG, NULL, NULL, NULL, "pass signals on to the command's process group",
+     FIELD(group), 0, 0},
+    {"single-child", 'c', OPTION_FLAG, NULL, NULL, NULL,
+     "pass signals on to the command alone, which is the default", FIELD(single_child), 0, 0},
+    {"rewrite", 'r', OPTION_TEXT, "FROM:TO", "BERTH_REWRITE", NULL,
+     "pass another signal on, or with 0 none; with commas for several", FIELD(rewrite), 0, 0},
+    {"remap-exit", 'e', OPTION_TEXT, "CODE", "BERTH_REMAP_EXIT", NULL,
+     "exit code of the command that counts as 0; with commas for several", FIELD(success_codes), 0,
+     0},
+    {"parent-death-signal", 'p', OPTION_TEXT, "SIGNAL", NULL, NULL,
+     "signal to get when the parent process dies", offsetof(struct parsed, parent_death_signal), 0,
+     0},
+    {"subreaper", 's', OPTION_FLAG, NULL, NULL, NULL, "be a subreaper, which is always done",
+     FIELD(subreaper), 0, 0},
+    {"warn-on-reap", 'w', OPTION_FLAG, NULL, NULL, NULL, "log each orphan that is reaped",
+     FIELD(warn_on_reap), 0, 0},
     {.help = "Log and help"},
+    {"verbose", 'v', OPTION_FLAG, NULL, NULL, NULL, "the same as --log-level debug", FIELD(verbose),
+     0, 0},
     {"log-level", 0, OPTION_TEXT, "LEVEL", "BERTH_LOG_LEVEL", "info",
      "debug, info, warn, error or fatal", offsetof(struct parsed, log_level), 0, 0},
     {"log-format", 0, OPTION_TEXT, "FORMAT", "BERTH_LOG_FORMAT", "text", "text or json",
@@ -82,6 +107,25 @@ static int keep(const char **text)
 {
     *text = *text == NULL ? NULL : strdup(*text);
     return *text == NULL && errno == ENOMEM ? -1 : 0;
+}
+
+static int check_init_options(struct parsed *parsed, struct error *err)
+{
+    const struct agent_options *options = &parsed->options;
+    if (!rewrite_is_valid(options->rewrite)) {
+        return error_set(err, ERROR_USAGE, 0, "--rewrite: '%s' is not FROM:TO in signals",
+                         options->rewrite);
+    }
+    if (!rewrite_codes_are_valid(options->success_codes)) {
+        return error_set(err, ERROR_USAGE, 0, "--remap-exit: '%s' is no exit code from 0 to 255",
+                         options->success_codes);
+    }
+    if (parsed->parent_death_signal != NULL &&
+        !rewrite_parse_signal(parsed->parent_death_signal, &parsed->options.parent_death_signal)) {
+        return error_set(err, ERROR_USAGE, 0, "--parent-death-signal: no signal '%s'",
+                         parsed->parent_death_signal);
+    }
+    return 0;
 }
 
 int agent_options_parse(int argc, char *const argv[], struct agent_options *out_options,
@@ -112,8 +156,12 @@ int agent_options_parse(int argc, char *const argv[], struct agent_options *out_
     if (options_parse(rows, OPTION_COUNT(rows), &parsed, argc, argv, &next, err) < 0) {
         return -1;
     }
-    if (next < argc) {
+    if (next < argc && (next < 1 || strcmp(argv[next - 1], "--") != 0)) {
         return error_set(err, ERROR_USAGE, 0, "unexpected argument '%s'; try --help", argv[next]);
+    }
+    parsed.options.command = next < argc ? argv + next : NULL;
+    if (check_init_options(&parsed, err) < 0) {
+        return -1;
     }
     if (!log_level_parse(parsed.log_level, &parsed.options.log_level)) {
         return error_set(err, ERROR_USAGE, 0, "--log-level: '%s' is not a level; try --help",
@@ -123,7 +171,12 @@ int agent_options_parse(int argc, char *const argv[], struct agent_options *out_
         return error_set(err, ERROR_USAGE, 0, "--log-format: '%s' is not text or json",
                          parsed.log_format);
     }
-    if (keep(&parsed.options.accept_env) < 0 || keep(&parsed.options.sftp_server) < 0) {
+    if (parsed.options.verbose) {
+        parsed.options.log_level = LOG_DEBUG;
+    }
+    if (keep(&parsed.options.rewrite) < 0 || keep(&parsed.options.success_codes) < 0 ||
+        keep(&parsed.options.accept_env) < 0 || keep(&parsed.options.sftp_server) < 0) {
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the process ends at once */
         return error_set(err, ERROR_SYSTEM, errno, "cannot keep the options");
     }
     *out_options = parsed.options;
@@ -132,12 +185,14 @@ int agent_options_parse(int argc, char *const argv[], struct agent_options *out_
 
 void agent_options_print_help(void)
 {
-    (void)fputs("Usage: berth-agent [OPTION...]\n"
+    (void)fputs("Usage: berth-agent [OPTION...] [-- COMMAND...]\n"
+                "       berth-agent health [OPTION...]\n"
                 "\n"
                 "Entrypoint of a job's container: reaps processes as PID 1, serves SSH to the\n"
                 "driver and runs its job scripts. Needs one or more public keys, one a line, in\n"
                 "SSH_PUBLIC_KEY. BERTH_HOST_KEY_SEED (base64 of 32 bytes) fixes the host key;\n"
-                "without it a random one is made and its fingerprint logged.\n"
+                "without it a random one is made and its fingerprint logged. 'health' exits with\n"
+                "0 when the agent that listens there answers, else with 1.\n"
                 "\n",
                 stdout);
     options_print(stdout, rows, OPTION_COUNT(rows));

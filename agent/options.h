@@ -13,6 +13,9 @@
 #include "common/error.h"
 #include "common/log.h"
 
+/* What becomes of the processes that a job leaves running; in the order of --leftovers. */
+enum leftovers { LEFTOVERS_KEEP, LEFTOVERS_KILL };
+
 struct agent_options {
     const char *listen; /* "ADDRESS:PORT", ":PORT" or "PORT" */
     int64_t ready_fd;   /* -1: none */
@@ -37,6 +40,19 @@ struct agent_options {
     int64_t connect_timeout_ms;
     int64_t idle_timeout_ms;
     int64_t max_lifetime_ms;
+
+    /* As under tini and dumb-init. */
+    char *const *command; /* NULL-terminated, in argv; NULL: none */
+    bool init_only;       /* no SSH */
+    bool group;           /* signals go to the main command's process group */
+    bool single_child;    /* and with this, after all, not */
+    bool subreaper;       /* always done; accepted */
+    bool verbose;
+    bool warn_on_reap;
+    const char *rewrite;       /* rewrite.h */
+    const char *success_codes; /* exit codes that count as 0 */
+    int parent_death_signal;   /* 0: none */
+    int leftovers;             /* enum leftovers */
 
     enum log_level log_level;
     enum log_format log_format;

@@ -25,6 +25,7 @@
 #include <stdint.h>
 
 #include "agent/job/terminal.h"
+#include "agent/job/usage.h"
 
 #define WIRE_FDS 3
 
@@ -46,6 +47,7 @@ struct wire_message {
     int32_t number;            /* signal number, errno or wait status */
     int64_t ran_ms;            /* JOB_EXITED: how long the job ran */
     struct terminal_size size; /* JOB_RESIZE */
+    struct job_usage usage;    /* JOB_EXITED: what it cost */
 };
 
 /* Two connected, non-blocking, close-on-exec ends. Returns -1 with errno. */

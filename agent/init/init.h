@@ -9,6 +9,7 @@
  *   loop.c        wait, dispatch
  *   connection.c  accept, limits, one forked session process each
  *   jobs.c        one forked monitor process per job that a session asks for
+ *   main_command.c  a command beside the SSH server
  *   reap.c        waitpid until nothing is left; tells the owner
  *   timers.c      ends by itself when nobody comes, nobody is left, or the time is up
  *   shutdown.c    TERM, grace period, KILL
@@ -52,6 +53,8 @@ struct init {
     struct authorized *authorized;
     struct connection connections[LIMIT_CONNECTIONS];
     pid_t jobs[LIMIT_JOBS]; /* of the monitors; 0: free slot */
+    pid_t main_pid;         /* of the main command; 0: none */
+    int exit_code;          /* init's own */
     bool ever_logged_in;
     struct timers timers;
     enum shutdown_phase phase;

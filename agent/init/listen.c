@@ -118,6 +118,26 @@ int listen_open(const char *where, int *out_fd, int *out_port, struct error *err
     return 0;
 }
 
+int listen_connect(const char *where, int *out_fd, struct error *err)
+{
+    struct endpoint endpoint = {0};
+    if (parse(where, &endpoint, err) < 0) {
+        return -1;
+    }
+    if (endpoint.any) {
+        (void)set_address(&endpoint, AF_INET, "127.0.0.1");
+        set_port(&endpoint);
+    }
+    cleanup_fd int fd =
+        socket(endpoint.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || (connect(fd, (const struct sockaddr *)&endpoint.address, endpoint.length) < 0 &&
+                   errno != EINPROGRESS)) {
+        return error_set(err, ERROR_SYSTEM, errno, "cannot connect to '%s'", where);
+    }
+    *out_fd = steal_fd(&fd);
+    return 0;
+}
+
 int listen_port(const struct sockaddr_storage *address)
 {
     struct sockaddr_in four; /* IPv6 addresses have their port at the same place */

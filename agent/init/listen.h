@@ -20,6 +20,10 @@
 int listen_open(const char *where, int *out_fd, int *out_port, struct error *err)
     __attribute__((warn_unused_result));
 
+/* A non-blocking connection under way to what listens there; without an address on loopback. */
+int listen_connect(const char *where, int *out_fd, struct error *err)
+    __attribute__((warn_unused_result));
+
 /* "ADDRESS" of a socket address, without the port; IPv4 mapped into IPv6 is shown as IPv4. */
 void listen_address(const struct sockaddr_storage *address, char out[LISTEN_NAME_BYTES]);
 int listen_port(const struct sockaddr_storage *address);

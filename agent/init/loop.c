@@ -7,6 +7,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "agent/init/main_command.h"
 #include "common/clock.h"
 #include "common/log.h"
 
@@ -33,12 +34,17 @@ void init_forget(struct init *init, int kept_a, int kept_b, pid_t parent)
     }
 }
 
-static void on_signal(struct init *init, const struct signalfd_siginfo *event)
+/* With a main command, as tini does: every signal is its own to handle. */
+static void on_signal(struct init *init, int number)
 {
-    switch (event->ssi_signo) {
-    case SIGCHLD:
+    if (number == SIGCHLD) {
         reap_all(init);
-        break;
+        return;
+    }
+    if (main_command_signal(init, number)) {
+        return;
+    }
+    switch (number) {
     case SIGTERM:
         shutdown_begin(init, "SIGTERM");
         break;
@@ -48,8 +54,13 @@ static void on_signal(struct init *init, const struct signalfd_siginfo *event)
     case SIGQUIT:
         shutdown_begin(init, "SIGQUIT");
         break;
+    case SIGHUP:
+    case SIGUSR1:
+    case SIGUSR2:
+        jobs_signal_all(init, number); /* their monitors pass it to the jobs' groups */
+        break;
     default:
-        log_debug("ignoring signal %u", event->ssi_signo);
+        log_debug("ignoring signal %d", number);
         break;
     }
 }
@@ -58,7 +69,7 @@ static void on_signals(struct init *init)
 {
     struct signalfd_siginfo event;
     while (read(init->signals, &event, sizeof(event)) == (ssize_t)sizeof(event)) {
-        on_signal(init, &event);
+        on_signal(init, (int)event.ssi_signo);
     }
 }
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "agent/init/init.h"
+#include "agent/init/main_command.h"
 #include "agent/job/register.h"
 #include "agent/job/tree.h"
 #include "common/cleanup.h"
@@ -27,6 +28,10 @@ static void on_monitor_end(pid_t pid, int status)
 /* SIGCHLD coalesces, and as PID 1 or subreaper every orphan ends here too. */
 static void forget_child(struct init *init, pid_t pid, int status)
 {
+    if (pid == init->main_pid) {
+        main_command_ended(init, status);
+        return;
+    }
     for (int i = 0; i < LIMIT_CONNECTIONS; i++) {
         struct connection *connection = &init->connections[i];
         if (connection->pid == pid) {
@@ -49,7 +54,7 @@ static void forget_child(struct init *init, pid_t pid, int status)
             return;
         }
     }
-    log_debug("reaped orphan %d", (int)pid);
+    log_line(init->options->warn_on_reap ? LOG_WARN : LOG_DEBUG, "reaped orphan %d", (int)pid);
 }
 
 void reap_all(struct init *init)

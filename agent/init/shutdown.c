@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent/init/init.h"
+#include "agent/init/main_command.h"
 #include "agent/job/tree.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -24,6 +25,7 @@ void shutdown_begin(struct init *init, const char *reason)
     cleanup_fd_fn(&init->listener);
     connection_shutdown_all(init);
     jobs_signal_all(init, SIGTERM);
+    (void)main_command_signal(init, SIGTERM);
     init->phase = SHUTDOWN_TERM;
     /* Monitors need the grace period for their jobs, then a moment to report. */
     init->deadline_ms = clock_deadline_ms(init->options->grace_ms + LIMIT_KILL_MS);
@@ -65,6 +67,7 @@ static bool orphans_left(const struct init *init)
 
 bool shutdown_is_done(const struct init *init)
 {
-    return init->phase == SHUTDOWN_DONE || (init->phase != SHUTDOWN_NONE && jobs_count(init) == 0 &&
-                                            connection_count(init) == 0 && !orphans_left(init));
+    return init->phase == SHUTDOWN_DONE ||
+           (init->phase != SHUTDOWN_NONE && init->main_pid == 0 && jobs_count(init) == 0 &&
+            connection_count(init) == 0 && !orphans_left(init));
 }

@@ -5,6 +5,7 @@
  * connect: from the start until the first login. idle: from the moment when the last job has ended
  * and the last logged-in connection is gone (connections that do not log in, such as port
  * scanners, and what jobs left running do not count). lifetime: from the start, whatever runs.
+ * A main command that runs keeps the first two off.
  */
 #include <stdio.h>
 
@@ -21,7 +22,9 @@ static int64_t from_now(int64_t timeout_ms)
 
 void timers_start(struct init *init)
 {
-    init->timers = (struct timers){.connect_ms = from_now(init->options->connect_timeout_ms),
+    init->timers = (struct timers){.connect_ms = init->listener < 0
+                                                     ? CLOCK_NEVER
+                                                     : from_now(init->options->connect_timeout_ms),
                                    .idle_ms = CLOCK_NEVER,
                                    .lifetime_ms = from_now(init->options->max_lifetime_ms)};
 }
@@ -37,7 +40,8 @@ int64_t timers_next_ms(const struct init *init)
 
 static void arm(struct init *init)
 {
-    bool busy = connection_count_logged_in(init) > 0 || jobs_count_running(init) > 0;
+    bool busy =
+        init->main_pid != 0 || connection_count_logged_in(init) > 0 || jobs_count_running(init) > 0;
     if (init->ever_logged_in || busy) {
         init->timers.connect_ms = CLOCK_NEVER;
     }

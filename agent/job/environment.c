@@ -71,6 +71,7 @@ int environment_add(const char *variables, const char *term, const char *termina
         return -1;
     }
     char *rest = copy;
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): 'copy' frees what the lines point into */
     for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
         if (add_line(line) < 0) {
             return -1;

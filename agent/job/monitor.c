@@ -31,6 +31,7 @@ struct monitor {
     int signals;
     const struct monitor_setup *setup;
     int64_t started_ms;
+    struct usage_watch usage;
     int64_t deadline_ms; /* of the state */
     bool signalled;      /* the client asked for the end: nothing of the job may outlive it */
     bool killing;        /* past the grace period */
@@ -94,6 +95,7 @@ static void report(struct monitor *monitor)
     struct wire_message message = {.type = WIRE_JOB_EXITED,
                                    .number = monitor->status,
                                    .ran_ms = clock_now_ms() - monitor->started_ms};
+    usage_end(&monitor->usage, &message.usage);
     if (monitor->socket >= 0 && !monitor->reported) {
         (void)wire_send(monitor->socket, &message, NULL, 0); /* a dead session needs no report */
     }
@@ -124,7 +126,8 @@ static void reap(struct monitor *monitor)
 static void settle(struct monitor *monitor)
 {
     if (monitor->state == MONITOR_RUNNING && monitor->exited) {
-        if (monitor->signalled && !monitor->alone) {
+        bool unwanted = monitor->signalled || monitor->setup->options->leftovers == LEFTOVERS_KILL;
+        if (unwanted && !monitor->alone) {
             end_tree(monitor);
         } else {
             report(monitor);
@@ -191,12 +194,21 @@ static void on_session(struct monitor *monitor)
     }
 }
 
+static void on_passed_signal(const struct monitor *monitor, int number)
+{
+    if (!monitor->exited) {
+        (void)kill(-monitor->job.pid, number);
+    }
+}
+
 static void on_signals(struct monitor *monitor)
 {
     struct signalfd_siginfo event;
     while (read(monitor->signals, &event, sizeof(event)) == (ssize_t)sizeof(event)) {
         if (event.ssi_signo == SIGCHLD) {
             reap(monitor);
+        } else if (event.ssi_signo != SIGTERM) { /* passed on by init */
+            on_passed_signal(monitor, (int)event.ssi_signo);
         } else {
             end_tree(monitor); /* init shuts down, or died */
         }
@@ -260,7 +272,10 @@ static int open_signals(void)
     (void)sigemptyset(&watched);
     (void)sigaddset(&watched, SIGCHLD);
     (void)sigaddset(&watched, SIGTERM);
-    return signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK); /* init blocked both already */
+    (void)sigaddset(&watched, SIGHUP);
+    (void)sigaddset(&watched, SIGUSR1);
+    (void)sigaddset(&watched, SIGUSR2);
+    return signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK); /* init blocked them already */
 }
 
 /* Reads the request and starts the job; tells the session which of the two happened. */
@@ -268,6 +283,7 @@ static int begin(struct monitor *monitor, int request_fd)
 {
     struct error err = {0};
     struct job_request request = {0};
+    usage_begin(&monitor->usage);
     int result = job_request_read(request_fd, &request, &err);
     if (result == 0) {
         result = job_start(&request, monitor->setup->options, &monitor->job, &err);

@@ -108,7 +108,7 @@ static int open_streams(struct launch *launch, const struct job_request *request
 
 /* By the system call, since the C library refuses the signals that it keeps for itself, and the
  * container's start may have ignored those as well. All zero is SIG_DFL in every field. */
-static void reset_signals(void)
+void job_reset_signals(void)
 {
     static const char standard[64];
     sigset_t none;
@@ -159,7 +159,7 @@ static _Noreturn void run_child(const struct launch *launch)
 {
     int failure_fd = launch->failure[WRITE];
     (void)setsid();
-    reset_signals();
+    job_reset_signals();
     if (arrange_descriptors(launch, &failure_fd) == 0 && become(&launch->user) == 0) {
         const char *home = getenv("HOME");
         if (home == NULL || chdir(home) < 0) {

@@ -28,6 +28,9 @@ struct job {
 int job_start(const struct job_request *request, const struct agent_options *options,
               struct job *out_job, struct error *err) __attribute__((warn_unused_result));
 
+/* In a new process: default dispositions and an empty mask, whatever was inherited. */
+void job_reset_signals(void);
+
 void job_close(struct job *job);
 
 #endif

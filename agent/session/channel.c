@@ -53,8 +53,28 @@ static void send_exit(struct channel *channel)
     (void)ssh_channel_request_send_exit_status(channel->ssh, 128 + WTERMSIG(status));
 }
 
+/* Told when the last byte of output is counted. */
+static void log_end(struct channel *channel)
+{
+    struct job_usage *usage = &channel->exited.usage;
+    int status = channel->exited.number;
+    bool signalled = WIFSIGNALED(status);
+    char text[USAGE_TEXT_BYTES];
+    if (channel->exited.type == 0) {
+        return; /* no job, or its monitor tells */
+    }
+    usage->out_bytes = channel->out_bytes;
+    usage_describe(usage, text);
+    log_line(usage->oom_kills > 0 ? LOG_WARN : LOG_INFO,
+             "%s: channel %d: job ended with %s %d after %.3f s, %s", channel->session->setup->peer,
+             channel->number, signalled ? "signal" : "status",
+             signalled ? WTERMSIG(status) : WEXITSTATUS(status),
+             (double)channel->exited.ran_ms / 1000.0, text);
+}
+
 void channel_release(struct channel *channel)
 {
+    log_end(channel);
     cleanup_fd_fn(&channel->job);
     cleanup_fd_fn(&channel->stdin_fd);
     cleanup_fd_fn(&channel->stdout_fd);
@@ -322,11 +342,7 @@ static void on_job_message(struct channel *channel, const struct wire_message *m
         on_job_failed(channel, message->number);
         break;
     case WIRE_JOB_EXITED:
-        log_info("%s: channel %d: job ended with %s %d after %.3f s", peer, channel->number,
-                 WIFSIGNALED(message->number) ? "signal" : "status",
-                 WIFSIGNALED(message->number) ? WTERMSIG(message->number)
-                                              : WEXITSTATUS(message->number),
-                 (double)message->ran_ms / 1000.0);
+        channel->exited = *message;
         begin_draining(channel, message->number);
         break;
     default:
@@ -401,6 +417,7 @@ static size_t send_output(struct channel *channel, const char *bytes, size_t len
             break;
         }
         sent += (size_t)written;
+        channel->out_bytes += written;
     }
     return sent;
 }

@@ -23,6 +23,7 @@
 #elif defined(__aarch64__)
 #define OUR_ARCHITECTURE AUDIT_ARCH_AARCH64
 #else
+/* cppcheck-suppress preprocessorErrorDirective ; it does not know the processor */
 #error "confine.c: add the AUDIT_ARCH_ of this processor"
 #endif
 
@@ -171,14 +172,14 @@ static int install_filter(void)
 static int set_ceilings(void)
 {
     static const struct {
-        int resource;
         rlim_t ceiling;
+        int resource;
         bool filtered_only;
     } rows[] = {
-        {RLIMIT_AS, LIMIT_SESSION_MEMORY_BYTES, true},
-        {RLIMIT_NOFILE, LIMIT_SESSION_FILES, false},
-        {RLIMIT_NPROC, 0, false},
-        {RLIMIT_CORE, 0, false},
+        {LIMIT_SESSION_MEMORY_BYTES, RLIMIT_AS, true},
+        {LIMIT_SESSION_FILES, RLIMIT_NOFILE, false},
+        {0, RLIMIT_NPROC, false},
+        {0, RLIMIT_CORE, false},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct rlimit limit;

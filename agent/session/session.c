@@ -247,6 +247,9 @@ static void step(struct session *session)
         }
     }
     on_deadlines(session);
+    if (is_dead(session)) { /* sending showed it; no descriptor is left that would wake us */
+        session_set_state(session, SESSION_CLOSED);
+    }
     if (session->shutting_down && open_channels(session) == 0) {
         session_set_state(session, SESSION_CLOSING);
     }

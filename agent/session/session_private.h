@@ -16,6 +16,7 @@
 #include "agent/job/terminal.h"
 #include "agent/limits.h"
 #include "agent/session/session.h"
+#include "agent/wire.h"
 #include "common/buffer.h"
 
 enum channel_state {
@@ -45,10 +46,12 @@ struct channel {
     char *unsent; /* output that a key exchange under way holds up; nothing is read until it went */
     size_t unsent_length;
     bool unsent_is_stderr;
-    bool input_ended;    /* the client sent EOF */
-    bool client_gone;    /* the client closed the channel */
-    int wait_status;     /* once DRAINING */
-    int64_t deadline_ms; /* of DRAINING */
+    struct wire_message exited; /* what the monitor told of the end; type 0: nothing yet */
+    int64_t out_bytes;          /* stdout and stderr */
+    bool input_ended;           /* the client sent EOF */
+    bool client_gone;           /* the client closed the channel */
+    int wait_status;            /* once DRAINING */
+    int64_t deadline_ms;        /* of DRAINING */
 };
 
 enum session_state {

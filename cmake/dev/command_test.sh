@@ -32,7 +32,7 @@ steps=(format shell python cppcheck tidy unit toml runner blackbox blackbox-sani
 declare -A step_packages=(
     [format]="format python" [shell]=lint [python]=python [cppcheck]="lint build unit"
     [tidy]="lint build unit" [unit]="build unit" [toml]="build unit go" [runner]="python"
-    [blackbox]="build blackbox python" [blackbox-sanitize]="build unit blackbox python"
+    [blackbox]="build blackbox interop python" [blackbox-sanitize]="build unit blackbox interop python"
     [fuzz]="build fuzz" [binaries]="build blackbox python" [demo]="build demo python"
 )
 declare -A step_builds=(

@@ -12,6 +12,7 @@ declare -A packages=(
     [unit]="libcmocka-dev busybox-static"
     [blackbox]="openssh-client openssh-sftp-server busybox-static file binutils procps strace
         util-linux"
+    [interop]="dropbear-bin putty-tools golang-go nodejs npm"
     [python]="python3 python3-venv"
     [fuzz]="clang clang-14 libclang-rt-14-dev llvm-14"
     [go]="golang-go"
@@ -20,10 +21,11 @@ declare -A packages=(
 # missing_packages PURPOSE...: names, one a line.
 missing_packages() {
     local purpose name
+    # Where one is there already, it is as good as Debian's.
+    local -A programs=([golang-go]=go [nodejs]=node [npm]=npm)
     for purpose in "$@"; do
-        # A Go that is there already is as good as Debian's.
-        if [ "$purpose" = go ] && have go; then continue; fi
         for name in ${packages[$purpose]}; do
+            if [ -n "${programs[$name]:-}" ] && have "${programs[$name]}"; then continue; fi
             installed "$name" || printf '%s\n' "$name"
         done
     done | sort -u

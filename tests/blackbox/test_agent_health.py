@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+"""berth-agent health: what a container's health check runs."""
+
+import os
+import socket
+import subprocess
+import time
+
+import pytest
+
+
+@pytest.fixture
+def health(programs):
+    def run(*args, **env):
+        return subprocess.run(
+            [programs.agent, "health", *args],
+            env={**os.environ, **env},
+            capture_output=True,
+            timeout=20,
+            check=False,
+        )
+
+    return run
+
+
+def test_answers(agent, health):
+    target = agent()
+    assert health("--listen", f"127.0.0.1:{target.port}").returncode == 0
+    got = health(BERTH_LISTEN=f":{target.port}")
+    assert (got.returncode, got.stdout, got.stderr) == (0, b"", b"")
+
+
+def test_many_checks_take_no_login_away(agent, health, ssh):
+    target = agent(args=["--max-unauthenticated-per-address", "2"])
+    assert [health(BERTH_LISTEN=str(target.port)).returncode for _ in range(20)] == [0] * 20
+    assert ssh(target).run("echo in").stdout == b"in\n"
+
+
+def test_nobody_listens(health, free_port):
+    got = health("--listen", f":{free_port()}")
+    assert got.returncode == 1
+    assert got.stderr.count(b"\n") == 1
+    assert b"no agent answers on" in got.stderr
+
+
+@pytest.mark.parametrize("greeting", [None, b"HTTP/1.1 400 Bad Request\r\n"])
+def test_somebody_else_listens(health, greeting):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        checked = subprocess.Popen if greeting else None
+        started = time.monotonic()
+        if checked:
+            import threading  # the check blocks until it has its answer
+
+            def answer():
+                connection, _ = server.accept()
+                with connection:
+                    connection.sendall(greeting)
+
+            thread = threading.Thread(target=answer)
+            thread.start()
+        got = health("--listen", f"127.0.0.1:{server.getsockname()[1]}")
+        if checked:
+            thread.join()
+        assert got.returncode == 1
+        assert time.monotonic() - started < 4

@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: MIT
+"""Bytes that no SSH client sends. Whatever comes, the connection ends and the agent serves on."""
+
+import os
+import socket
+import struct
+import threading
+
+import paramiko
+import pytest
+
+from support import processes
+from support.clients import run, start, transport
+from support.waiting import until
+
+DEADLINE_S = 8.0
+BANNER = b"SSH-2.0-test\r\n"
+
+
+def settle(started):
+    """Connections of before are over, or the limit for one address counts them."""
+    until(lambda: not processes.descendants(started.pid, True), DEADLINE_S, "the sessions' end")
+
+
+def connect(started):
+    settle(started)
+    link = socket.create_connection(("127.0.0.1", started.port), DEADLINE_S)
+    link.settimeout(DEADLINE_S)
+    return link
+
+
+def send(link, content):
+    try:
+        link.sendall(content)
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # it had enough already
+
+
+def ended(link):
+    """Reads to the end of the connection; a time-out fails the test."""
+    text = b""
+    try:
+        while chunk := link.recv(65536):
+            text += chunk
+    except (ConnectionResetError, BrokenPipeError):
+        pass
+    return text
+
+
+def serves_on(started):
+    assert started.process.poll() is None
+    assert "died of signal" not in started.log()
+    settle(started)
+    with transport(started) as link:
+        assert run(link, "exit 17") == (17, b"")
+
+
+def packet(payload, padding=None):
+    """A packet in the clear, RFC 4253 section 6."""
+    size = 8 - (len(payload) + 5) % 8
+    size += 8 if size < 4 else 0
+    size = size if padding is None else padding
+    content = bytes([size & 255]) + payload + b"\0" * size
+    return struct.pack(">I", len(content)) + content
+
+
+OPENINGS = {
+    "HTTP": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    "TLS": bytes.fromhex("16030100c8010000c40303") + b"\x55" * 200,
+    "SSH 1": b"SSH-1.5-old\r\n",
+    "no version": b"SSH-\r\n",
+    "100 KB banner": b"SSH-2.0-" + b"x" * 100000,
+    "100 KB banner with its end": b"SSH-2.0-" + b"x" * 100000 + b"\r\n",
+    "NULs": b"\0" * 1000,
+    "only newlines": b"\r\n" * 1000,
+    "noise": bytes(range(256)) * 8 + b"\n",
+}
+
+
+@pytest.mark.parametrize("opening", OPENINGS.values(), ids=OPENINGS.keys())
+def test_wrong_opening(agent, opening):
+    started = agent()
+    with connect(started) as link:
+        send(link, opening)
+        ended(link)
+    serves_on(started)
+
+
+PACKETS = {
+    "length 0": struct.pack(">I", 0) + b"\0" * 60,
+    "length 1": struct.pack(">I", 1) + b"\0" * 60,
+    "length 0x7fffffff": struct.pack(">I", 0x7FFFFFFF) + b"\x14" * 60,
+    "length 0xffffffff": struct.pack(">I", 0xFFFFFFFF) + b"\x14" * 60,
+    "length 262145": struct.pack(">I", 262145) + b"\x14" * 60,
+    "all padding": struct.pack(">I", 12) + bytes([11]) + b"\x14" * 11,
+    "more padding than packet": struct.pack(">I", 12) + bytes([255]) + b"\x14" * 11,
+    "no payload": packet(b""),
+    "KEXINIT cut off": packet(b"\x14" + b"\0" * 16 + struct.pack(">I", 1000) + b"abc"),
+    "KEXINIT without algorithms": packet(b"\x14" + b"\0" * 16 + b"\0\0\0\0" * 10 + b"\0" * 5),
+    "KEXINIT with a length of 4 GiB": packet(b"\x14" + b"\0" * 16 + b"\xff\xff\xff\xff" * 10),
+    "disconnect": packet(b"\x01" + struct.pack(">III", 11, 0, 0)),
+    "disconnect cut off": packet(b"\x01\0"),
+    "debug": packet(b"\x04\x01" + struct.pack(">I", 0xFFFFFFF0)),
+}
+
+
+@pytest.mark.parametrize("content", PACKETS.values(), ids=PACKETS.keys())
+def test_wrong_packet(agent, content):
+    started = agent()
+    with connect(started) as link:
+        send(link, BANNER + content)
+        # What makes no whole packet only ends with the link or at the login deadline.
+        link.shutdown(socket.SHUT_WR)
+        ended(link)
+    serves_on(started)
+
+
+@pytest.mark.parametrize("first", range(1, 256, 51))
+def test_every_message_before_the_key_exchange(agent, first):
+    started = agent()
+    for number in range(first, first + 51):
+        with connect(started) as link:
+            send(link, BANNER + packet(bytes([number]) + b"\0\0\0\x04abcd" * 3))
+            link.shutdown(socket.SHUT_WR)
+            ended(link)
+    serves_on(started)
+
+
+@pytest.mark.parametrize("first", range(1, 256, 51))
+def test_every_message_before_the_login(agent, first):
+    """Those of RFC 4252 and 4254 too: no USERAUTH_SUCCESS, CHANNEL_OPEN or exec gets anywhere."""
+    started = agent()
+    for number in range(first, first + 51):
+        if number in (20, 21):
+            continue  # a key exchange of paramiko's own
+        settle(started)
+        with transport(started, login=False) as link:
+            message = paramiko.Message()
+            message.add_byte(bytes([number]))
+            message.add_string("session")
+            for value in (0, 1 << 20, 32768, 0):
+                message.add_int(value)
+            link._send_message(message)
+            assert not link.is_authenticated()
+    serves_on(started)
+    assert started.log().count("logged in") == 1 and started.log().count(" started\n") == 1
+
+
+@pytest.mark.parametrize("number", [52, 90, 98, 80])
+def test_what_only_a_server_or_a_known_user_may_say(agent, number):
+    started = agent()
+    with transport(started, login=False) as link:
+        message = paramiko.Message()
+        message.add_byte(bytes([number]))
+        message.add_string("session")
+        for value in (0, 1 << 20, 32768):
+            message.add_int(value)
+        link._send_message(message)
+        link.join(DEADLINE_S)
+        assert not link.is_active(), "the agent must end the connection"
+    serves_on(started)
+
+
+@pytest.mark.parametrize("first", range(1, 256, 51))
+def test_every_message_after_the_login(agent, first):
+    started = agent()
+    for number in range(first, first + 51):
+        if number in (20, 21):
+            continue
+        with transport(started) as link:
+            message = paramiko.Message()
+            message.add_byte(bytes([number]))
+            for value in (7, 1 << 20, 0xFFFFFFFF):
+                message.add_int(value)
+            link._send_message(message)
+    serves_on(started)
+
+
+class Proxy:
+    """Passes one connection on and spoils one bit of one direction after 'intact' bytes."""
+
+    def __init__(self, port, from_client, intact):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.target, self.from_client, self.intact = port, from_client, intact
+        self.armed = threading.Event()
+        self.thread = threading.Thread(target=self._accept, daemon=True)
+        self.thread.start()
+
+    def _accept(self):
+        client, _ = self.listener.accept()
+        server = socket.create_connection(("127.0.0.1", self.target))
+        ways = [
+            threading.Thread(target=self._pass, args=(client, server, self.from_client)),
+            threading.Thread(target=self._pass, args=(server, client, not self.from_client)),
+        ]
+        for way in ways:
+            way.daemon = True
+            way.start()
+        for way in ways:
+            way.join()
+        client.close()
+        server.close()
+
+    def _pass(self, source, sink, spoil):
+        try:
+            while chunk := source.recv(65536):
+                if spoil and self.armed.is_set():
+                    at = self.intact % len(chunk)
+                    chunk = chunk[:at] + bytes([chunk[at] ^ 0x10]) + chunk[at + 1 :]
+                    spoil = False
+                sink.sendall(chunk)
+        except OSError:
+            pass
+        for end in (source, sink):  # close() would not wake the other thread
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+@pytest.mark.parametrize("cipher", [
+    "aes128-ctr", "aes256-ctr", "aes128-gcm@openssh.com", "aes256-gcm@openssh.com",
+    "chacha20-poly1305@openssh.com",
+])  # fmt: skip
+@pytest.mark.parametrize("at", [0, 3, 9, 1000000])
+@pytest.mark.parametrize("from_client", [True, False], ids=["sent", "received"])
+def test_a_flipped_bit_ends_the_connection(agent, ssh, cipher, at, from_client):
+    started = agent(args=["--grace", "500ms"])
+    real = started.port
+    proxy = Proxy(real, from_client, at)
+    client = ssh(started)
+    client.port = proxy.port
+    client.known_hosts.write_text(f"[127.0.0.1]:{proxy.port} {started.host_key.public}\n")
+    process = client.start("echo up; cat", options=["-o", f"Ciphers={cipher}"])
+    assert process.stdout.read(3) == b"up\n"
+    proxy.armed.set()
+    process.stdin.write(b"x" * 5000)
+    process.stdin.flush()
+    # A spoiled length leaves the reader waiting for bytes: more of them come.
+    more = b"y" * 300000
+    threading.Thread(target=write_ignoring, args=(process, more), daemon=True).start()
+    assert process.wait(DEADLINE_S) == 255
+    until(lambda: not started.jobs(), DEADLINE_S, "the session and its job to be gone")
+    proxy.listener.close()
+    serves_on(started)
+
+
+def write_ignoring(process, content):
+    try:
+        process.stdin.write(content)
+        process.stdin.flush()
+    except OSError:
+        pass
+
+
+def test_a_connection_that_breaks_off_anywhere(agent, client_key):
+    """Reset after each number of bytes of a real conversation, which is cut to pieces too."""
+    started = agent()
+    with connect(started) as link:
+        assert link.recv(8) == b"SSH-2.0-"
+    for size in (1, 2, 7, 8, 9, 100, 500, 1000):
+        with connect(started) as link:
+            send(link, (BANNER + packet(b"\x14" + os.urandom(1200)))[:size])
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    serves_on(started)
+
+
+def test_repeated_close_and_bytes_after_eof(agent):
+    started = agent()
+    with transport(started) as link:
+        channel = start(link, "sleep 1; cat")
+        number = channel.remote_chanid
+        for code in (96, 94, 97, 97, 94, 98, 93):
+            message = paramiko.Message()
+            message.add_byte(bytes([code]))
+            message.add_int(number)
+            if code == 94:
+                message.add_string(b"late")
+            elif code == 98:
+                message.add_string("exec")
+                message.add_boolean(True)
+                message.add_string("echo")
+            elif code == 93:
+                message.add_int(0xFFFFFFFF)
+            link._send_user_message(message)
+    serves_on(started)

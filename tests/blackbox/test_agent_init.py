@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: MIT
+"""PID 1's duties: a main command, signals, orphans, leftovers."""
+
+import os
+import shutil
+import signal
+import subprocess
+import textwrap
+
+import pytest
+
+
+@pytest.fixture
+def init_only(programs):
+    """init_only(words, options): runs 'berth-agent --init-only ... -- words' to its end."""
+
+    def run(words, options=(), before=(), **how):
+        return subprocess.run(
+            [*before, programs.agent, "--init-only", *options, "--", *words],
+            capture_output=True,
+            check=False,
+            **{"timeout": 60, **how},
+        )
+
+    return run
+
+
+def test_all_exit_codes(init_only):
+    got = [init_only(["sh", "-c", f"exit {code}"]).returncode for code in range(256)]
+    assert got == list(range(256))
+
+
+@pytest.mark.parametrize("number", [1, 2, 6, 9, 11, 15])
+def test_death_by_signal(init_only, number):
+    got = init_only(["sh", "-c", f"ulimit -c 0; kill -{number} $$"])
+    assert got.returncode == 128 + number
+
+
+def test_output_is_the_commands_own(init_only):
+    got = init_only(["sh", "-c", "cat; echo err >&2"], input=b"through\n")
+    assert got.stdout == b"through\n"
+    assert b"err\n" in got.stderr
+
+
+@pytest.mark.parametrize("word,code", [("/no/such/program", 127), ("/etc/passwd", 126)])
+def test_command_that_cannot_run(init_only, word, code):
+    got = init_only([word])
+    assert got.returncode == code
+    assert f"cannot execute '{word}'".encode() in got.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["-e", "143"], ["-e", "7,143"], ["--remap-exit=143"], ["-s", "-w", "-v", "-g", "-e", "143"]],
+)
+def test_remapped_exit(init_only, options):
+    assert init_only(["sh", "-c", "exit 143"], options).returncode == 0
+    assert init_only(["sh", "-c", "exit 42"], options).returncode == 42
+
+
+@pytest.mark.parametrize(
+    "options", [["-e", "256"], ["-r", "15"], ["-r", "TERM:NONSENSE"], ["-p", "NONSENSE"]]
+)
+def test_wrong_options(init_only, options):
+    assert init_only(["true"], options).returncode == 2
+
+
+def test_words_need_the_dashes(programs):
+    got = subprocess.run([programs.agent, "true"], capture_output=True, check=False)
+    assert got.returncode == 2
+
+
+def test_dispositions_and_mask_are_the_defaults(init_only):
+    ignoring = ["env", "--ignore-signal", "--block-signal"]
+    status = init_only(["cat", "/proc/self/status"], before=ignoring).stdout.decode()
+    fields = dict(line.split(":\t", 1) for line in status.splitlines())
+    assert [fields[name] for name in ("SigBlk", "SigIgn", "SigCgt")] == ["0" * 16] * 3
+
+
+class Running:
+    """An agent with a main command that reports the signals it gets."""
+
+    SCRIPT = textwrap.dedent(
+        """
+        for name in TERM INT HUP QUIT USR1 USR2; do trap "echo got $name" $name; done
+        trap 'exit 33' WINCH
+        echo ready
+        while :; do sleep 0.02; done
+        """
+    )
+
+    def __init__(self, program, options=(), words=None):
+        self.process = subprocess.Popen(
+            [program, "--init-only", *options, "--", *(words or ["bash", "-c", self.SCRIPT])],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        assert self.line() == "ready"
+
+    def line(self):
+        return self.process.stdout.readline().decode().strip()
+
+    def send(self, number):
+        self.process.send_signal(number)
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def running(programs):
+    started = []
+
+    def start(options=(), words=None):
+        started.append(Running(programs.agent, options, words))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
+
+
+def test_signals_reach_the_main_command(running):
+    init = running()
+    for name in ("HUP", "INT", "QUIT", "USR1", "USR2", "TERM"):
+        init.send(getattr(signal, f"SIG{name}"))
+        assert init.line() == f"got {name}"
+    init.send(signal.SIGWINCH)
+    assert init.process.wait(10) == 33
+
+
+@pytest.mark.parametrize("option", [["-r", "15:QUIT,HUP:0"], ["--rewrite", "TERM:3,1:0"]])
+def test_rewritten_signals(running, option):
+    init = running(option)
+    init.send(signal.SIGHUP)
+    init.send(signal.SIGTERM)
+    assert init.line() == "got QUIT"
+    init.send(signal.SIGWINCH)
+    assert init.process.wait(10) == 33
+
+
+@pytest.mark.parametrize("options,children", [([], False), (["-g"], True), (["-gc"], False)])
+def test_group(running, options, children):
+    if options == ["-gc"]:
+        options = ["-g", "-c"]
+    child = "trap 'echo child' USR1; echo ready; while :; do sleep 0.02; done"
+    parent = f"trap 'sleep 0.3; kill $!; exit 5' USR1; bash -c \"{child}\" & while :; do wait; done"
+    init = running(options, ["bash", "-c", parent])
+    init.send(signal.SIGUSR1)
+    text = init.process.stdout.read()
+    assert init.process.wait(10) == 5
+    assert (b"child" in text) == children
+
+
+ZOMBIES_WITHIN_1_S = textwrap.dedent(
+    """
+    import os, sys, time
+    end = time.monotonic() + 1
+    while True:
+        states = []
+        for name in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                states.append(open(f"/proc/{name}/stat").read().rsplit(")", 1)[1].split()[0])
+            except OSError:
+                pass
+        if "Z" not in states:
+            sys.exit(0)
+        if time.monotonic() > end:
+            sys.exit(f"{states.count('Z')} zombies")
+        time.sleep(0.01)
+    """
+)
+
+
+def test_ten_thousand_orphans_as_pid_1(init_only):
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("needs root and unshare")
+    # The small shell forks twenty times faster than Python.
+    fork = 'i=0; while [ $i -lt 10000 ]; do (: &); i=$((i+1)); done; exec python3 -c "$0"'
+    got = init_only(
+        ["sh", "-c", fork, ZOMBIES_WITHIN_1_S],
+        before=["unshare", "-pf", "--mount-proc", "--kill-child"],
+        timeout=110,
+    )
+    assert got.returncode == 0, got.stderr
+
+
+def test_main_command_beside_ssh(agent, ssh):
+    target = agent(args=["--", "sh", "-c", "while [ ! -e done ]; do sleep 0.05; done; exit 21"])
+    client = ssh(target)
+    assert client.run("env | grep -c -E '^(SSH_PUBLIC_KEY|BERTH_)'").stdout == b"0\n"
+    assert client.run(f"touch {target.directory}/done").returncode in (0, 255)
+    assert target.wait(15) == 21
+
+
+def test_idle_timers_spare_a_main_command(agent):
+    target = agent(
+        args=[
+            "--connect-timeout",
+            "200ms",
+            "--idle-timeout",
+            "200ms",
+            "--",
+            "sh",
+            "-c",
+            "sleep 1.5; exit 9",
+        ]
+    )
+    assert target.wait(15) == 9
+
+
+def test_signals_without_a_main_command_reach_the_jobs(agent, ssh):
+    target = agent()
+    process = ssh(target).start(
+        "trap 'echo usr1' USR1; trap 'echo hup; exit 4' HUP; echo ready;"
+        "while :; do sleep 0.02; done"
+    )
+    assert process.stdout.readline() == b"ready\n"
+    target.process.send_signal(signal.SIGUSR1)
+    assert process.stdout.readline() == b"usr1\n"
+    target.process.send_signal(signal.SIGHUP)
+    assert process.stdout.readline() == b"hup\n"
+    assert process.wait(10) == 4
+    assert target.process.poll() is None
+
+
+LEAVES_ONE = "setsid sleep 300 </dev/null >/dev/null 2>&1 & echo left"
+
+
+def test_leftovers_kept(agent, ssh):
+    target = agent()
+    assert ssh(target).run(LEAVES_ONE).stdout == b"left\n"
+    assert target.jobs()
+
+
+def test_leftovers_killed(agent, ssh):
+    target = agent(env={"BERTH_LEFTOVERS": "kill"})
+    got = ssh(target).run(LEAVES_ONE + "; exit 6")
+    assert (got.returncode, got.stdout) == (6, b"left\n")
+    assert "sleep 300" not in " ".join(map(command_line, target.jobs()))
+
+
+def command_line(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: MIT
+"""What the log tells of each job, and that it tells no secret."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+MIB = 1 << 20
+ENDED = re.compile(
+    r"job ended with (status|signal) (\d+) after ([\d.]+) s, (.*)peak memory ([\d.]+)(?: of "
+    r"([\d.]+))? ([MG]iB)[a-z ]*, ([\d.]+) CPU s, ([\d.]+) (B|kB|MB) out$",
+    re.MULTILINE,
+)
+MEMORY = Path("/sys/fs/cgroup/memory")
+
+
+def ended(server, until):
+    return until(lambda: ENDED.search(server.log()), what="the line of the job's end")
+
+
+def test_output_is_counted(agent, ssh, until):
+    server = agent()
+    ssh(server).run("head -c 3000000 /dev/zero; head -c 1000000 /dev/zero >&2")
+    found = ended(server, until)
+    assert found.group(1, 2) == ("status", "0")
+    assert found.group(9, 10) == ("4.0", "MB")
+
+
+def test_processor_time_of_children_and_orphans_is_counted(agent, ssh, until):
+    server = agent()
+    spin = "timeout 0.6 sh -c 'while :; do :; done'"
+    ssh(server).run(f"{spin}; (setsid {spin} &) ; sleep 0.9; exit 3")
+    found = ended(server, until)
+    assert found.group(1, 2) == ("status", "3")
+    assert 0.2 <= float(found.group(8)) <= 3  # a busy machine gives less than was asked for
+
+
+@pytest.fixture
+def limited(tmp_path):
+    """A memory cgroup of 64 MiB (version 1), and the words that start a program inside."""
+    group = MEMORY / f"berth-test-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / "memory.limit_in_bytes").write_text(str(64 * MIB))
+    except OSError as problem:
+        pytest.skip(f"no memory cgroup of version 1 can be made here: {problem}")
+    yield ["sh", "-c", f'echo $$ >{group}/cgroup.procs; exec "$@"', "sh"]
+    for pid in (group / "cgroup.procs").read_text().split():
+        (MEMORY / "cgroup.procs").write_text(pid)
+    group.rmdir()
+
+
+EAT = "python3 -c 'x = bytearray(%d << 20); print(len(x))'"
+
+
+def test_peak_and_limit(agent, ssh, until, programs, limited):
+    if programs.sanitized:
+        pytest.skip("the sanitizer needs more than the limit")
+    server = agent(before=limited)
+    assert ssh(server).run(EAT % 24).returncode == 0
+    found = ended(server, until)
+    assert found.group(4) == ""
+    assert found.group(6, 7) == ("64.0", "MiB")
+    assert 24 <= float(found.group(5)) <= 64
+    server.stop()
+
+
+def test_an_oom_kill_is_called_one(agent, ssh, until, programs, limited):
+    if programs.sanitized:
+        pytest.skip("the sanitizer needs more than the limit")
+    server = agent(before=limited)
+    client = ssh(server)
+    done = client.run(EAT % 200 + "; exit $?")
+    assert done.returncode == 137
+    found = ended(server, until)
+    assert found.group(4) == "out of memory: OOM kill of 1 processes, "
+    assert client.run("echo works").stdout == b"works\n"
+    assert server.log().count("OOM kill") == 1  # the next job's line has none
+    server.stop()
+
+
+def test_json_lines_and_hostile_names(agent, ssh, client_key, client_key_path, until):
+    paramiko = pytest.importorskip("paramiko")
+    secret = "hunter2-" + os.urandom(6).hex()
+    server = agent(args=["--log-format", "json", "--log-level", "debug"])
+    client = ssh(server)
+    hostile = 'a"b\\c\x1b[31m\x07\x7fd'
+    with paramiko.Transport(("127.0.0.1", server.port)) as other:  # OpenSSH sends no such name
+        other.start_client(timeout=10)
+        try:  # refused when the agent is root, accepted as itself otherwise
+            other.auth_publickey(hostile, paramiko.Ed25519Key(filename=str(client_key_path)))
+        except paramiko.AuthenticationException:
+            pass
+    assert client.run(f": {secret}; echo {secret}", input=secret.encode()).returncode == 0
+    until(lambda: "job ended" in server.log())
+    server.terminate()
+    text = server.log_path.read_bytes()
+    assert not re.search(rb"[\x00-\x09\x0b-\x1f\x7f]", text)
+    for line in text.splitlines():
+        event = json.loads(line)
+        assert {"time", "level", "program", "pid", "message"} <= set(event)
+    assert any(hostile in json.loads(line)["message"] for line in text.splitlines())
+    assert secret.encode() not in text
+    assert server.host_key.seed_base64.encode() not in text
+    assert client_key.public.split()[1].encode() not in text
