@@ -46,6 +46,10 @@
 /* One write to a job's standard input. */
 #define LIMIT_INPUT_CHUNK_BYTES (64 * 1024)
 
+/* A durable job's standard input, kept in memory until it ends: a driver's script has at most half
+ * of this. */
+#define LIMIT_DURABLE_INPUT_BYTES (128UL << 20)
+
 /* How long a closing connection may take to hand its last bytes to the client. */
 #define LIMIT_FLUSH_MS 10000
 

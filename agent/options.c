@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/init/rewrite.h"
+#include "agent/job/spool.h"
 #include "agent/limits.h"
 #include "common/options.h"
 
@@ -56,6 +57,15 @@ static const struct option_row rows[] = {
     {"drain", 0, OPTION_DURATION, "DURATION", "BERTH_DRAIN", "1s",
      "silence on a held output that counts as its end, after the shell's", FIELD(drain_ms), 0,
      3600 * SECOND},
+    {.help = "Jobs that outlive their connections"},
+    {"spool-limit", 0, OPTION_SIZE, "SIZE", "BERTH_SPOOL_LIMIT", "64MiB",
+     "output of one job that nobody has read yet; then the job blocks", FIELD(spool_limit_bytes),
+     SPOOL_LEAST_BYTES, 1LL << 40},
+    {"spool-dir", 0, OPTION_TEXT, "DIRECTORY", "BERTH_SPOOL_DIR", "memory",
+     "keep that output in an unlinked file there", FIELD(spool_directory), 0, 0},
+    {"detach-timeout", 0, OPTION_DURATION, "DURATION", "BERTH_DETACH_TIMEOUT", "10m",
+     "end a job that lost its connection and that nobody attaches to", FIELD(detach_timeout_ms),
+     100, DAY},
     {.help = "What clients may do"},
     {"accept-env", 0, OPTION_TEXT, "PATTERNS", "BERTH_ACCEPT_ENV", DEFAULT_ACCEPT_ENV,
      "variables that clients may set, with commas between", FIELD(accept_env), 0, 0},
@@ -137,6 +147,8 @@ int agent_options_parse(int argc, char *const argv[], struct agent_options *out_
                     .grace_ms = 10 * SECOND,
                     .login_grace_ms = 30 * SECOND,
                     .max_unauthenticated = 10,
+                    .spool_limit_bytes = 64 << 20,
+                    .detach_timeout_ms = 600 * SECOND,
                     .max_unauthenticated_per_address = 5,
                     .login_tries = 6,
                     .max_sessions = 10,
@@ -175,7 +187,8 @@ int agent_options_parse(int argc, char *const argv[], struct agent_options *out_
         parsed.options.log_level = LOG_DEBUG;
     }
     if (keep(&parsed.options.rewrite) < 0 || keep(&parsed.options.success_codes) < 0 ||
-        keep(&parsed.options.accept_env) < 0 || keep(&parsed.options.sftp_server) < 0) {
+        keep(&parsed.options.accept_env) < 0 || keep(&parsed.options.sftp_server) < 0 ||
+        keep(&parsed.options.spool_directory) < 0) {
         /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the process ends at once */
         return error_set(err, ERROR_SYSTEM, errno, "cannot keep the options");
     }

@@ -33,8 +33,12 @@ struct agent_options {
     int64_t rekey_ms; /* 0: by volume alone */
     int64_t drain_ms; /* for output after the end of a job's shell */
 
-    const char *accept_env;  /* patterns of the variables that clients may set */
-    const char *sftp_server; /* NULL: wherever distributions put it */
+    /* Durable jobs. */
+    int64_t spool_limit_bytes;   /* unread output of one job */
+    const char *spool_directory; /* NULL: in memory */
+    int64_t detach_timeout_ms;   /* then a job that nobody attaches to is ended */
+    const char *accept_env;      /* patterns of the variables that clients may set */
+    const char *sftp_server;     /* NULL: wherever distributions put it */
 
     /* When the agent ends by itself; 0: never. */
     int64_t connect_timeout_ms;

@@ -9,13 +9,22 @@
  *
  *   session -> init      LOGGED_IN             once, counts the connection as authenticated
  *                        JOB_START + 2 fds     request file, the monitor's end of a job socket
+ *                        DURABLE_START + 3 fds id; the same and, third, the file of its input
+ *                        DURABLE_ATTACH + 1 fd id; the monitor's end of a job socket
  *   init -> session      SHUTDOWN              end when the last channel is closed
+ *   init -> monitor      JOB_ATTACH + 1 fd     a durable job's new session
  *   session -> monitor   JOB_SIGNAL            signal number, while the job runs
+ *                        JOB_ACK               durable: offsets of what may be forgotten
+ *                        JOB_RELEASE           durable: the result may be forgotten
+ *   monitor -> session   JOB_STARTED + 3 fds   stdin, stdout, stderr of the job
+ *                                              (durable: 1 fd, the spool, and its first offsets)
+ *                        JOB_ATTACHED + 1 fd   durable: the same for a job that runs or ended
+ *                        JOB_OUTPUT            durable: offsets up to which there is output
+ *                        JOB_REPLACED          durable: another session has the job now
  *                        JOB_RESIZE            size of its terminal
- *   monitor -> session   JOB_STARTED + 3 fds   stdin, stdout, stderr of the job; without the last
- *                                              when it has a terminal
  *                        JOB_FAILED            errno of what could not be started
- *                        JOB_EXITED            wait status; the last message
+ *                        JOB_EXITED            wait status; the last message (durable: and the
+ *                                              offsets at which the output ends)
  *
  * Anything else on a socket is a broken peer and closes it. Sockets are non-blocking.
  */
@@ -26,6 +35,7 @@
 
 #include "agent/job/terminal.h"
 #include "agent/job/usage.h"
+#include "common/jobwire.h"
 
 #define WIRE_FDS 3
 
@@ -38,16 +48,26 @@ enum wire_type {
     WIRE_JOB_STARTED,
     WIRE_JOB_FAILED,
     WIRE_JOB_EXITED,
+    WIRE_DURABLE_START,
+    WIRE_DURABLE_ATTACH,
+    WIRE_JOB_ATTACH,
+    WIRE_JOB_ATTACHED,
+    WIRE_JOB_OUTPUT,
+    WIRE_JOB_ACK,
+    WIRE_JOB_RELEASE,
+    WIRE_JOB_REPLACED,
 };
 
 enum wire_result { WIRE_MESSAGE, WIRE_NOTHING, WIRE_CLOSED };
 
 struct wire_message {
     int32_t type;
-    int32_t number;            /* signal number, errno or wait status */
-    int64_t ran_ms;            /* JOB_EXITED: how long the job ran */
-    struct terminal_size size; /* JOB_RESIZE */
-    struct job_usage usage;    /* JOB_EXITED: what it cost */
+    int32_t number;                /* signal number, errno or wait status */
+    int64_t ran_ms;                /* JOB_EXITED: how long the job ran */
+    int64_t offsets[2];            /* of stdout and stderr, in bytes */
+    char id[JOBWIRE_ID_BYTES + 1]; /* DURABLE_START and DURABLE_ATTACH: the job's name */
+    struct terminal_size size;     /* JOB_RESIZE */
+    struct job_usage usage;        /* JOB_EXITED: what it cost */
 };
 
 /* Two connected, non-blocking, close-on-exec ends. Returns -1 with errno. */

@@ -145,7 +145,11 @@ static void on_message(struct init *init, struct connection *connection,
         init->ever_logged_in = true;
     } else if (message->type == WIRE_JOB_START && connection->logged_in && fds[0] >= 0 &&
                fds[1] >= 0) {
-        jobs_start(init, fds[0], fds[1]);
+        (void)jobs_start(init, fds[0], fds[1], -1, -1); /* the session heard of a failure */
+    } else if (message->type == WIRE_DURABLE_START && connection->logged_in && fds[2] >= 0) {
+        durable_job_start(init, message->id, fds);
+    } else if (message->type == WIRE_DURABLE_ATTACH && connection->logged_in && fds[0] >= 0) {
+        durable_job_attach(init, message->id, fds[0]);
     } else {
         log_warn("session %d: unexpected message %d, ignoring it", (int)connection->pid,
                  message->type);

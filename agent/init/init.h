@@ -10,6 +10,7 @@
  *   connection.c  accept, limits, one forked session process each
  *   jobs.c        one forked monitor process per job that a session asks for
  *   main_command.c  a command beside the SSH server
+ *   durable_jobs.c the names of durable jobs, and new sessions for them
  *   reap.c        waitpid until nothing is left; tells the owner
  *   timers.c      ends by itself when nobody comes, nobody is left, or the time is up
  *   shutdown.c    TERM, grace period, KILL
@@ -27,6 +28,7 @@
 #include "agent/options.h"
 #include "agent/session/authorized.h"
 #include "agent/session/server.h"
+#include "agent/wire.h"
 
 struct connection {
     pid_t pid; /* of the session process; 0: free slot */
@@ -36,6 +38,13 @@ struct connection {
 };
 
 enum shutdown_phase { SHUTDOWN_NONE, SHUTDOWN_TERM, SHUTDOWN_KILL, SHUTDOWN_DONE };
+
+/* A durable job's name and the way to its monitor. */
+struct durable_job {
+    pid_t pid; /* of the monitor; 0: free slot */
+    int control;
+    char id[JOBWIRE_ID_BYTES + 1];
+};
 
 /* Absolute; CLOCK_NEVER: off or not running. */
 struct timers {
@@ -55,6 +64,7 @@ struct init {
     pid_t jobs[LIMIT_JOBS]; /* of the monitors; 0: free slot */
     pid_t main_pid;         /* of the main command; 0: none */
     int exit_code;          /* init's own */
+    struct durable_job durable[LIMIT_JOBS];
     bool ever_logged_in;
     struct timers timers;
     enum shutdown_phase phase;
@@ -69,13 +79,20 @@ void connection_shutdown_all(struct init *init);
 int connection_count(const struct init *init);
 int connection_count_logged_in(const struct init *init);
 
-/* jobs.c */
-void jobs_start(struct init *init, int request_fd, int session_socket);
+/* jobs.c: 'input_fd' and 'control_fd' are a durable job's, otherwise -1. Returns the monitor, or -1
+ * when the session was told why there is none. All descriptors stay the caller's. */
+pid_t jobs_start(struct init *init, int request_fd, int session_socket, int input_fd,
+                 int control_fd);
 /* Sends a signal to every monitor. */
 void jobs_signal_all(const struct init *init, int number);
 int jobs_count(const struct init *init);
 /* Monitors whose job has not ended yet; the others stand over leftovers. */
 int jobs_count_running(const struct init *init);
+
+/* durable_jobs.c: descriptors as they came with the messages. */
+void durable_job_start(struct init *init, const char *id, const int fds[WIRE_FDS]);
+void durable_job_attach(struct init *init, const char *id, int session_socket);
+void durable_job_forget(struct init *init, pid_t pid);
 
 /* reap.c: waits for every child that ended, ours and orphans of the container. */
 void reap_all(struct init *init);

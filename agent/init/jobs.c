@@ -59,21 +59,17 @@ static void refuse(int session_socket, int errnum)
 
 /* The monitor leaves init's session, so that a signal to a terminal's foreground group never
  * reaches it, and holds neither the host key nor the list of keys. */
-static _Noreturn void run_monitor(struct init *init, int request_fd, int session_socket,
-                                  atomic_bool *over, pid_t parent)
+static _Noreturn void run_monitor(struct init *init, struct monitor_setup *setup, pid_t parent)
 {
-    struct monitor_setup setup = {.request_fd = request_fd,
-                                  .session_socket = session_socket,
-                                  .options = init->options,
-                                  .over = over};
-    init_forget(init, request_fd, session_socket, parent);
+    init_forget(init, setup->request_fd, setup->session_socket, parent);
     server_close(&init->server);
     authorized_free(init->authorized);
     (void)setsid();
-    _exit(monitor_run(&setup));
+    _exit(monitor_run(setup));
 }
 
-void jobs_start(struct init *init, int request_fd, int session_socket)
+pid_t jobs_start(struct init *init, int request_fd, int session_socket, int input_fd,
+                 int control_fd)
 {
     pid_t *slot = free_slot(init);
     pid_t parent = getpid();
@@ -81,24 +77,31 @@ void jobs_start(struct init *init, int request_fd, int session_socket)
         log_warn("cannot start a job: %s, refusing",
                  slot == NULL ? "too many jobs" : "shutting down");
         refuse(session_socket, slot == NULL ? EAGAIN : ESHUTDOWN);
-        return;
+        return -1;
     }
     atomic_bool *over = over_flags();
     if (over != NULL) {
         over += slot - init->jobs;
         *over = false;
     }
+    struct monitor_setup setup = {.request_fd = request_fd,
+                                  .session_socket = session_socket,
+                                  .input_fd = input_fd,
+                                  .control_fd = control_fd,
+                                  .options = init->options,
+                                  .over = over};
     pid_t pid = fork();
     if (pid == 0) {
-        run_monitor(init, request_fd, session_socket, over, parent);
+        run_monitor(init, &setup, parent);
     }
     if (pid < 0) {
         int reason = errno;
         log_warn("cannot fork a job's monitor: %m, refusing");
         refuse(session_socket, reason);
-        return;
+        return -1;
     }
     *slot = pid;
+    return pid;
 }
 
 void jobs_signal_all(const struct init *init, int number)

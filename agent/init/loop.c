@@ -32,6 +32,11 @@ void init_forget(struct init *init, int kept_a, int kept_b, pid_t parent)
             (void)close(control);
         }
     }
+    for (int i = 0; i < LIMIT_JOBS; i++) {
+        if (init->durable[i].pid != 0) {
+            (void)close(init->durable[i].control);
+        }
+    }
 }
 
 /* With a main command, as tini does: every signal is its own to handle. */

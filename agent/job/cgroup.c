@@ -160,14 +160,16 @@ static void read_value(const char *directory, const char *name, char out[VALUE_B
 
 void cgroup_find(struct cgroup *out_cgroup)
 {
-    cleanup_free char *membership = malloc(PROC_FILE_BYTES);
-    cleanup_free char *mountinfo = malloc(PROC_FILE_BYTES);
+    char *membership = malloc(PROC_FILE_BYTES);
+    char *mountinfo = malloc(PROC_FILE_BYTES);
     *out_cgroup = (struct cgroup){0};
     if (membership != NULL && mountinfo != NULL) {
         read_text("/proc/self/cgroup", membership, PROC_FILE_BYTES);
         read_text("/proc/self/mountinfo", mountinfo, PROC_FILE_BYTES);
         cgroup_locate(membership, mountinfo, out_cgroup);
     }
+    free(membership);
+    free(mountinfo);
 }
 
 static int64_t nearest_limit(const struct cgroup *cgroup)

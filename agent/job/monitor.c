@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/job/durable.h"
 #include "agent/job/register.h"
 #include "agent/job/start.h"
 #include "agent/job/tree.h"
@@ -27,7 +28,8 @@ enum monitor_state { MONITOR_RUNNING, MONITOR_ENDING, MONITOR_REPORTED, MONITOR_
 struct monitor {
     enum monitor_state state;
     struct job job;
-    int socket; /* to the session; -1 once it hung up */
+    int socket;              /* to the session; -1 once it hung up, and always for a durable job */
+    struct durable *durable; /* NULL: an end of the connection is the end of the job */
     int signals;
     const struct monitor_setup *setup;
     int64_t started_ms;
@@ -96,6 +98,9 @@ static void report(struct monitor *monitor)
                                    .number = monitor->status,
                                    .ran_ms = clock_now_ms() - monitor->started_ms};
     usage_end(&monitor->usage, &message.usage);
+    if (monitor->durable != NULL && !monitor->reported) {
+        durable_exited(monitor->durable, &message);
+    }
     if (monitor->socket >= 0 && !monitor->reported) {
         (void)wire_send(monitor->socket, &message, NULL, 0); /* a dead session needs no report */
     }
@@ -144,8 +149,9 @@ static bool ends_job(int number)
            number == SIGKILL;
 }
 
-static void on_signal_request(struct monitor *monitor, int number)
+static void on_signal_request(void *context, int number)
 {
+    struct monitor *monitor = context;
     if (monitor->exited || number <= 0 || number >= NSIG) {
         return;
     }
@@ -211,6 +217,9 @@ static void on_signals(struct monitor *monitor)
             on_passed_signal(monitor, (int)event.ssi_signo);
         } else {
             end_tree(monitor); /* init shuts down, or died */
+            if (monitor->durable != NULL) {
+                durable_shut_down(monitor->durable);
+            }
         }
     }
 }
@@ -230,20 +239,28 @@ static void discard(int *fd)
 
 static bool is_finished(const struct monitor *monitor)
 {
-    return monitor->state == MONITOR_REPORTED && monitor->alone;
+    return monitor->state == MONITOR_REPORTED && monitor->alone &&
+           (monitor->durable == NULL || durable_is_done(monitor->durable));
 }
 
 static void loop(struct monitor *monitor)
 {
     while (!is_finished(monitor)) {
-        bool discarding = monitor->socket < 0;
-        struct pollfd entries[] = {
+        struct durable *durable = monitor->durable;
+        bool discarding = durable == NULL ? monitor->socket < 0 : durable->over;
+        int64_t deadline_ms = monitor->deadline_ms;
+        struct pollfd entries[4 + DURABLE_ENTRIES] = {
             {.fd = monitor->signals, .events = POLLIN},
             {.fd = monitor->socket, .events = POLLIN},
             {.fd = discarding ? monitor->job.stdout_fd : -1, .events = POLLIN},
             {.fd = discarding ? monitor->job.stderr_fd : -1, .events = POLLIN},
         };
-        if (poll(entries, 4, clock_poll_timeout(monitor->deadline_ms)) < 0 && errno != EINTR) {
+        if (durable != NULL) {
+            durable_prepare(durable, entries + 4);
+            deadline_ms = clock_earlier_ms(deadline_ms, durable_deadline_ms(durable));
+        }
+        nfds_t count = durable == NULL ? 4 : 4 + DURABLE_ENTRIES;
+        if (poll(entries, count, clock_poll_timeout(deadline_ms)) < 0 && errno != EINTR) {
             log_error("job %d: poll: %m, ending the job", (int)monitor->job.pid);
             end_tree(monitor);
         }
@@ -258,6 +275,10 @@ static void loop(struct monitor *monitor)
         }
         if (entries[3].revents != 0) {
             discard(&monitor->job.stderr_fd);
+        }
+        if (durable != NULL && !durable_service(durable, on_signal_request, monitor) &&
+            monitor->state == MONITOR_RUNNING) {
+            end_tree(monitor);
         }
         if (clock_now_ms() >= monitor->deadline_ms) {
             kill_tree(monitor);
@@ -278,24 +299,47 @@ static int open_signals(void)
     return signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK); /* init blocked them already */
 }
 
+/* A spool that cannot be made refuses the job, which the session hears like any other reason. */
+static int open_durable(struct monitor *monitor, struct durable *durable, struct error *err)
+{
+    const struct monitor_setup *setup = monitor->setup;
+    if (setup->control_fd < 0) {
+        return 0;
+    }
+    monitor->durable = durable;
+    monitor->socket = -1;
+    return durable_open(durable, setup->options, &monitor->job, setup->control_fd,
+                        setup->session_socket, err);
+}
+
 /* Reads the request and starts the job; tells the session which of the two happened. */
-static int begin(struct monitor *monitor, int request_fd)
+static int begin(struct monitor *monitor, struct durable *durable, int request_fd)
 {
     struct error err = {0};
     struct job_request request = {0};
     usage_begin(&monitor->usage);
-    int result = job_request_read(request_fd, &request, &err);
+    int result = open_durable(monitor, durable, &err);
     if (result == 0) {
-        result = job_start(&request, monitor->setup->options, &monitor->job, &err);
+        result = job_request_read(request_fd, &request, &err);
+    }
+    if (result == 0) {
+        result = job_start(&request, monitor->setup->options, monitor->setup->input_fd,
+                           &monitor->job, &err);
     }
     job_request_done(&request);
+    int *socket = monitor->durable == NULL ? &monitor->socket : &monitor->durable->session;
     if (result < 0) {
         log_error("cannot start a job: %s", err.message);
         struct wire_message message = {.type = WIRE_JOB_FAILED, .number = err.errnum};
-        (void)wire_send(monitor->socket, &message, NULL, 0);
+        (void)wire_send(*socket, &message, NULL, 0);
         return -1;
     }
     register_job(monitor->job.pid);
+    if (monitor->durable != NULL) {
+        durable_started(monitor->durable);
+        cleanup_fd_fn(&monitor->job.stdin_fd);
+        return 0;
+    }
     struct wire_message message = {.type = WIRE_JOB_STARTED, .number = monitor->job.pid};
     bool terminal = monitor->job.has_terminal;
     int fds[] = {terminal ? monitor->job.stdout_fd : monitor->job.stdin_fd, monitor->job.stdout_fd,
@@ -323,12 +367,17 @@ int monitor_run(const struct monitor_setup *setup)
         log_error("job: cannot watch signals: %m");
         return 1;
     }
-    int result = begin(&monitor, setup->request_fd);
+    struct durable durable = {.control = -1, .session = -1, .spool = {.fd = -1, .reader_fd = -1}};
+    int result = begin(&monitor, &durable, setup->request_fd);
     (void)close(setup->request_fd);
+    if (setup->input_fd >= 0) {
+        (void)close(setup->input_fd);
+    }
     if (result == 0) {
         loop(&monitor);
     }
     job_close(&monitor.job);
+    durable_close(&durable);
     cleanup_fd_fn(&monitor.socket);
     (void)close(monitor.signals);
     return result == 0 ? 0 : 1;

@@ -24,6 +24,8 @@
 struct monitor_setup {
     int request_fd;     /* taken */
     int session_socket; /* taken */
+    int input_fd;       /* taken; the job's standard input, for a durable job; -1: none */
+    int control_fd;     /* taken; brings a durable job's new sessions; -1: no durable job */
     const struct agent_options *options;
     atomic_bool *over; /* shared with init, set when the job has ended; may be NULL */
 };

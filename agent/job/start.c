@@ -80,13 +80,14 @@ static int command_file(const char *command)
 
 static int open_pipes(struct launch *launch)
 {
-    if (pipe2(launch->in, O_CLOEXEC) < 0 || pipe2(launch->out, O_CLOEXEC) < 0 ||
+    bool has_input = launch->in[READ] >= 0;
+    if ((!has_input && pipe2(launch->in, O_CLOEXEC) < 0) || pipe2(launch->out, O_CLOEXEC) < 0 ||
         pipe2(launch->error, O_CLOEXEC) < 0) {
         return -1;
     }
     /* Fewer wake-ups for loud jobs; a smaller pipe works as well. */
     (void)fcntl(launch->out[READ], F_SETPIPE_SZ, LIMIT_PIPE_BYTES);
-    if (fd_set_nonblocking(launch->in[WRITE], true) < 0 ||
+    if ((!has_input && fd_set_nonblocking(launch->in[WRITE], true) < 0) ||
         fd_set_nonblocking(launch->out[READ], true) < 0 ||
         fd_set_nonblocking(launch->error[READ], true) < 0) {
         return -1;
@@ -266,7 +267,7 @@ static int prepare(struct launch *launch, const struct job_request *request, str
     return 0;
 }
 
-int job_start(const struct job_request *request, const struct agent_options *options,
+int job_start(const struct job_request *request, const struct agent_options *options, int input_fd,
               struct job *out_job, struct error *err)
 {
     struct launch launch = {.command = request->command,
@@ -280,6 +281,9 @@ int job_start(const struct job_request *request, const struct agent_options *opt
     if (request->user == NULL || !users_find(request->user, &launch.user)) {
         return error_set(err, ERROR_USAGE, ENOENT, "no user '%s'",
                          request->user == NULL ? "" : request->user);
+    }
+    if (input_fd >= 0) {
+        launch.in[READ] = fcntl(input_fd, F_DUPFD_CLOEXEC, 0);
     }
     int result = choose_program(&launch, request, options, err);
     if (result == 0) {

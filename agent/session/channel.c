@@ -35,6 +35,27 @@ static const struct {
 };
 #define SIGNAL_NAMES (sizeof(signal_names) / sizeof(signal_names[0]))
 
+const char *channel_signal_name(int number)
+{
+    for (size_t i = 0; i < SIGNAL_NAMES; i++) {
+        if (signal_names[i].number == number) {
+            return signal_names[i].name;
+        }
+    }
+    return NULL;
+}
+
+int channel_signal_number(const char *name, size_t length)
+{
+    for (size_t i = 0; i < SIGNAL_NAMES; i++) {
+        if (strlen(signal_names[i].name) == length &&
+            memcmp(signal_names[i].name, name, length) == 0) {
+            return signal_names[i].number;
+        }
+    }
+    return 0;
+}
+
 static void send_exit(struct channel *channel)
 {
     int status = channel->wait_status;
@@ -42,12 +63,10 @@ static void send_exit(struct channel *channel)
         (void)ssh_channel_request_send_exit_status(channel->ssh, WEXITSTATUS(status));
         return;
     }
-    for (size_t i = 0; i < SIGNAL_NAMES; i++) {
-        if (signal_names[i].number == WTERMSIG(status)) {
-            (void)ssh_channel_request_send_exit_signal(channel->ssh, signal_names[i].name,
-                                                       WCOREDUMP(status), "", "");
-            return;
-        }
+    const char *name = channel_signal_name(WTERMSIG(status));
+    if (name != NULL) {
+        (void)ssh_channel_request_send_exit_signal(channel->ssh, name, WCOREDUMP(status), "", "");
+        return;
     }
     /* A signal that SSH has no name for: as a shell tells it. */
     (void)ssh_channel_request_send_exit_status(channel->ssh, 128 + WTERMSIG(status));
@@ -75,6 +94,7 @@ static void log_end(struct channel *channel)
 void channel_release(struct channel *channel)
 {
     log_end(channel);
+    durable_channel_free(channel);
     cleanup_fd_fn(&channel->job);
     cleanup_fd_fn(&channel->stdin_fd);
     cleanup_fd_fn(&channel->stdout_fd);
@@ -87,7 +107,7 @@ void channel_release(struct channel *channel)
     memset(channel, 0, sizeof(*channel));
 }
 
-static void finish(struct channel *channel)
+void channel_finish(struct channel *channel)
 {
     send_exit(channel);
     (void)ssh_channel_send_eof(channel->ssh);
@@ -229,15 +249,11 @@ static void on_signal(ssh_session ssh, ssh_channel ssh_channel, const char *name
     struct channel *channel = userdata;
     (void)ssh;
     (void)ssh_channel;
-    for (size_t i = 0; i < SIGNAL_NAMES; i++) {
-        if (strcmp(signal_names[i].name, name) == 0 && channel->job >= 0) {
-            struct wire_message message = {.type = WIRE_JOB_SIGNAL,
-                                           .number = signal_names[i].number};
-            log_info("%s: channel %d: signal %s", channel->session->setup->peer, channel->number,
-                     name);
-            (void)wire_send(channel->job, &message, NULL, 0); /* too late for a job that ended */
-            return;
-        }
+    int number = channel_signal_number(name, strlen(name));
+    if (number != 0 && channel->job >= 0) {
+        struct wire_message message = {.type = WIRE_JOB_SIGNAL, .number = number};
+        log_info("%s: channel %d: signal %s", channel->session->setup->peer, channel->number, name);
+        (void)wire_send(channel->job, &message, NULL, 0); /* too late for a job that ended */
     }
 }
 
@@ -525,7 +541,9 @@ int channel_prepare(struct channel *channel, struct pollfd *entries)
     bool sending = may_send(channel);
     bool blocked = channel->input_sent < channel->input_length;
     bool listening = channel->state != CHANNEL_DRAINING;
-    entries[0] = (struct pollfd){.fd = listening ? channel->job : -1, .events = POLLIN};
+    short telling = durable_channel_wants_to_tell(channel) ? POLLOUT : 0;
+    entries[0] =
+        (struct pollfd){.fd = listening ? channel->job : -1, .events = (short)(POLLIN | telling)};
     entries[1] = (struct pollfd){.fd = sending ? channel->stdout_fd : -1, .events = POLLIN};
     entries[2] = (struct pollfd){.fd = sending ? channel->stderr_fd : -1, .events = POLLIN};
     entries[3] = (struct pollfd){.fd = blocked ? channel->stdin_fd : -1, .events = POLLOUT};
@@ -534,6 +552,10 @@ int channel_prepare(struct channel *channel, struct pollfd *entries)
 
 void channel_service(struct channel *channel)
 {
+    if (channel->durable != NULL) {
+        durable_channel_service(channel);
+        return;
+    }
     receive_job_messages(channel);
     if (channel->state == CHANNEL_RUNNING) {
         move_input(channel);
@@ -546,6 +568,6 @@ void channel_service(struct channel *channel)
     if (channel->client_gone) {
         channel_release(channel);
     } else if (channel->state == CHANNEL_DRAINING && is_drained(channel)) {
-        finish(channel);
+        channel_finish(channel);
     }
 }

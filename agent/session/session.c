@@ -246,6 +246,10 @@ static void step(struct session *session)
             channel_service(&session->channels[i]);
         }
     }
+    if (is_dead(session)) { /* reading from a channel takes in packets, and may see the end */
+        session_set_state(session, SESSION_CLOSED);
+        return;
+    }
     on_deadlines(session);
     if (is_dead(session)) { /* sending showed it; no descriptor is left that would wake us */
         session_set_state(session, SESSION_CLOSED);

@@ -28,6 +28,7 @@ enum channel_state {
 };
 
 struct session;
+struct durable_channel;
 
 struct channel {
     struct session *session;
@@ -37,7 +38,8 @@ struct channel {
     struct ssh_channel_callbacks_struct callbacks;
     int job; /* socket to the job's monitor */
     int stdin_fd, stdout_fd, stderr_fd;
-    struct buffer variables; /* that the client set for its job */
+    struct durable_channel *durable; /* a durable job's driver; NULL: a plain job */
+    struct buffer variables;         /* that the client set for its job */
     bool wants_terminal;
     char term[LIMIT_TERM_BYTES];
     struct terminal_size size;
@@ -96,6 +98,20 @@ int channel_prepare(struct channel *channel, struct pollfd *entries);
 void channel_service(struct channel *channel);
 /* channel.c: closes and releases. A job still running is ended by its monitor. */
 void channel_release(struct channel *channel);
+/* channel.c: ends it in order: exit-status or exit-signal of a wait status, EOF, close. */
+void channel_finish(struct channel *channel);
+/* channel.c: signals by the names of RFC 4254, section 6.10. 0 and NULL: no such one. */
+int channel_signal_number(const char *name, size_t length);
+const char *channel_signal_name(int number);
+
+/* durable_channel.c: begins the subsystem "berth-job". Returns 0 when it is granted. */
+int durable_channel_start(struct channel *channel);
+/* durable_channel.c: takes the place of channel_service() once the subsystem runs. */
+void durable_channel_service(struct channel *channel);
+void durable_channel_free(struct channel *channel);
+/* durable_channel.c: whether the job's socket is waited for to take a message. */
+bool durable_channel_wants_to_tell(const struct channel *channel);
+
 /* channel.c: asks init for the job; a NULL command and subsystem mean the user's shell. Returns 0
  * when the request is granted. */
 int channel_start(struct channel *channel, const char *command, const char *subsystem);

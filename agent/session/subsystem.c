@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/session/session_private.h"
+#include "common/jobwire.h"
 #include "common/log.h"
 
 /* The image's own sftp-server does the work, as the user who logged in; its monitor looks for
@@ -18,6 +19,7 @@ static const struct {
     int (*start)(struct channel *channel);
 } subsystems[] = {
     {"sftp", start_sftp},
+    {JOBWIRE_SUBSYSTEM, durable_channel_start},
 };
 
 int subsystem_start(struct channel *channel, const char *name)

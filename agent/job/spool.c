@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT */
+#include "agent/job/spool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/limits.h"
+#include "common/cleanup.h"
+
+#define PAGE 4096
+/* What an idle spool may keep: enough for a reader that keeps up. */
+#define KEPT_SLOTS 32
+
+/* At the start of the file; the slot tables of both streams follow, then, from a page on, the
+ * slots. */
+struct file_header {
+    uint32_t slots;
+};
+
+static size_t pool_offset(uint32_t slots)
+{
+    size_t tables = sizeof(struct file_header) + sizeof(uint32_t) * SPOOL_STREAMS * slots;
+    return (tables + PAGE - 1) / PAGE * PAGE;
+}
+
+static size_t file_bytes(uint32_t slots)
+{
+    return pool_offset(slots) + (size_t)slots * SPOOL_SLOT_BYTES;
+}
+
+static size_t table_offset(uint32_t slots, int stream, uint64_t offset)
+{
+    uint64_t index = offset / SPOOL_SLOT_BYTES % slots;
+    return sizeof(struct file_header) + sizeof(uint32_t) * ((size_t)stream * slots + index);
+}
+
+static int open_in_directory(const char *directory, int *out_reader)
+{
+    char path[PATH_MAX];
+    int length = snprintf(path, sizeof(path), "%s/berth-spool-XXXXXX", directory);
+    if (length < 0 || (size_t)length >= sizeof(path)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    int fd = mkostemp(path, O_CLOEXEC);
+    if (fd >= 0) {
+        *out_reader = open(path, O_RDONLY | O_CLOEXEC);
+        (void)unlink(path);
+    }
+    return fd;
+}
+
+static int open_in_memory(int *out_reader)
+{
+    int fd = memfd_create("berth-spool", MFD_CLOEXEC);
+    char path[32];
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    *out_reader = fd < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 && *out_reader < 0) {
+        *out_reader = fcntl(fd, F_DUPFD_CLOEXEC, 0); /* no /proc */
+    }
+    return fd;
+}
+
+/* Room for the bytes, or -1; a file system that cannot reserve is taken at its word. */
+static int reserve(const struct spool *spool, size_t offset, size_t length)
+{
+    int result;
+    do {
+        result = fallocate(spool->fd, 0, (off_t)offset, (off_t)length);
+    } while (result < 0 && errno == EINTR);
+    return result < 0 && errno != EOPNOTSUPP ? -1 : 0;
+}
+
+static int make(struct spool *spool, const char *directory)
+{
+    spool->fd = directory == NULL ? open_in_memory(&spool->reader_fd)
+                                  : open_in_directory(directory, &spool->reader_fd);
+    if (spool->fd < 0 || spool->reader_fd < 0 ||
+        ftruncate(spool->fd, (off_t)spool->map_bytes) < 0 ||
+        reserve(spool, 0, pool_offset(spool->slots) + SPOOL_LEAST_BYTES) < 0) {
+        return -1;
+    }
+    char *map = mmap(NULL, spool->map_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, spool->fd, 0);
+    if (map == MAP_FAILED) {
+        return -1;
+    }
+    spool->map = map;
+    spool->free_list = calloc(spool->slots, sizeof(uint32_t));
+    for (int stream = 0; stream < SPOOL_STREAMS; stream++) {
+        spool->slot_of[stream] = calloc(spool->slots, sizeof(uint32_t));
+    }
+    if (spool->free_list == NULL || spool->slot_of[0] == NULL || spool->slot_of[1] == NULL) {
+        return -1;
+    }
+    memcpy(map, &(struct file_header){.slots = spool->slots}, sizeof(struct file_header));
+    return 0;
+}
+
+int spool_open(struct spool *spool, int64_t limit_bytes, const char *directory, struct error *err)
+{
+    *spool = (struct spool){.fd = -1, .reader_fd = -1};
+    spool->slots = (uint32_t)(limit_bytes / SPOOL_SLOT_BYTES);
+    spool->slots = spool->slots < SPOOL_STREAMS ? SPOOL_STREAMS : spool->slots;
+    spool->map_bytes = file_bytes(spool->slots);
+    if (make(spool, directory) < 0) {
+        int reason = errno;
+        spool_close(spool);
+        return error_set(err, ERROR_SYSTEM, reason, "cannot make a spool%s%s",
+                         directory == NULL ? "" : " in ", directory == NULL ? "" : directory);
+    }
+    return 0;
+}
+
+void spool_close(struct spool *spool)
+{
+    if (spool->map != NULL) {
+        (void)munmap(spool->map, spool->map_bytes);
+        spool->map = NULL;
+    }
+    cleanup_fd_fn(&spool->fd);
+    cleanup_fd_fn(&spool->reader_fd);
+    free(spool->free_list);
+    spool->free_list = NULL;
+    for (int stream = 0; stream < SPOOL_STREAMS; stream++) {
+        free(spool->slot_of[stream]);
+        spool->slot_of[stream] = NULL;
+    }
+}
+
+/* A slot for the stream's next byte, published in the file's table. */
+static int take_slot(struct spool *spool, int stream)
+{
+    uint32_t slot = spool->allocated;
+    if (spool->free_count > 0) {
+        slot = spool->free_list[--spool->free_count];
+    } else if (slot < spool->slots &&
+               reserve(spool, pool_offset(spool->slots) + (size_t)slot * SPOOL_SLOT_BYTES,
+                       SPOOL_SLOT_BYTES) == 0) {
+        spool->allocated++;
+    } else {
+        return -1;
+    }
+    uint64_t offset = spool->head[stream];
+    spool->slot_of[stream][offset / SPOOL_SLOT_BYTES % spool->slots] = slot;
+    memcpy(spool->map + table_offset(spool->slots, stream, offset), &slot, sizeof(slot));
+    return 0;
+}
+
+enum spool_fill spool_fill(struct spool *spool, int stream, int fd)
+{
+    size_t filled = 0;
+    while (filled < LIMIT_OUTPUT_CHUNK_BYTES) {
+        uint64_t *head = &spool->head[stream];
+        size_t within = (size_t)(*head % SPOOL_SLOT_BYTES);
+        bool taken = false;
+        if (within == 0) {
+            if (take_slot(spool, stream) < 0) {
+                return SPOOL_FULL;
+            }
+            taken = true;
+        }
+        uint32_t slot = spool->slot_of[stream][*head / SPOOL_SLOT_BYTES % spool->slots];
+        char *at =
+            spool->map + pool_offset(spool->slots) + (size_t)slot * SPOOL_SLOT_BYTES + within;
+        ssize_t got = read(fd, at, SPOOL_SLOT_BYTES - within);
+        int reason = errno;
+        if (got > 0) {
+            *head += (uint64_t)got;
+            filled += (size_t)got;
+            continue;
+        }
+        if (taken) { /* it would be taken again for the same byte */
+            spool->free_list[spool->free_count++] = slot;
+        }
+        if (got < 0 && reason == EINTR) {
+            continue;
+        }
+        return got < 0 && reason == EAGAIN ? SPOOL_DRY : SPOOL_ENDED;
+    }
+    return SPOOL_MORE;
+}
+
+/* Gives memory back once nothing is held: a burst must not cost memory for the job's life. */
+static void trim(struct spool *spool)
+{
+    if (spool->free_count != spool->allocated || spool->allocated <= KEPT_SLOTS) {
+        return;
+    }
+    size_t start = pool_offset(spool->slots) + (size_t)KEPT_SLOTS * SPOOL_SLOT_BYTES;
+    size_t length = (size_t)(spool->allocated - KEPT_SLOTS) * SPOOL_SLOT_BYTES;
+    if (fallocate(spool->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)start,
+                  (off_t)length) < 0) {
+        return;
+    }
+    spool->allocated = KEPT_SLOTS;
+    spool->free_count = KEPT_SLOTS;
+    for (uint32_t slot = 0; slot < KEPT_SLOTS; slot++) {
+        spool->free_list[slot] = KEPT_SLOTS - 1 - slot;
+    }
+}
+
+void spool_release(struct spool *spool, int stream, uint64_t offset)
+{
+    if (offset <= spool->tail[stream] || offset > spool->head[stream]) {
+        return;
+    }
+    uint64_t first = spool->tail[stream] / SPOOL_SLOT_BYTES;
+    uint64_t past = offset / SPOOL_SLOT_BYTES;
+    for (uint64_t number = first; number < past; number++) {
+        spool->free_list[spool->free_count++] = spool->slot_of[stream][number % spool->slots];
+    }
+    spool->tail[stream] = offset;
+    trim(spool);
+}
+
+int spool_view_open(struct spool_view *view, int fd)
+{
+    struct file_header header;
+    struct stat status;
+    if (pread(fd, &header, sizeof(header), 0) != (ssize_t)sizeof(header) ||
+        fstat(fd, &status) < 0) {
+        return -1;
+    }
+    size_t bytes = file_bytes(header.slots);
+    if (header.slots < SPOOL_STREAMS || (uint64_t)status.st_size < bytes) {
+        errno = EPROTO;
+        return -1;
+    }
+    void *map = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
+    if (map == MAP_FAILED) {
+        return -1;
+    }
+    *view = (struct spool_view){.map = map, .map_bytes = bytes, .slots = header.slots};
+    return 0;
+}
+
+void spool_view_close(struct spool_view *view)
+{
+    if (view->map != NULL) {
+        (void)munmap((void *)(uintptr_t)view->map, view->map_bytes);
+    }
+    *view = (struct spool_view){0};
+}
+
+const char *spool_view_at(const struct spool_view *view, int stream, uint64_t offset,
+                          size_t *length)
+{
+    uint32_t slot = 0;
+    memcpy(&slot, view->map + table_offset(view->slots, stream, offset), sizeof(slot));
+    if (slot >= view->slots) {
+        return NULL;
+    }
+    size_t within = (size_t)(offset % SPOOL_SLOT_BYTES);
+    size_t together = SPOOL_SLOT_BYTES - within;
+    *length = *length < together ? *length : together;
+    return view->map + pool_offset(view->slots) + (size_t)slot * SPOOL_SLOT_BYTES + within;
+}

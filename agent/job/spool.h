@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * spool.h - a durable job's output between its pipes and whoever reads it: bounded, replayable.
+ *
+ * The job's monitor reads the pipes straight into a mapped file (a memory file, or an unlinked one
+ * in a directory) and owns all bookkeeping; the session maps the same file read-only and sends
+ * from there. Both streams share one pool of slots, so the limit is per job; slots that were
+ * released last are used first, so a reader that keeps up touches little memory. A byte keeps its
+ * place from when it is read until spool_release() passes it. Offsets are bytes since the start
+ * of the stream. Memory and disk are reserved before they are touched: a full disk is a full
+ * spool, never a SIGBUS.
+ */
+#ifndef BERTH_AGENT_JOB_SPOOL_H
+#define BERTH_AGENT_JOB_SPOOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+
+#define SPOOL_SLOT_BYTES  (128 * 1024)
+#define SPOOL_STREAMS     2
+#define SPOOL_LEAST_BYTES (2 * SPOOL_SLOT_BYTES) /* a slot for each stream */
+
+struct spool {
+    int fd;        /* -1: not open */
+    int reader_fd; /* read-only where the system lets us */
+    char *map;
+    size_t map_bytes;
+    uint32_t slots;      /* at most so many are ever used */
+    uint32_t allocated;  /* so many have room reserved in the file */
+    uint32_t *free_list; /* reserved and not in use; the last is used next */
+    uint32_t free_count;
+    uint32_t *slot_of[SPOOL_STREAMS]; /* of the stream's slot number modulo 'slots' */
+    uint64_t head[SPOOL_STREAMS];     /* bytes read from the job */
+    uint64_t tail[SPOOL_STREAMS];     /* bytes released */
+};
+
+/* 'directory' NULL: in memory. On failure nothing is left; spool_close() accepts that state. */
+int spool_open(struct spool *spool, int64_t limit_bytes, const char *directory, struct error *err)
+    __attribute__((warn_unused_result));
+void spool_close(struct spool *spool);
+
+enum spool_fill { SPOOL_DRY, SPOOL_MORE, SPOOL_FULL, SPOOL_ENDED };
+
+/* Reads a non-blocking pipe until it is dry, the pool is full, or enough has come for one go. */
+enum spool_fill spool_fill(struct spool *spool, int stream, int fd);
+
+/* Everything before 'offset' will not be asked for again. Offsets from the past or the future are
+ * ignored. */
+void spool_release(struct spool *spool, int stream, uint64_t offset);
+
+/* The session's side. The descriptor stays the caller's and may be closed afterwards. */
+struct spool_view {
+    const char *map;
+    size_t map_bytes;
+    uint32_t slots;
+};
+
+int spool_view_open(struct spool_view *view, int fd);
+void spool_view_close(struct spool_view *view);
+
+/* The bytes at 'offset', at most *length of them; sets *length to how many lie together. The
+ * caller knows from the monitor that they are there. NULL: the file is not what it should be. */
+const char *spool_view_at(const struct spool_view *view, int stream, uint64_t offset,
+                          size_t *length);
+
+#endif

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * jobwire.h - the frames of the SSH subsystem "berth-job", by which a driver runs a durable job.
+ *
+ * A frame is one byte of type, the payload's length (32 bits), the payload; all numbers are big
+ * endian. The client speaks first, with START or ATTACH:
+ *
+ *   START       id[32], command          the job's name, chosen by the client: 32 hex characters
+ *   INPUT       bytes                    a piece of its standard input
+ *   INPUT_END   total(64)                only now is the job started, and only if all came in
+ *   ATTACH      id[32], stdout(64), stderr(64)   offsets of the first byte that is still wanted
+ *   ACK         stdout(64), stderr(64)   everything before these offsets is safe at the client
+ *   SIGNAL      name                     of RFC 4254, section 6.10: "TERM"
+ *   RELEASE     (nothing)                the exit report is safe: the job may be forgotten
+ *
+ *   STARTED     stdout(64), stderr(64)   offsets that the output goes on from
+ *   ATTACHED    the same                 for an id that exists: nothing is ever started twice
+ *   OUTPUT      stream(8), offset(64), bytes
+ *   EXIT        status(32), cpu_ms(64), peak memory in bytes(64), stdout(64), stderr(64), signal
+ *               name; comes after the last byte; an empty name: it exited with the status
+ *   NOTICE      code(8), text for people
+ *   REFUSED     code(32), text for people; the last frame
+ *
+ * Both programs use this module. The decoder is fed pieces of any size, holds at most one frame
+ * and refuses types it does not know and lengths above the type's ceiling before it allocates.
+ */
+#ifndef BERTH_COMMON_JOBWIRE_H
+#define BERTH_COMMON_JOBWIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/buffer.h"
+
+#define JOBWIRE_SUBSYSTEM     "berth-job"
+#define JOBWIRE_ID_BYTES      32
+#define JOBWIRE_HEADER_BYTES  5
+#define JOBWIRE_COMMAND_BYTES 262144
+#define JOBWIRE_INPUT_BYTES   65536
+#define JOBWIRE_OUTPUT_BYTES  262144
+#define JOBWIRE_TEXT_BYTES    1024
+/* In front of an OUTPUT frame's bytes: its header, the stream and the offset. */
+#define JOBWIRE_OUTPUT_HEADER_BYTES (JOBWIRE_HEADER_BYTES + 9)
+
+enum jobwire_type {
+    JOBWIRE_START = 1,
+    JOBWIRE_INPUT,
+    JOBWIRE_INPUT_END,
+    JOBWIRE_ATTACH,
+    JOBWIRE_ACK,
+    JOBWIRE_SIGNAL,
+    JOBWIRE_RELEASE,
+    JOBWIRE_STARTED = 65,
+    JOBWIRE_ATTACHED,
+    JOBWIRE_OUTPUT,
+    JOBWIRE_EXIT,
+    JOBWIRE_NOTICE,
+    JOBWIRE_REFUSED,
+};
+
+enum jobwire_stream { JOBWIRE_STDOUT, JOBWIRE_STDERR, JOBWIRE_STREAMS };
+
+/* Of NOTICE. */
+enum jobwire_notice { JOBWIRE_NOTICE_TEXT, JOBWIRE_NOTICE_SHUTDOWN };
+
+/* Of REFUSED. */
+enum jobwire_refusal {
+    JOBWIRE_REFUSED_PROTOCOL = 1, /* a frame that is malformed or out of place */
+    JOBWIRE_REFUSED_UNKNOWN_JOB,
+    JOBWIRE_REFUSED_BYTES_GONE, /* the offset was acknowledged before, or lies in the future */
+    JOBWIRE_REFUSED_REPLACED,   /* a newer attach took the job over */
+    JOBWIRE_REFUSED_START,      /* the command could not be started */
+    JOBWIRE_REFUSED_LOST,       /* the job's monitor died */
+};
+
+/* One frame; which fields count follows from the type. 'bytes' points into the decoder or to the
+ * caller's memory and is not owned. */
+struct jobwire_frame {
+    enum jobwire_type type;
+    char id[JOBWIRE_ID_BYTES + 1];
+    uint64_t offsets[JOBWIRE_STREAMS]; /* also EXIT's totals; INPUT_END's total is the first */
+    uint32_t number;                   /* stream, status or code */
+    uint64_t cpu_ms, peak_memory_bytes;
+    const char *bytes; /* command, input, output, name or text; no NUL at its end */
+    size_t length;
+};
+
+/* Appends the frame to 'out'. -1: no memory, or above a ceiling. */
+int jobwire_encode(const struct jobwire_frame *frame, struct buffer *out)
+    __attribute__((warn_unused_result));
+
+/* Writes what precedes the 'length' bytes of an OUTPUT frame, so that they need not be copied. */
+void jobwire_output_header(char out[JOBWIRE_OUTPUT_HEADER_BYTES], enum jobwire_stream stream,
+                           uint64_t offset, size_t length);
+
+struct jobwire_decoder {
+    struct buffer pending; /* the frame that is coming in, header included */
+    bool whole;            /* 'pending' holds a frame that the caller has */
+    bool broken;
+};
+
+enum jobwire_result { JOBWIRE_FRAME, JOBWIRE_MORE, JOBWIRE_BROKEN };
+
+void jobwire_decoder_init(struct jobwire_decoder *decoder);
+void jobwire_decoder_done(struct jobwire_decoder *decoder);
+
+/* Takes bytes from *bytes, advancing it, up to the end of one frame. The frame's bytes are valid
+ * until the next call. BROKEN is for good. */
+enum jobwire_result jobwire_decode(struct jobwire_decoder *decoder, const char **bytes,
+                                   size_t *length, struct jobwire_frame *out_frame);
+
+#endif

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: MIT
+"""A TCP proxy on loopback that breaks connections where a test wants them broken.
+
+Each connection takes one Fault from 'faults' (none left: it is passed on whole). Threads end with
+close().
+"""
+
+import select
+import socket
+import struct
+import threading
+from dataclasses import dataclass
+
+RESET = struct.pack("ii", 1, 0)
+
+
+@dataclass
+class Fault:
+    """After 'at' bytes of one direction: 'reset' (RST), 'drop' (FIN) or 'stall' (silence)."""
+
+    at: int
+    upload: bool = False
+    kind: str = "reset"
+
+
+class Proxy:
+    def __init__(self, port, faults=()):
+        self.target = port
+        self.faults = list(faults)
+        self.connections = 0
+        self.refusing = False
+        self.transferred = []
+        self._sockets = []
+        self._lock = threading.Lock()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            if self.refusing:
+                _reset(client)
+                continue
+            try:
+                server = socket.create_connection(("127.0.0.1", self.target), 5)
+            except OSError:
+                client.close()
+                continue
+            with self._lock:
+                self.connections += 1
+                fault = self.faults.pop(0) if self.faults else None
+                counts = [0, 0]
+                self.transferred.append(counts)
+                self._sockets += [client, server]
+            for side in (client, server):
+                side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            thread = threading.Thread(
+                target=self._pump, args=(client, server, fault, counts), daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+
+    def _pump(self, client, server, fault, counts):
+        ends = [client, server]
+        try:
+            while True:
+                ready, _, _ = select.select(ends, [], [])
+                for source in ready:
+                    upload = source is client
+                    room = 262144
+                    watched = fault is not None and fault.upload == upload
+                    if watched:
+                        room = max(1, min(room, fault.at - counts[upload]))
+                    data = source.recv(room)
+                    if not data:
+                        return
+                    counts[upload] += len(data)
+                    (server if upload else client).sendall(data)
+                    if watched and counts[upload] >= fault.at:
+                        if fault.kind == "reset":
+                            _reset(client)
+                            _reset(server)
+                        if fault.kind == "stall":
+                            select.select([], [], [ends[0]], None)
+                        return
+        except (OSError, ValueError):
+            return
+        finally:
+            for end in ends:
+                _shut(end)
+
+    def cut(self):
+        """Resets every connection there is."""
+        with self._lock:
+            sockets, self._sockets = self._sockets, []
+        for end in sockets:
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def close(self):
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+        for thread in self._threads:
+            thread.join(5)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def _shut(end):
+    try:
+        end.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
+    end.close()
+
+
+def _reset(end):
+    try:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        end.close()
+    except OSError:
+        pass

@@ -1,0 +1,397 @@
+# SPDX-License-Identifier: MIT
+"""Durable jobs at the agent, by a client that is not ours: output, faults, bounds, bad input."""
+
+import hashlib
+import os
+import random
+import signal
+import struct
+import threading
+import time
+
+import paramiko
+import pytest
+
+from support import jobwire, processes
+from support.jobwire import ATTACHED, STARTED, Job, LinkLost, Refused
+from support.proxy import Fault, Proxy
+
+# Writes its pid to a file each time it starts, then numbered lines on both streams.
+LOUD = """
+echo started >>"$MARK"
+i=0
+while [ $i -lt {lines} ]; do
+    i=$((i + 1))
+    printf '%063d\\n' $i
+    [ $((i % 64)) -eq 0 ] && printf 'error %08d\\n' $i >&2
+done
+exit 7
+"""
+
+
+def expected(lines):
+    out = "".join(f"{i:063d}\n" for i in range(1, lines + 1)).encode()
+    err = "".join(f"error {i:08d}\n" for i in range(64, lines + 1, 64)).encode()
+    return out, err
+
+
+def new_name():
+    return os.urandom(16).hex()
+
+
+@pytest.fixture
+def private_key(client_key_path):
+    return paramiko.Ed25519Key.from_private_key_file(str(client_key_path))
+
+
+@pytest.fixture
+def durable(agent, private_key, tmp_path):
+    """durable(args): an agent, and a function that connects to it."""
+
+    def start(*args, env=None):
+        mark = tmp_path / "mark"
+        instance = agent(args=list(args), env={"MARK": str(mark), **(env or {})})
+        instance.mark = mark
+        instance.connect = lambda **how: Job(instance.port, private_key, **how)
+        return instance
+
+    return start
+
+
+def starts(instance):
+    return instance.mark.read_text().count("started")
+
+
+def test_output_and_exit_code_arrive(durable):
+    instance = durable()
+    with instance.connect() as job:
+        assert job.start(new_name(), "sh -s", LOUD.format(lines=5000).encode()) == STARTED
+        job.collect()
+        job.release()
+    assert (bytes(job.outputs[0]), bytes(job.outputs[1])) == expected(5000)
+    assert job.exit == (7, "")
+    assert starts(instance) == 1
+
+
+def test_a_signal_is_told_by_its_name(durable):
+    with durable().connect() as job:
+        job.start(new_name(), "kill -SEGV $$")
+        assert job.collect().exit == (128 + signal.SIGSEGV, "SEGV")
+        job.release()
+
+
+def test_input_is_a_file_that_cannot_be_changed(durable):
+    with durable().connect() as job:
+        data = random.Random(1).randbytes(3_000_000)
+        job.start(new_name(), "sha256sum; echo x 2>/dev/null >/proc/self/fd/0 || echo sealed", data)
+        job.collect()
+        job.release()
+    digest, _, rest = bytes(job.outputs[0]).decode().partition(" ")
+    assert digest == hashlib.sha256(data).hexdigest()
+    assert "sealed" in rest
+
+
+def test_nothing_starts_before_all_input_came(durable, until):
+    instance = durable()
+    with instance.connect() as job:
+        job.send(jobwire.START, new_name().encode() + b'echo started >>"$MARK"')
+        job.send(jobwire.INPUT, b"some")
+        job.send(jobwire.INPUT_END, struct.pack(">Q", 5))
+        with pytest.raises(Refused) as refused:
+            job.next()
+        assert refused.value.args[0] == 1
+    with instance.connect() as job:
+        job.send(jobwire.START, new_name().encode() + b'echo started >>"$MARK"')
+        job.send(jobwire.INPUT, b"some")
+    until(lambda: not processes.descendants(instance.pid), what="no session left")
+    assert not instance.mark.exists()
+
+
+def run_through(instance, private_key, faults, script, deadline_s=60):
+    """One job through links that break: the client of the design, in a few lines."""
+    name = new_name()
+    outputs = [bytearray(), bytearray()]
+    attached, report, done = False, None, False
+    end = time.monotonic() + deadline_s
+    with Proxy(instance.port, faults) as proxy:
+        while not done:
+            assert time.monotonic() < end, "the job did not come to its end"
+            job = None
+            try:
+                job = Job(proxy.port, private_key, [len(stream) for stream in outputs])
+                job.attach(name) if attached else job.start(name, "sh -s", script)
+                attached = True
+                job.collect().release()
+                done = True
+            except LinkLost:
+                pass
+            except Refused as refused:
+                # The release got through, and only the agent's last word was lost.
+                assert refused.args[0] == 2 and report is not None, refused
+                done = True
+            finally:
+                if job is not None:
+                    job.close()
+                    outputs[0] += job.outputs[0]
+                    outputs[1] += job.outputs[1]
+                    report = job.exit or report
+    return outputs, report, proxy
+
+
+def check_run(instance, private_key, faults, lines=20000):
+    script = LOUD.format(lines=lines).encode()
+    outputs, exit_report, proxy = run_through(instance, private_key, faults, script)
+    out, err = expected(lines)
+    assert hashlib.sha256(outputs[0]).digest() == hashlib.sha256(out).digest()
+    assert hashlib.sha256(outputs[1]).digest() == hashlib.sha256(err).digest()
+    assert exit_report == (7, "")
+    assert starts(instance) == 1
+    return proxy
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_resets_at_any_byte_lose_and_repeat_nothing(durable, private_key, seed):
+    dice = random.Random(seed)
+    faults = [
+        Fault(dice.randrange(1, 3_000), True, dice.choice(["reset", "drop"]))
+        if dice.random() < 0.2
+        else Fault(dice.randrange(1, 300_000), False, dice.choice(["reset", "drop"]))
+        for _ in range(12)
+    ]
+    proxy = check_run(durable(), private_key, faults)
+    assert proxy.connections > 2
+
+
+@pytest.mark.parametrize("at", [1500, 2000, 2300, 2600, 3000, 3400, 4000])
+def test_resets_during_the_upload_start_nothing_twice(durable, private_key, at):
+    check_run(durable(), private_key, [Fault(at, upload=True)] * 2, lines=2000)
+
+
+def test_resets_around_the_exit(durable, private_key):
+    instance = durable()
+    clean = check_run(instance, private_key, [], lines=2000)
+    total = clean.transferred[0][0]
+    for back in (0, 30, 80, 150, 400):
+        instance.mark.unlink()
+        check_run(instance, private_key, [Fault(total - back)], lines=2000)
+
+
+def test_the_job_goes_on_while_the_link_is_away(durable, until, tmp_path):
+    instance = durable()
+    name = new_name()
+    flag = tmp_path / "flag"
+    with instance.connect() as job:
+        job.start(
+            name, f"echo one; while [ ! -e {flag} ]; do sleep 0.05; done; echo two; : >{flag}2"
+        )
+        job.step()
+        offsets = job.offsets
+    until(lambda: "detached" in instance.log())
+    flag.touch()
+    until((tmp_path / "flag2").exists, what="the job went on")
+    with instance.connect(offsets=offsets) as job:
+        assert job.attach(name) == ATTACHED
+        assert job.collect().exit == (0, "")
+        assert bytes(job.outputs[0]) == b"two\n"
+        job.release()
+
+
+def test_the_result_is_kept_until_released_and_then_forgotten(durable, until):
+    instance = durable()
+    name = new_name()
+    for _ in range(3):
+        with instance.connect(acknowledge=False) as job:
+            job.start(name, 'echo started >>"$MARK"; echo hello; exit 3')
+            assert job.collect().exit == (3, "")
+            assert bytes(job.outputs[0]) == b"hello\n"
+    assert starts(instance) == 1
+    with instance.connect() as job:
+        assert job.start(name, "echo never") == ATTACHED
+        job.collect().release()
+    until(lambda: not processes.descendants(instance.pid), what="the monitor is gone")
+    with instance.connect() as job, pytest.raises(Refused) as refused:
+        job.attach(name)
+    assert refused.value.args[0] == 2
+
+
+def test_kill_of_the_session_process_does_not_hurt_the_job(durable, until):
+    instance = durable()
+    name = new_name()
+    with instance.connect() as job:
+        job.start(name, "echo one; sleep 2; echo two")
+        job.step()
+        sessions = [
+            pid
+            for pid in processes.descendants(instance.pid)
+            if open(f"/proc/{pid}/comm").read().strip() == "berth-session"
+        ]
+        assert len(sessions) == 1
+        os.kill(sessions[0], signal.SIGKILL)
+        with pytest.raises(LinkLost):
+            job.step()
+    with instance.connect(offsets=job.offsets) as again:
+        again.attach(name)
+        again.collect().release()
+    assert bytes(again.outputs[0]) == b"two\n"
+
+
+@pytest.mark.parametrize("where", ["memory", "directory"])
+def test_unread_output_is_bounded_and_the_job_blocks(durable, until, tmp_path, where):
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    args = ["--spool-limit", "1MiB"] + (["--spool-dir", str(spool)] if where == "directory" else [])
+    instance = durable(*args)
+    name = new_name()
+    count = tmp_path / "count"
+    script = (
+        f"i=0; while [ $i -lt 400 ]; do i=$((i+1)); head -c 65536 /dev/zero; echo $i >{count}; done"
+    )
+    with instance.connect(acknowledge=False) as job:
+        job.start(name, script)
+
+    def stuck():
+        before = count.read_text() if count.exists() else ""
+        time.sleep(0.5)  # what is looked for is that nothing happens
+        return before and before == count.read_text()
+
+    until(stuck, what="the job blocks")
+    # The spool, the pipe of 1 MiB, and one piece that is under way.
+    assert int(count.read_text()) * 65536 <= (1 << 20) + (1 << 20) + 65536
+    assert list(spool.iterdir()) == []
+    with instance.connect() as job:
+        job.attach(name)
+        job.collect().release()
+    assert len(job.outputs[0]) == 400 * 65536 and not any(job.outputs[0])
+
+
+def test_signals_travel_through_a_new_link(durable, until):
+    instance = durable()
+    name = new_name()
+    with instance.connect() as job:
+        job.start(name, "sleep 1000 & echo ready; wait")
+        job.step()
+    with instance.connect(offsets=job.offsets) as job:
+        job.attach(name)
+        job.send(jobwire.SIGNAL, b"TERM")
+        assert job.collect().exit == (128 + signal.SIGTERM, "TERM")
+        job.release()
+    until(lambda: not instance.jobs(), what="the whole tree ended")
+
+
+def test_the_newest_attach_wins(durable):
+    instance = durable()
+    name = new_name()
+    with instance.connect() as first:
+        first.start(name, "echo one; sleep 1; echo two")
+        first.step()
+        with instance.connect(offsets=first.offsets) as second:
+            second.attach(name)
+            with pytest.raises(Refused) as refused:
+                first.step()
+            assert refused.value.args[0] == 4
+            second.collect().release()
+            assert bytes(second.outputs[0]) == b"two\n"
+
+
+def test_offsets_that_are_gone_or_not_there_are_refused(durable):
+    instance = durable()
+    name = new_name()
+    with instance.connect() as job:
+        job.start(name, "echo hello; sleep 1000")
+        job.step()
+        job.send(jobwire.SIGNAL, b"USR1")  # behind the ack, on the same socket
+        job.collect()
+    for offset in (0, 1 << 40):
+        with instance.connect(offsets=(offset, 0)) as job, pytest.raises(Refused) as refused:
+            job.attach(name)
+            job.step()
+        assert refused.value.args[0] == 3
+    with instance.connect(offsets=(6, 0)) as job:
+        job.attach(name)
+        job.collect().release()
+
+
+def test_a_job_that_nobody_comes_back_to_is_ended(durable, until):
+    instance = durable("--detach-timeout", "300ms", "--spool-limit", "512KiB")
+    for command in ("sleep 1000", "cat /dev/zero"):
+        with instance.connect(acknowledge=False) as job:
+            job.start(new_name(), command)
+        until(lambda: not instance.jobs(), what=f"'{command}' was ended")
+    assert "nobody attached in time" in instance.log()
+
+
+def test_sigterm_of_the_agent_is_told_before_the_end(durable):
+    instance = durable()
+    with instance.connect() as job:
+        job.start(new_name(), "sleep 1000")
+        instance.process.send_signal(signal.SIGTERM)
+        job.collect()
+        job.release()
+    assert job.exit == (128 + signal.SIGTERM, "TERM")
+    assert job.notices and job.notices[0][0] == 1
+    assert instance.wait() == 0
+
+
+def test_sigterm_ends_detached_jobs_with_a_full_spool(durable, until):
+    instance = durable("--spool-limit", "512KiB")
+    with instance.connect(acknowledge=False) as job:
+        job.start(new_name(), "cat /dev/zero")
+    until(lambda: "detached" in instance.log())
+    started = time.monotonic()
+    assert instance.terminate() == 0
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\0\0\0\0\0",
+        b"\xff" * 64,
+        b"GET / HTTP/1.1\r\n\r\n",
+        struct.pack(">BI", jobwire.START, 0x7FFFFFFF),
+        jobwire.encode(jobwire.START, b"Z" * 32 + b"true"),
+        jobwire.encode(jobwire.START, b"a" * 31),
+        jobwire.encode(jobwire.START, b"a" * 32),
+        jobwire.encode(jobwire.START, b"a" * 32 + b"x\0y"),
+        jobwire.encode(jobwire.INPUT, b"x"),
+        jobwire.encode(jobwire.ACK, bytes(16)),
+        jobwire.encode(jobwire.RELEASE),
+        jobwire.encode(jobwire.SIGNAL, b"TERM"),
+        jobwire.encode(jobwire.EXIT, bytes(36)),
+        jobwire.encode(jobwire.START, b"a" * 32 + b"true") * 2,
+        jobwire.encode(jobwire.ATTACH, b"a" * 32 + b"\xff" * 16),
+    ],
+    ids=lambda raw: raw[:6].hex(),
+)
+def test_garbage_ends_its_channel_alone(durable, raw):
+    with durable().connect() as job:
+        job.send_raw(raw)
+        with pytest.raises(Refused):
+            job.next()
+        with pytest.raises(LinkLost):
+            job.next()
+        channel = job.transport.open_session(timeout=10)
+        channel.exec_command("echo alive")
+        assert channel.recv(100) == b"alive\n"
+
+
+def test_many_jobs_do_not_mix(durable):
+    instance = durable()
+    problems = []
+
+    def one(number):
+        try:
+            with instance.connect() as job:
+                script = f"i=0; while [ $i -lt 2000 ]; do echo job{number}; i=$((i+1)); done"
+                job.start(new_name(), "sh -s", script.encode())
+                job.collect().release()
+                assert bytes(job.outputs[0]) == b"job%d\n" % number * 2000
+        except Exception as problem:  # noqa: BLE001 - told by the main thread
+            problems.append(problem)
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert not problems
