@@ -9,8 +9,9 @@ declare -A packages=(
     [demo]="git gcc libc6-dev python3"
     [format]="git clang-format-14"
     [lint]="git cppcheck clang-tidy-14 shellcheck"
-    [unit]="libcmocka-dev busybox"
-    [blackbox]="openssh-client file binutils procps"
+    [unit]="libcmocka-dev busybox-static"
+    [blackbox]="openssh-client openssh-sftp-server busybox-static file binutils procps strace
+        util-linux"
     [interop]="dropbear-bin putty-tools golang-go nodejs npm"
     [python]="python3 python3-venv"
     [fuzz]="clang clang-14 libclang-rt-14-dev llvm-14"

@@ -35,7 +35,8 @@ step_python() {
 step_cppcheck() {
     # Checks of style are left to the compiler and clang-tidy. legacyUninitvar is the old form of
     # uninitvar, which stays on: it overlooks that '||' ends early.
-    cppcheck --project=build/sanitize/compile_commands.json --enable=warning,performance,portability \
+    # It does not define the processor by itself.
+    cppcheck -D"__$(uname -m)__=1" --project=build/sanitize/compile_commands.json --enable=warning,performance,portability \
         --inline-suppr --error-exitcode=1 --quiet -j "$(nproc)" \
         --suppress=normalCheckLevelMaxBranches --suppress=unmatchedSuppression --suppress=legacyUninitvar
 }

@@ -148,7 +148,8 @@ def job_processes(started):
 @pytest.mark.parametrize("name", ["INT", "HUP", "QUIT", "KILL", "USR1"])
 def test_signals_by_name(agent, event_loop_run, name):
     async def check(connection):
-        process = await connection.create_process("ulimit -c 0; exec sh -c 'echo up; sleep 60'")
+        # One process that writes and stays: a shell that just forked may swallow an INT or QUIT.
+        process = await connection.create_process("ulimit -c 0; exec tail -f /etc/passwd")
         await process.stdout.readline()
         process.send_signal(name)
         await process.wait_closed()
