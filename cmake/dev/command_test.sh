@@ -59,6 +59,8 @@ command_test() {
     mkdir -p "$results"
     passed=0 failed=0 skipped=0
     declare -gA build_state=()
+    ticker=
+    trap 'if [ -n "$ticker" ]; then kill "$ticker" 2>/dev/null; fi' EXIT
     install_for "${chosen[@]}"
     for step in "${chosen[@]}"; do run_step "$step"; done
     printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
@@ -115,6 +117,7 @@ run_step() {
     set -e
     kill "$ticker" 2>/dev/null
     wait "$ticker" 2>/dev/null || true
+    ticker=
     tally "$status" $((SECONDS - started)) "$log"
 }
 

@@ -53,6 +53,7 @@ as_root() {
 }
 
 # apt-get update once per call of ./dev: the mark carries its process number, which subshells share.
+# Another apt may be at work, as on a machine that has just started: its lock is waited for.
 apt_install() {
     have apt-get || die "no apt-get here; install these by hand: $*"
     if [ "$(id -u)" != 0 ] && ! have sudo; then
@@ -62,12 +63,12 @@ apt_install() {
     mkdir -p "$top/build"
     local log=$top/build/apt.log
     if [ "$(cat "$top/build/.apt-updated" 2>/dev/null)" != $$ ]; then
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q >"$log" 2>&1 ||
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 update -q >"$log" 2>&1 ||
             say "dev: warning: apt-get update failed (build/apt.log), trying with the lists there are"
         echo $$ >"$top/build/.apt-updated"
     fi
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" \
-        >>"$log" 2>&1 || {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -q \
+        --no-install-recommends "$@" >>"$log" 2>&1 || {
         tail -n 15 "$log" >&2
         die "cannot install the packages above; the whole output is in build/apt.log"
     }
