@@ -34,6 +34,20 @@ struct backend_directories {
     char cache[PATH_MAX];
 };
 
+/* A task of ours as the place itself knows it, whoever launched it: for 'ps' and 'gc'. */
+struct backend_listed {
+    char id[256];                 /* what stop_listed() takes: an ARN, a container's id */
+    char job[METADATA_JOB_BYTES]; /* empty: not known */
+    char url[512];                /* of the job, empty: not known */
+    char state[32];               /* the place's own word */
+    char size[48];                /* "1 vCPU, 2 GiB", empty: not known */
+    int64_t started_at_s;         /* Unix time; 0: not yet */
+    double vcpus, memory_gib;     /* 0: not known */
+    bool spot;
+};
+
+typedef int backend_visit(void *context, const struct backend_listed *listed, struct error *err);
+
 struct backend {
     const char *name;
     const char *summary;
@@ -45,6 +59,12 @@ struct backend {
     /* -1 with the reason when the task has ended. */
     int (*alive)(struct backend_task *task, struct error *err);
     int (*stop)(struct backend_task *task, int64_t deadline_ms, struct error *err);
+    /* Every task of ours, oldest first; 'visit' returning -1 ends it. NULL: nothing outlives this
+     * machine's processes, so there is nothing to list. */
+    int (*list)(const struct config *config, backend_visit *visit, void *context,
+                int64_t deadline_ms, struct error *err);
+    int (*stop_listed)(const struct config *config, const char *id, const char *reason,
+                       int64_t deadline_ms, struct error *err);
     /* Short name of the task for people, e.g. "local-1234". */
     void (*describe)(const struct backend_task *task, char *out, size_t room);
 };
