@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "agent/job/environment.h"
+#include "agent/job/register.h"
 #include "agent/job/terminal.h"
 #include "agent/limits.h"
 #include "agent/users.h"
@@ -159,6 +160,7 @@ static int arrange_descriptors(const struct launch *launch, int *failure_fd)
 static _Noreturn void run_child(const struct launch *launch)
 {
     int failure_fd = launch->failure[WRITE];
+    register_job();
     (void)setsid();
     job_reset_signals();
     if (arrange_descriptors(launch, &failure_fd) == 0 && become(&launch->user) == 0) {
