@@ -105,8 +105,8 @@ static int open_streams(struct launch *launch, const struct job_request *request
     if (request->term == NULL) {
         return open_pipes(launch);
     }
-    return terminal_open(&request->size, launch->user.uid, &launch->master, &launch->slave,
-                         launch->terminal_name);
+    return terminal_open(&request->size, &request->modes, launch->user.uid, &launch->master,
+                         &launch->slave, launch->terminal_name);
 }
 
 /* By the system call, since the C library refuses the signals that it keeps for itself, and the

@@ -185,6 +185,20 @@ static void move_output(struct channel *channel, int *fd, bool is_stderr)
     }
 }
 
+/* A terminal has no end of its own: what a person would type says it, after a piece of a line once
+ * more. A job that turned line editing off takes it as it likes. */
+static bool type_end_of_input(struct channel *channel)
+{
+    int character = terminal_modes_end_of_input(&channel->modes);
+    if (!channel->wants_terminal || channel->end_typed || channel->stdin_fd < 0 || character < 0) {
+        return false;
+    }
+    channel->end_typed = true;
+    channel->input_length = channel->in_line ? 2 : 1;
+    memset(channel->input, character, channel->input_length);
+    return true;
+}
+
 /* What the client sent, piece by piece; libssh opens the window again as pieces are read, so a
  * job that does not read stops its client. */
 static bool next_input(struct channel *channel)
@@ -193,7 +207,12 @@ static bool next_input(struct channel *channel)
         ssh_channel_read_nonblocking(channel->ssh, channel->input, LIMIT_INPUT_CHUNK_BYTES, 0);
     channel->input_sent = 0;
     channel->input_length = got > 0 ? (size_t)got : 0;
-    if (got == SSH_EOF || (got == 0 && channel->input_ended)) {
+    if (got > 0) {
+        channel->in_line = channel->input[got - 1] != '\n' && channel->input[got - 1] != '\r';
+    } else if (got == SSH_EOF || channel->input_ended) {
+        if (type_end_of_input(channel)) {
+            return true;
+        }
         cleanup_fd_fn(&channel->stdin_fd);
     }
     return got > 0;

@@ -13,6 +13,13 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 
+/* SSH_MSG_CHANNEL_REQUEST of RFC 4254, section 9. */
+#define CHANNEL_REQUEST 98
+
+/* The struct is in libssh's public headers, this function is not. The library is linked statically
+ * and pinned; one without it does not link. */
+void ssh_packet_set_callbacks(ssh_session session, ssh_packet_callbacks callbacks);
+
 /* Hands the request to init together with one end of a new job socket. */
 static int ask_init(struct channel *channel, const struct job_request *request)
 {
@@ -51,6 +58,7 @@ int channel_start(struct channel *channel, const char *command, const char *subs
         .variables = copy(channel->variables.bytes, &failed),
         .term = copy(channel->wants_terminal ? channel->term : NULL, &failed),
         .size = channel->size,
+        .modes = channel->modes,
         .client = copy(session->setup->client, &failed),
     };
     failed = failed || ask_init(channel, &request) < 0;
@@ -123,8 +131,29 @@ static int on_terminal(ssh_session ssh, ssh_channel ssh_channel, const char *ter
     }
     memcpy(channel->term, term, strlen(term) + 1);
     channel->size = terminal_size_of(columns, rows, width, height);
+    channel->modes = channel->session->modes;
     channel->wants_terminal = true;
     return 0;
+}
+
+/* libssh keeps the modes of a terminal request to itself, so they are taken from the packet, right
+ * before it calls on_terminal(). */
+static int on_request_packet(ssh_session ssh, uint8_t type, ssh_buffer packet, void *userdata)
+{
+    struct session *session = userdata;
+    (void)ssh;
+    (void)type;
+    memset(&session->modes, 0, sizeof(session->modes));
+    (void)terminal_modes_read(ssh_buffer_get(packet), ssh_buffer_get_len(packet), &session->modes);
+    return SSH_PACKET_NOT_USED; /* and goes on to libssh's own */
+}
+
+void channel_watch_requests(struct session *session)
+{
+    static ssh_packet_callback on_packet[] = {on_request_packet};
+    session->packet_callbacks = (struct ssh_packet_callbacks_struct){
+        .start = CHANNEL_REQUEST, .n_callbacks = 1, .callbacks = on_packet, .user = session};
+    ssh_packet_set_callbacks(session->ssh, &session->packet_callbacks);
 }
 
 static int on_resize(ssh_session ssh, ssh_channel ssh_channel, int columns, int rows, int width,

@@ -68,6 +68,7 @@ static int open_ssh(struct session *session)
     }
     (void)ssh_options_set(session->ssh, SSH_OPTIONS_REKEY_DATA, &rekey_bytes);
     (void)ssh_options_set(session->ssh, SSH_OPTIONS_REKEY_TIME, &rekey_seconds);
+    channel_watch_requests(session);
     (void)setsockopt(setup->connection, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     if (ssh_bind_accept_fd(setup->server->bind, session->ssh, setup->connection) != SSH_OK) {
         log_error("%s: cannot start: %s", setup->peer, ssh_get_error(setup->server->bind));

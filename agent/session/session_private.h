@@ -44,7 +44,10 @@ struct channel {
     bool wants_terminal;
     char term[LIMIT_TERM_BYTES];
     struct terminal_size size;
-    char *input; /* what the job has not taken yet of the last piece read from the client */
+    struct terminal_modes modes;
+    bool in_line;   /* of its terminal: the last byte did not end a line */
+    bool end_typed; /* the end of input has been typed into the terminal */
+    char *input;    /* what the job has not taken yet of the last piece read from the client */
     size_t input_length, input_sent;
     char *unsent; /* output that a key exchange under way holds up; nothing is read until it went */
     size_t unsent_length;
@@ -72,6 +75,8 @@ struct session {
     ssh_session ssh;
     ssh_event event;
     struct ssh_server_callbacks_struct callbacks;
+    struct ssh_packet_callbacks_struct packet_callbacks;
+    struct terminal_modes modes; /* of the terminal request that is being handled */
     struct ssh_counter_struct traffic;
     int control;
     char user[LIMIT_USER_BYTES];
@@ -117,6 +122,8 @@ bool durable_channel_wants_to_tell(const struct channel *channel);
 /* channel_requests.c: asks init for the job; a NULL command and subsystem mean the user's shell.
  * Returns 0 when the request is granted. */
 int channel_start(struct channel *channel, const char *command, const char *subsystem);
+/* channel_requests.c: looks at requests before libssh does; before the session starts. */
+void channel_watch_requests(struct session *session);
 /* channel_requests.c: the callback that accepts a new session channel. */
 ssh_channel channel_accept(ssh_session ssh, void *userdata);
 
