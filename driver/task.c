@@ -39,7 +39,9 @@ static int launch(struct task *task, struct ssh_link **out_link, struct error *e
 {
     struct backend_task *at_backend = &task->at_backend;
     int64_t started_ms = clock_now_ms();
-    int64_t deadline_ms = started_ms + at_backend->config->ssh_connect_timeout_ms;
+    int64_t deadline_ms = started_ms + (task->backend->patience_ms != NULL
+                                            ? task->backend->patience_ms(at_backend->config)
+                                            : at_backend->config->ssh_connect_timeout_ms);
     keys_generate(at_backend->metadata->keys);
     at_backend->persist = task->recorded ? persist : NULL;
     if (task->backend->plan(at_backend, err) < 0 ||
@@ -131,6 +133,9 @@ void task_request(const struct task *task, struct ssh_request *out_request)
 
 void task_done(struct task *task)
 {
+    if (task->backend != NULL && task->backend->done != NULL) {
+        task->backend->done(&task->at_backend);
+    }
     metadata_free(task->at_backend.metadata);
     task->at_backend.metadata = NULL;
 }
