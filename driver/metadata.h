@@ -18,16 +18,18 @@
 #include "common/error.h"
 #include "driver/keys.h"
 
-#define METADATA_VERSION       1
-#define METADATA_CEILING_BYTES (64UL << 10)
-#define METADATA_JOB_BYTES     64
-#define METADATA_ADDRESS_BYTES 64
+#define METADATA_VERSION        1
+#define METADATA_CEILING_BYTES  (64UL << 10)
+#define METADATA_JOB_BYTES      64
+#define METADATA_ADDRESS_BYTES  64
+#define METADATA_HOST_KEY_BYTES 1024
 
 struct metadata {
     char job[METADATA_JOB_BYTES];
     char backend[16];
     char host[METADATA_ADDRESS_BYTES]; /* empty until the task has an address */
     int port;
+    char host_key[METADATA_HOST_KEY_BYTES]; /* "TYPE BASE64" that was pinned; empty: the seed's */
     struct keys *keys;
     cJSON *state;
 };
