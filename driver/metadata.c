@@ -209,6 +209,13 @@ int metadata_load(const char *directory, const char *job, struct metadata **out_
     return result;
 }
 
+bool metadata_exists(const char *directory, const char *job)
+{
+    char path[PATH_MAX];
+    return strchr(job, '/') != NULL || path_of(directory, job, path, NULL) < 0 ||
+           access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR);
+}
+
 /* A process killed while it replaced the file left its new content, seeds included, beside it. */
 static void remove_unfinished(const char *directory_path, const char *job)
 {

@@ -14,6 +14,7 @@
 #define BERTH_DRIVER_METADATA_H
 
 #include <cjson/cJSON.h>
+#include <stdbool.h>
 
 #include "common/error.h"
 #include "driver/keys.h"
@@ -43,6 +44,8 @@ int metadata_save(const struct metadata *metadata, const char *directory, struct
  */
 int metadata_load(const char *directory, const char *job, struct metadata **out_metadata,
                   struct error *err) __attribute__((warn_unused_result));
+/* Whether there is a file of that job; one that cannot be looked for counts as there. */
+bool metadata_exists(const char *directory, const char *job);
 /* Also removes what an interrupted metadata_save() left. A missing file is success. */
 int metadata_remove(const char *directory, const char *job, struct error *err)
     __attribute__((warn_unused_result));
