@@ -72,8 +72,10 @@ def _path():
 
 
 class Engine:
-    def __init__(self, directory):
+    def __init__(self, directory, keep_data=False):
+        """keep_data: images and layers stay for the next start from that directory."""
         self.directory = Path(directory)
+        self.keep_data = keep_data or os.environ.get("BERTH_KEEP_ENGINE_DATA", "") != ""
         mark = hashlib.sha256(str(self.directory).encode()).hexdigest()
         # A socket's path has at most 107 bytes, whatever the tree's own path is.
         self.runtime = Path(f"/run/berth-tests-{mark[:10]}")
@@ -89,10 +91,11 @@ class Engine:
     def acquire(self):
         self.runtime.mkdir(mode=0o700, exist_ok=True)
         with self._starting():
-            self._users = open(self.runtime / "users", "w")  # noqa: SIM115 held until release()
-            fcntl.flock(self._users, fcntl.LOCK_SH)
             if not self.answers():
                 self._start()
+            # Only now: a start makes the directory anew, and a lock on the old file holds nobody.
+            self._users = open(self.runtime / "users", "w")  # noqa: SIM115 held until release()
+            fcntl.flock(self._users, fcntl.LOCK_SH)
         processes.ignored_roots.add(self._pid)
 
     def release(self):
@@ -169,7 +172,7 @@ class Engine:
                 os.waitpid(outer, os.WNOHANG)
         subprocess.run(["ip", "link", "del", self.bridge], capture_output=True, check=False)
         shutil.rmtree(self.runtime, ignore_errors=True)
-        if os.environ.get("BERTH_KEEP_ENGINE_DATA", "") == "":
+        if not self.keep_data:
             shutil.rmtree(self.directory / "data", ignore_errors=True)
 
     def _make_bridge(self):
@@ -219,10 +222,11 @@ class Engine:
         assert status < 400, f"{method} {path}: {status} {answer}"
         return answer
 
-    def docker(self, *words, check=True, **how):
+    def docker(self, *words, check=True, buildkit=False, **how):
         """The command line client; returns CompletedProcess with text."""
         how.setdefault("timeout", 600)
-        environment = {**os.environ, "DOCKER_HOST": self.url, "DOCKER_BUILDKIT": "0"}
+        kit = "1" if buildkit else "0"
+        environment = {**os.environ, "DOCKER_HOST": self.url, "DOCKER_BUILDKIT": kit}
         done = subprocess.run(
             [_client(), *map(str, words)],
             env=environment, capture_output=True, text=True, check=False, **how,
