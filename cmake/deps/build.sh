@@ -4,6 +4,9 @@
 #
 #   build.sh musl    static, against musl: what the released programs link
 #   build.sh host    static, against the machine's libc; libssh with AddressSanitizer and UBSan
+#   build.sh musl-arm64   as musl, for aarch64, and only what the agent links
+#
+# A second word 'agent' leaves out what only the driver links.
 #
 # Each library has a stamp named after the hash of its pin, its recipe and the compiler: a second run
 # does nothing, and a changed recipe rebuilds that library and those after it.
@@ -11,7 +14,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
-flavour=${1:?musl or host}
+flavour=${1:?musl, musl-arm64 or host}
 deps=${BERTH_DEPS_DIR:-$top/build/deps}
 mkdir -p "$deps/$flavour"
 deps=$(cd "$deps" && pwd)
@@ -27,8 +30,11 @@ flock 9
 # The same bytes from any directory and at any time.
 export SOURCE_DATE_EPOCH=1 TZ=UTC LC_ALL=C
 hidden="-ffile-prefix-map=$deps/$flavour=/berth"
+tools=
+libraries=(openssl libsodium libssh cjson expat curl)
+[ "${2:-}" != agent ] || libraries=(openssl libsodium libssh)
 case $flavour in
-musl)
+musl | musl-arm64)
     # Nothing unwinds a stack at run time: its tables would only fill the programs.
     no_unwinding="-fno-asynchronous-unwind-tables -fno-unwind-tables"
     base_flags="-O2 -fPIE -ffunction-sections -fdata-sections -fstack-protector-strong -fno-plt $no_unwinding"
@@ -39,7 +45,7 @@ host)
     base_flags="-O1 -g -fPIC -fno-omit-frame-pointer"
     small_flags=$base_flags
     ;;
-*) echo "build: unknown flavour '$flavour': musl or host" >&2; exit 1 ;;
+*) echo "build: unknown flavour '$flavour': musl, musl-arm64 or host" >&2; exit 1 ;;
 esac
 sanitize="-fsanitize=address,undefined"
 
@@ -187,7 +193,7 @@ stamp_of() {
         grep -E "^$1 " "$here/sources.lock" | awk '{print $2, $4}'
         declare -f "recipe_$1" cmake_library write_compiler write_specs
         echo "$base_flags $small_flags $sanitize $previous"
-        gcc --version | head -n 1
+        "${tools}gcc" --version | head -n 1
     } | sha256sum | cut -c1-16
 }
 
@@ -227,7 +233,7 @@ build_one() {
     previous=$stamp
     [ -e "$prefix/.done-$name-$stamp" ] && return
     started=$SECONDS
-    label=$(printf '  %-5s %-10s' "$flavour" "$name")
+    label=$(printf '  %-10s %-10s' "$flavour" "$name")
     set -m
     (fetch_and_build "$name") >"$log_dir/$name.log" 2>&1 &
     building=$!
@@ -252,11 +258,16 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 previous=$flavour
 export PATH="$prefix/bin:$PATH" PKG_CONFIG_LIBDIR="$prefix/lib/pkgconfig" PKG_CONFIG_PATH=
+if [ "$flavour" = musl-arm64 ]; then
+    # shellcheck source=cmake/deps/arm64.sh
+    . "$here/arm64.sh"
+    libraries=(openssl libsodium libssh)
+fi
 case $flavour in
-musl)
+musl | musl-arm64)
     [ -e "$prefix/lib/berth.specs" ] || rm -f "$prefix"/.done-musl-*
     build_one musl
     ;;
 esac
 write_compiler
-for library in openssl libsodium libssh cjson expat curl; do build_one "$library"; done
+for library in "${libraries[@]}"; do build_one "$library"; done

@@ -6,13 +6,15 @@
 #
 # Ways in, in this order: the directory itself (fetched earlier), BERTH_TARBALLS (a directory of
 # tarballs that somebody brought), Debian's source packages from the mirrors this machine already
-# uses, the project's own release address. Nothing is kept whose SHA-256 differs from sources.lock.
+# uses, the project's own release address. Nothing is kept whose SHA-256 differs from sources.lock,
+# or from the list of the same form that BERTH_SOURCES names.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+list=${BERTH_SOURCES:-$here/sources.lock}
 name=${1:?name of a library} dir=${2:?directory for tarballs}
-read -r _ version tarball sha256 address < <(grep -E "^$name " "$here/sources.lock") || {
-    echo "fetch: '$name' is not in cmake/deps/sources.lock" >&2
+read -r _ version tarball sha256 address < <(grep -E "^$name " "$list") || {
+    echo "fetch: '$name' is not in '$list'" >&2
     exit 1
 }
 mkdir -p "$dir"

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: MIT
-# The three builds of CMakePresets.json, each with what it needs before it.
+# The builds of CMakePresets.json, each with what it needs before it.
 
 # build_preset release|sanitize|fuzz: libraries, configuration, programs.
 build_preset() {
@@ -9,6 +9,10 @@ build_preset() {
     release) need_packages build && flavour=musl ;;
     sanitize) need_packages build unit && flavour=host ;;
     fuzz) need_packages build fuzz ;;
+    arm64)
+        build_arm64
+        return
+        ;;
     esac
     [ -z "$flavour" ] || cmake/deps/build.sh "$flavour"
     configure "$preset" "$flavour"
@@ -29,4 +33,21 @@ configure() {
         cat "$log" >&2
         die "cannot configure build/$preset"
     fi
+}
+
+# The agent for aarch64, and for the tests under qemu-user, which knows no seccomp, once more without
+# its filter.
+build_arm64() {
+    need_packages build arm64
+    cmake/deps/build.sh musl-arm64
+    local prefix=$deps/musl-arm64/prefix directory
+    local options=("-DBERTH_PREFIX=$prefix" "-DCMAKE_TOOLCHAIN_FILE=$prefix/toolchain.cmake")
+    mkdir -p build
+    cmake --preset release-arm64 "${options[@]}" >build/configure-arm64.log
+    cmake --preset release-arm64 "${options[@]}" -B build/arm64-unfiltered \
+        -DCMAKE_C_FLAGS=-DCONFINE_FILTERS=false >>build/configure-arm64.log
+    for directory in release-arm64 arm64-unfiltered; do
+        say "  build/$directory"
+        cmake --build "build/$directory"
+    done
 }
