@@ -3,9 +3,9 @@
 #? ./dev lint
 #? Run the static analysis and the format check alone
 #?
-#? The same as './dev test format shell python cppcheck tidy'.
+#? The same as './dev test format shell python cppcheck tidy dockerfiles'.
 
 command_lint() {
     [ $# = 0 ] || usage_error "lint: takes no arguments"
-    exec ./dev test format shell python cppcheck tidy
+    exec ./dev test format shell python cppcheck tidy dockerfiles
 }

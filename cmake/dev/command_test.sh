@@ -11,6 +11,7 @@
 #?   python             ruff
 #?   cppcheck           cppcheck on every C file of the build
 #?   tidy               clang-tidy with .clang-tidy
+#?   dockerfiles        hadolint and our own rules on dockerfiles/
 #?   unit               the unit tests, with AddressSanitizer and UBSan
 #?   toml               the public toml-test suite on the driver's parser
 #?   runner             ./dev itself and the stand-in for GitLab Runner
@@ -18,9 +19,14 @@
 #?   blackbox-sanitize  the same tests on the programs with AddressSanitizer and UBSan
 #?   engine             jobs in containers of a real Docker Engine, which the tests start (as root)
 #?   engine-sanitize    the same tests on the driver with AddressSanitizer and UBSan
+#?   images             dockerfiles/ built on that engine, and whole jobs in the images
 #?   fuzz               every fuzz target for a short time (FUZZ_SECONDS, default 15)
 #?   binaries           static, hardened, no path of this machine, two builds are the same bytes
 #?   demo               ./dev demo and ./dev demo --fail
+#?
+#? Only by name, since they compile the libraries once more:
+#?   arm64              the agent for aarch64, cross-built, under qemu-user
+#?   agent-image        the Dockerfiles that build the agent from source give the released bytes
 #?
 #?   -k EXPRESSION      only the pytest tests whose names match
 
@@ -29,17 +35,20 @@
 # shellcheck source=cmake/dev/steps.sh
 . "$top/cmake/dev/steps.sh"
 
-steps=(format shell python cppcheck tidy unit toml runner blackbox blackbox-sanitize engine
-    engine-sanitize fuzz binaries demo)
+steps=(format shell python cppcheck tidy dockerfiles unit toml runner blackbox blackbox-sanitize engine
+    engine-sanitize images fuzz binaries demo)
 declare -A step_packages=(
     [format]="format python" [shell]=lint [python]=python [cppcheck]="lint build unit"
     [tidy]="lint build unit" [unit]="build unit" [toml]="build unit go" [runner]="python"
     [blackbox]="build blackbox interop python" [blackbox-sanitize]="build unit blackbox interop python"
     [engine]="build engine python" [engine-sanitize]="build unit engine python"
+    [dockerfiles]=python [images]="build engine images python"
+    [arm64]="build arm64 python" [agent-image]="build engine images python"
     [fuzz]="build fuzz" [binaries]="build blackbox python" [demo]="build demo python"
 )
 declare -A step_builds=(
     [cppcheck]=sanitize [tidy]=sanitize [unit]=sanitize [toml]=sanitize [blackbox]=release
+    [images]=release [agent-image]=release [arm64]=arm64
     [blackbox-sanitize]=sanitize [engine]=release [engine-sanitize]=sanitize [fuzz]=fuzz [binaries]=release [demo]=release
 )
 

@@ -17,6 +17,8 @@ declare -A packages=(
     [python]="python3 python3-venv"
     [fuzz]="clang clang-14 libclang-rt-14-dev llvm-14"
     [go]="golang-go"
+    [images]="debootstrap git nodejs npm openssh-client"
+    [arm64]="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static file openssh-client"
 )
 
 # missing_packages PURPOSE...: names, one a line.

@@ -114,6 +114,24 @@ step_engine_sanitize() {
         run_pytest engine-sanitize tests/blackbox/engine -n "$(nproc)"
 }
 
+step_dockerfiles() {
+    run_pytest dockerfiles tests/images/test_dockerfiles.py
+}
+
+# The first time takes some minutes, inside fixtures too: hence the longer limit of a test.
+step_images() {
+    BERTH_BIN=$top/build/release/bin run_pytest images tests/images --timeout 1500 \
+        --ignore tests/images/test_dockerfiles.py --ignore tests/images/test_from_source.py
+}
+
+step_agent_image() {
+    BERTH_BIN=$top/build/release/bin run_pytest agent-image tests/images/test_from_source.py --timeout 1800
+}
+
+step_arm64() {
+    run_pytest arm64 tests/arm64 -n "$(nproc)"
+}
+
 step_fuzz() {
     local target failures=0
     [ -n "$(fuzz_targets)" ]
