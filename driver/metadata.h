@@ -14,6 +14,7 @@
 #define BERTH_DRIVER_METADATA_H
 
 #include <cjson/cJSON.h>
+#include <stdbool.h>
 
 #include "common/error.h"
 #include "driver/keys.h"
@@ -22,6 +23,7 @@
 #define METADATA_CEILING_BYTES (64UL << 10)
 #define METADATA_JOB_BYTES     64
 #define METADATA_ADDRESS_BYTES 64
+#define METADATA_RUN_BYTES     33 /* 32 hexadecimal digits and the NUL */
 
 struct metadata {
     char job[METADATA_JOB_BYTES];
@@ -44,5 +46,13 @@ int metadata_load(const char *directory, const char *job, struct metadata **out_
 /* Also removes what an interrupted metadata_save() left. A missing file is success. */
 int metadata_remove(const char *directory, const char *job, struct error *err)
     __attribute__((warn_unused_result));
+
+/* The id of the durable job that a stage is running, beside the file and without its guarantees:
+ * it matters only when that stage's process is killed, not when the machine is. 'noted' tells
+ * whether there is one; 'forget' also runs as a part of metadata_remove(). */
+int metadata_note_run(const char *directory, const char *job, const char *id, struct error *err)
+    __attribute__((warn_unused_result));
+bool metadata_noted_run(const char *directory, const char *job, char out_id[METADATA_RUN_BYTES]);
+void metadata_forget_run(const char *directory, const char *job);
 
 #endif

@@ -3,11 +3,18 @@
 
 #include "common/log.h"
 #include "driver/command.h"
+#include "driver/durable.h"
 #include "driver/script.h"
 #include "driver/task.h"
 
 static struct result result_from_outcome(const struct ssh_outcome *outcome, const char *stage)
 {
+    if (outcome->task_stopping && !outcome->cancelled) { /* a script may even have trapped it */
+        log_error("the task was told to stop (Spot interruption, StopTask or shutdown) while stage "
+                  "'%s' ran: this is no failure of the script",
+                  stage);
+        return (struct result){.kind = RESULT_SYSTEM};
+    }
     if (outcome->cancelled) {
         log_warn("stage '%s' was stopped on request, and the job's processes have ended", stage);
         return (struct result){.kind = RESULT_CANCELLED};
@@ -30,6 +37,13 @@ static int run_script(struct task *task, const struct script *script,
     request.input_length = script->input.length;
     int result = task_connect(task, &link, err);
     if (result == 0) {
+        result = durable_end_leftover(task, &link, err);
+    }
+    if (result == 0) {
+        result = durable_run(task, &link, &request, out_outcome, err);
+    }
+    if (result == 1) { /* plain sshd, or an agent that is older than this */
+        log_debug("the task has no durable jobs: a lost link will end this one");
         result = ssh_link_run(link, &request, out_outcome, err);
     }
     if (result < 0) { /* say it when the task itself is what went away */

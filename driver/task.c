@@ -20,8 +20,8 @@ static int alive(void *context, struct error *err)
     return task->backend->alive(&task->at_backend, err);
 }
 
-static int connect_until(struct task *task, int64_t deadline_ms, struct ssh_link **out_link,
-                         struct error *err)
+int task_reconnect(struct task *task, int64_t deadline_ms, struct ssh_link **out_link,
+                   struct error *err)
 {
     const struct config *config = task->at_backend.config;
     const struct metadata *metadata = task->at_backend.metadata;
@@ -50,7 +50,7 @@ static int launch(struct task *task, struct ssh_link **out_link, struct error *e
     }
     task->backend->describe(at_backend, task->name, sizeof(task->name));
     task->launched_after_ms = clock_now_ms() - started_ms;
-    if (connect_until(task, deadline_ms, out_link, err) < 0) {
+    if (task_reconnect(task, deadline_ms, out_link, err) < 0) {
         return -1;
     }
     task->ready_after_ms = clock_now_ms() - started_ms;
@@ -79,7 +79,7 @@ int task_connect(struct task *task, struct ssh_link **out_link, struct error *er
         return error_set(err, ERROR_SYSTEM, 0,
                          "the task of this job never started to run; its 'prepare' did not finish");
     }
-    return connect_until(task, clock_deadline_ms(RECONNECT_MS), out_link, err);
+    return task_reconnect(task, clock_deadline_ms(RECONNECT_MS), out_link, err);
 }
 
 int task_stop(struct task *task, struct error *err)

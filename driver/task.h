@@ -29,6 +29,10 @@ int task_launch(struct task *task, const char *job, struct ssh_link **out_link, 
 int task_connect(struct task *task, struct ssh_link **out_link, struct error *err)
     __attribute__((warn_unused_result));
 
+/* The same with a deadline, for a task that was connected to before. */
+int task_reconnect(struct task *task, int64_t deadline_ms, struct ssh_link **out_link,
+                   struct error *err) __attribute__((warn_unused_result));
+
 /* Stops it, removes what it left and the metadata file. */
 int task_stop(struct task *task, struct error *err) __attribute__((warn_unused_result));
 

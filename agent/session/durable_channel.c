@@ -42,7 +42,8 @@ struct durable_channel {
     bool ack_untold; /* the monitor's socket was full */
     bool exited;     /* 'available' is all there will be */
     int wait_status;
-    bool warned; /* of the agent's end */
+    struct job_usage usage; /* once exited */
+    bool warned;            /* of the agent's end */
 };
 
 static const char *peer_of(const struct channel *channel)
@@ -295,7 +296,7 @@ static bool settle_offsets(struct channel *channel, const struct wire_message *m
     struct durable_channel *durable = channel->durable;
     for (int stream = 0; stream < JOBWIRE_STREAMS; stream++) {
         uint64_t oldest = (uint64_t)message->offsets[stream];
-        if (!durable->attaching) {
+        if (!durable->attaching || durable->sent[stream] == JOBWIRE_OLDEST) {
             durable->sent[stream] = oldest;
         } else if (durable->sent[stream] < oldest) {
             return false;
@@ -363,6 +364,7 @@ static void on_job_message(struct channel *channel, const struct wire_message *m
         on_available(channel, message);
         durable->exited = true;
         durable->wait_status = message->number;
+        durable->usage = message->usage;
         break;
     case WIRE_JOB_FAILED:
         on_job_failed(channel, message->number);
@@ -485,10 +487,20 @@ static void move_output(struct channel *channel)
     }
 }
 
+/* Both sides say "unknown" with all bits set. */
+static struct jobwire_usage usage_for_client(const struct job_usage *usage)
+{
+    return (struct jobwire_usage){.cpu_ms = (uint64_t)usage->cpu_ms,
+                                  .peak_bytes = (uint64_t)usage->peak_bytes,
+                                  .limit_bytes = (uint64_t)usage->limit_bytes,
+                                  .process_peak_bytes = (uint64_t)usage->process_peak_bytes,
+                                  .oom_kills = (uint64_t)usage->oom_kills};
+}
+
 static void report(struct channel *channel)
 {
     struct durable_channel *durable = channel->durable;
-    struct jobwire_frame frame = {.type = JOBWIRE_EXIT};
+    struct jobwire_frame frame = {.type = JOBWIRE_EXIT, .usage = usage_for_client(&durable->usage)};
     if (durable->state != ATTACHED || !durable->exited || has_output(durable, 0) ||
         has_output(durable, 1)) {
         return;

@@ -357,7 +357,7 @@ def test_sigterm_ends_detached_jobs_with_a_full_spool(durable, until):
         jobwire.encode(jobwire.ACK, bytes(16)),
         jobwire.encode(jobwire.RELEASE),
         jobwire.encode(jobwire.SIGNAL, b"TERM"),
-        jobwire.encode(jobwire.EXIT, bytes(36)),
+        jobwire.encode(jobwire.EXIT, bytes(60)),
         jobwire.encode(jobwire.START, b"a" * 32 + b"true") * 2,
         jobwire.encode(jobwire.ATTACH, b"a" * 32 + b"\xff" * 16),
     ],
