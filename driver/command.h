@@ -24,6 +24,6 @@ struct command_context {
 typedef int command_run(struct command_context *context, struct result *out_result,
                         struct error *err);
 
-command_run stage_config, stage_prepare, stage_run, stage_cleanup, command_exec;
+command_run stage_config, stage_prepare, stage_run, stage_cleanup, command_exec, command_ssh;
 
 #endif

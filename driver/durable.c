@@ -7,9 +7,6 @@
 #include "common/log.h"
 #include "driver/attachment.h"
 
-/* One try to connect again: a link that takes longer is tried anew, as the network may have lost
- * what it was waiting for. */
-#define ATTEMPT_MS 15000
 /* Between two links that were lost before the agent answered. */
 #define PAUSE_MS 250
 
@@ -22,21 +19,6 @@ struct outage {
 static double seconds_since(int64_t ms)
 {
     return (double)(clock_now_ms() - ms) / 1000;
-}
-
-/* For good: whoever answers is not the task, or the task is gone. */
-static bool is_hopeless(struct task *task, const struct error *why, struct error *err)
-{
-    struct error gone;
-    if (why->kind == ERROR_PEER) {
-        *err = *why;
-        return true;
-    }
-    if (task->backend->alive(&task->at_backend, &gone) < 0) {
-        *err = gone;
-        return true;
-    }
-    return false;
 }
 
 static int too_late(const struct task *task, const struct outage *outage, const struct error *why,
@@ -66,26 +48,31 @@ static void begin_outage(const struct task *task, struct outage *outage, const s
     int64_t timeout_ms = task->at_backend.config->ssh_reattach_timeout_ms;
     outage->since_ms = clock_now_ms();
     outage->until_ms = outage->since_ms + timeout_ms;
-    log_warn("the link to task %s is lost (%s); the job goes on there, resuming for up to %.3g s",
-             task->name, why->message, (double)timeout_ms / 1000);
+    if (timeout_ms > 0) {
+        log_warn("the link to task %s is lost (%s); the job goes on there, resuming it for up to "
+                 "%.3g s",
+                 task->name, why->message, (double)timeout_ms / 1000);
+    }
 }
 
 /* A new link, as soon as there can be one. */
 static int reconnect(struct task *task, struct durable_job *job, const struct outage *outage,
                      struct ssh_link **out_link, struct error *err)
 {
-    struct error why = *err;
+    struct error lost = *err;
     for (;;) {
         take_signals(job);
         if (clock_now_ms() >= outage->until_ms) {
-            return too_late(task, outage, &why, err);
+            return too_late(task, outage, &lost, err);
         }
-        int64_t deadline_ms = clock_earlier_ms(outage->until_ms, clock_deadline_ms(ATTEMPT_MS));
-        if (task_reconnect(task, deadline_ms, out_link, &why) == 0) {
+        if (task_reconnect(task, outage->until_ms, out_link, err) == 0) {
             return 0;
         }
-        if (why.errnum != EINTR && is_hopeless(task, &why, err)) {
-            return error_wrap(err, "the link was lost %.1f s ago", seconds_since(outage->since_ms));
+        if (err->errnum == ETIMEDOUT) {
+            lost = *err;
+        } else if (!signals_pending(job->request->signals)) {
+            return error_wrap(err, "the link to task %s was lost while the job ran, %.1f s ago",
+                              task->name, seconds_since(outage->since_ms));
         }
     }
 }

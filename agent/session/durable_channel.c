@@ -343,6 +343,8 @@ static void on_job_failed(struct channel *channel, int reason)
 {
     if (reason == ESRCH) {
         refuse(channel, JOBWIRE_REFUSED_UNKNOWN_JOB, "no such job");
+    } else if (reason == EOWNERDEAD) {
+        refuse(channel, JOBWIRE_REFUSED_LOST, "the job's monitor died");
     } else {
         refuse(channel, JOBWIRE_REFUSED_START, strerror(reason));
     }
@@ -521,12 +523,15 @@ static void report(struct channel *channel)
 /* The driver tells a job that failed from one whose task was taken away. */
 static void warn_of_shutdown(struct channel *channel)
 {
-    static const char text[] = "the task was told to stop (SIGTERM) and ends its jobs";
+    bool init_died = channel->session->control < 0;
+    const char *text = init_died ? "the agent's first process was killed, and its jobs end"
+                                 : "the task was told to stop (SIGTERM: Spot interruption, "
+                                   "StopTask or shutdown) and ends its jobs";
     struct durable_channel *durable = channel->durable;
     struct jobwire_frame frame = {.type = JOBWIRE_NOTICE,
                                   .number = JOBWIRE_NOTICE_SHUTDOWN,
                                   .bytes = text,
-                                  .length = sizeof(text) - 1};
+                                  .length = strlen(text)};
     if (!channel->session->shutting_down || durable->warned) {
         return;
     }
