@@ -4,43 +4,17 @@
 #include <errno.h>
 #include <poll.h>
 #include <sodium.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "common/buffer.h"
 #include "common/clock.h"
-#include "common/log.h"
-#include "driver/link_channel.h"
+#include "driver/attachment_private.h"
 
-/* Acknowledged at the latest after so much or so long: often enough for the agent to go on with a
- * small spool, seldom enough to cost nothing. */
+/* Acknowledged without waiting for a pause (attachment_frames.c). */
 #define ACK_BYTES (512 * 1024)
-#define ACK_MS    20
 
 #define UPLOAD_BYTES (64 * 1024) /* of the input, on its way at once */
-#define NONE         (-1)
-
-struct attachment {
-    struct durable_job *job;
-    struct ssh_link *link;
-    ssh_channel channel;
-    ssh_event event;
-    struct inflow inflow;
-    struct jobwire_decoder decoder;
-    int blocked; /* the stream whose descriptor takes no more, or NONE */
-    struct buffer outgoing;
-    size_t outgoing_sent;
-    size_t input_sent; /* of the request's input */
-    bool uploading;    /* INPUT_END was not queued yet */
-    uint64_t unacked_bytes;
-    int64_t ack_ms;
-    bool ended; /* the agent sends no more */
-    bool failed;
-    struct error *err; /* filled once 'failed' */
-    struct keepalive keepalive;
-};
 
 /* --- the job over all links --- */
 
@@ -79,165 +53,6 @@ void durable_job_done(struct durable_job *job)
     }
 }
 
-/* --- from the agent --- */
-
-__attribute__((format(printf, 3, 4))) static void
-fail(struct attachment *attachment, enum error_kind kind, const char *format, ...)
-{
-    char text[ERROR_MESSAGE_BYTES];
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(text, sizeof(text), format, arguments);
-    va_end(arguments);
-    if (!attachment->failed) {
-        attachment->failed = true;
-        (void)error_set(attachment->err, kind, 0, "%s", text);
-    }
-}
-
-/* Writes a piece of output. False: not all of it was taken, the rest is given back. */
-static bool write_piece(struct attachment *attachment, const struct jobwire_frame *piece,
-                        const char **bytes, size_t *length)
-{
-    struct durable_job *job = attachment->job;
-    struct output *output = &job->outputs[piece->number];
-    if (piece->offsets[0] != job->written[piece->number]) {
-        fail(attachment, ERROR_PEER, "the task's agent sent output out of order");
-        return true;
-    }
-    size_t taken = output_write(output, piece->bytes, piece->length);
-    job->written[piece->number] += taken;
-    if (attachment->unacked_bytes == 0) {
-        attachment->ack_ms = clock_deadline_ms(ACK_MS);
-    }
-    attachment->unacked_bytes += taken;
-    if (taken < piece->length) {
-        jobwire_take_back(&attachment->decoder, piece->length - taken, bytes, length);
-        attachment->blocked = (int)piece->number;
-        return false;
-    }
-    return true;
-}
-
-static void on_attached(struct attachment *attachment, const struct jobwire_frame *frame)
-{
-    struct durable_job *job = attachment->job;
-    for (int stream = 0; stream < JOBWIRE_STREAMS; stream++) {
-        if (job->written[stream] == JOBWIRE_OLDEST) {
-            job->written[stream] = frame->offsets[stream];
-        } else if (job->written[stream] != frame->offsets[stream]) {
-            fail(attachment, ERROR_PEER, "the task's agent goes on at another byte than asked for");
-            return;
-        }
-    }
-    job->attached = true;
-    job->attached_ms = clock_now_ms();
-    if (job->progress < DURABLE_STARTED) {
-        job->progress = DURABLE_STARTED;
-    }
-}
-
-static void on_exit_report(struct attachment *attachment, const struct jobwire_frame *frame)
-{
-    struct durable_job *job = attachment->job;
-    if (memcmp(frame->offsets, job->written, sizeof(job->written)) != 0) {
-        fail(attachment, ERROR_PEER, "the job ended, but some of its output did not arrive");
-        return;
-    }
-    job->progress = DURABLE_EXITED;
-    job->outcome.status = (int)frame->number;
-    (void)snprintf(job->outcome.signal, sizeof(job->outcome.signal), "%.*s", (int)frame->length,
-                   frame->bytes);
-    job->outcome.usage = frame->usage;
-    job->outcome.usage_known = true;
-}
-
-/* The agent's own words are for the log: they end with what it saw. */
-static void on_notice(struct attachment *attachment, const struct jobwire_frame *frame)
-{
-    struct durable_job *job = attachment->job;
-    if (frame->number == JOBWIRE_NOTICE_SHUTDOWN) {
-        job->outcome.task_stopping = true;
-    }
-    log_warn("task at %s: %.*s", attachment->link->name, (int)frame->length, frame->bytes);
-}
-
-static void on_refused(struct attachment *attachment, const struct jobwire_frame *frame)
-{
-    static const struct {
-        enum error_kind kind;
-        const char *text;
-    } rows[] = {
-        [JOBWIRE_REFUSED_PROTOCOL] = {ERROR_PEER, "driver and agent do not understand each other"},
-        [JOBWIRE_REFUSED_UNKNOWN_JOB] =
-            {ERROR_SYSTEM, "the task's agent does not know the job any more; it was started anew, "
-                           "or nobody attached within its --detach-timeout, which must be longer "
-                           "than [SSH] ReattachTimeout"},
-        [JOBWIRE_REFUSED_BYTES_GONE] = {ERROR_SYSTEM, "a part of the job's output is lost"},
-        [JOBWIRE_REFUSED_REPLACED] = {ERROR_SYSTEM, "another driver took the job over"},
-        [JOBWIRE_REFUSED_START] = {ERROR_SYSTEM, "the task's agent cannot start the job"},
-        [JOBWIRE_REFUSED_LOST] = {ERROR_SYSTEM, "the process in the task that watched over the "
-                                                "job was killed, and the job was ended with it"},
-    };
-    bool known = frame->number > 0 && frame->number < sizeof(rows) / sizeof(rows[0]);
-    attachment->job->refusal = known ? (enum jobwire_refusal)frame->number : 0;
-    fail(attachment, known ? rows[frame->number].kind : ERROR_PEER, "%s (task at %s: %.*s)",
-         known ? rows[frame->number].text : "the task's agent refuses the job",
-         attachment->link->name, (int)frame->length, frame->bytes);
-}
-
-static void on_frame(struct attachment *attachment, const struct jobwire_frame *frame)
-{
-    bool attached = attachment->job->attached;
-    switch (frame->type) {
-    case JOBWIRE_STARTED:
-    case JOBWIRE_ATTACHED:
-        on_attached(attachment, frame);
-        break;
-    case JOBWIRE_EXIT:
-        if (attached) {
-            on_exit_report(attachment, frame);
-            break;
-        }
-        __attribute__((fallthrough));
-    default:
-        fail(attachment, ERROR_PEER, "the task's agent sent a frame that is out of place");
-        break;
-    case JOBWIRE_NOTICE:
-        on_notice(attachment, frame);
-        break;
-    case JOBWIRE_REFUSED:
-        on_refused(attachment, frame);
-        break;
-    }
-}
-
-/* Frames as they lie in libssh's memory. Returns how many bytes were taken. */
-static size_t take_frames(void *context, const char *bytes, size_t length)
-{
-    struct attachment *attachment = context;
-    struct jobwire_frame frame;
-    size_t left = length;
-    attachment->blocked = NONE;
-    while (!attachment->failed) {
-        switch (jobwire_decode(&attachment->decoder, &bytes, &left, &frame)) {
-        case JOBWIRE_MORE:
-            return length;
-        case JOBWIRE_BROKEN:
-            fail(attachment, ERROR_PEER, "the task's agent sent a frame that is malformed");
-            break;
-        case JOBWIRE_FRAME:
-            if (frame.type != JOBWIRE_OUTPUT) {
-                on_frame(attachment, &frame);
-            } else if (!write_piece(attachment, &frame, &bytes, &left)) {
-                return length - left;
-            }
-            break;
-        }
-    }
-    return length;
-}
-
 static int on_data(ssh_session session, ssh_channel channel, void *bytes, uint32_t length,
                    int is_stderr, void *userdata)
 {
@@ -259,7 +74,8 @@ static void on_end(ssh_session session, ssh_channel channel, void *userdata)
 static void queue(struct attachment *attachment, const struct jobwire_frame *frame)
 {
     if (jobwire_encode(frame, &attachment->outgoing) < 0) {
-        fail(attachment, ERROR_SYSTEM, "cannot tell the task about the job: out of memory");
+        attachment_fail(attachment, ERROR_SYSTEM,
+                        "cannot tell the task about the job: out of memory");
     }
 }
 
@@ -371,12 +187,13 @@ static void discard_output(struct durable_job *job)
 static void on_give_up(struct attachment *attachment)
 {
     struct durable_job *job = attachment->job;
-    if (attachment->blocked != NONE && !job->discarding) {
+    if (attachment->blocked != ATTACHMENT_NONE && !job->discarding) {
         discard_output(job);
     } else {
-        fail(attachment, ERROR_SYSTEM,
-             "the job was told to stop and then killed, but the task at %s did not confirm its end",
-             attachment->link->name);
+        attachment_fail(
+            attachment, ERROR_SYSTEM,
+            "the job was told to stop and then killed, but the task at %s did not confirm its end",
+            attachment->link->name);
     }
 }
 
@@ -388,7 +205,7 @@ static void check_stop(struct attachment *attachment)
     bool unread = job->outputs[JOBWIRE_STDOUT].failed_errno != 0;
     if (!job->stop.asked && (unread || signals_pending(signals))) {
         if (job->progress == DURABLE_UNSTARTED) {
-            fail(attachment, ERROR_SYSTEM, "stopped by a signal");
+            attachment_fail(attachment, ERROR_SYSTEM, "stopped by a signal");
             attachment->err->errnum = EINTR;
             return;
         }
@@ -432,8 +249,9 @@ static void wait_and_dispatch(struct attachment *attachment)
     ssh_session session = attachment->link->session;
     struct signals *signals = attachment->job->request->signals;
     bool writing = (ssh_get_poll_flags(session) & SSH_WRITE_PENDING) != 0;
-    int blocked_fd =
-        attachment->blocked == NONE ? -1 : attachment->job->outputs[attachment->blocked].fd;
+    int blocked_fd = attachment->blocked == ATTACHMENT_NONE
+                         ? -1
+                         : attachment->job->outputs[attachment->blocked].fd;
     struct pollfd entries[] = {
         {.fd = ssh_get_fd(session), .events = (short)(POLLIN | (writing ? POLLOUT : 0))},
         {.fd = signals == NULL || signals->acknowledged ? -1 : signals->fd, .events = POLLIN},
@@ -442,13 +260,13 @@ static void wait_and_dispatch(struct attachment *attachment)
     if (poll(entries, sizeof(entries) / sizeof(entries[0]),
              clock_poll_timeout(next_deadline(attachment))) < 0 &&
         errno != EINTR) {
-        fail(attachment, ERROR_SYSTEM, "cannot wait for the job: %s", strerror(errno));
+        attachment_fail(attachment, ERROR_SYSTEM, "cannot wait for the job: %s", strerror(errno));
     }
     if (entries[0].revents != 0) {
         (void)ssh_event_dopoll(attachment->event, 0); /* its result does not tell a dead link */
     }
-    if (attachment->inflow.held &&
-        (attachment->blocked == NONE || entries[2].revents != 0 || attachment->job->discarding)) {
+    if (attachment->inflow.held && (attachment->blocked == ATTACHMENT_NONE ||
+                                    entries[2].revents != 0 || attachment->job->discarding)) {
         (void)inflow_flush(&attachment->inflow); /* a dead link shows in the loop */
     }
 }
@@ -536,7 +354,7 @@ static enum attachment_result run_with_callbacks(struct attachment *attachment)
     };
     ssh_callbacks_init(&callbacks);
     if (ssh_set_channel_callbacks(attachment->channel, &callbacks) != SSH_OK) {
-        fail(attachment, ERROR_SYSTEM, "%s", ssh_get_error(attachment->link->session));
+        attachment_fail(attachment, ERROR_SYSTEM, "%s", ssh_get_error(attachment->link->session));
         return ATTACHMENT_FAILED;
     }
     enum attachment_result result = begin(attachment);
@@ -545,7 +363,7 @@ static enum attachment_result run_with_callbacks(struct attachment *attachment)
             result = follow(attachment);
             (void)ssh_event_remove_session(attachment->event, attachment->link->session);
         } else {
-            fail(attachment, ERROR_SYSTEM, "cannot watch the connection");
+            attachment_fail(attachment, ERROR_SYSTEM, "cannot watch the connection");
             result = ATTACHMENT_FAILED;
         }
     }
@@ -560,11 +378,11 @@ enum attachment_result attachment_run(struct durable_job *job, struct ssh_link *
                                     .link = link,
                                     .channel = ssh_channel_new(link->session),
                                     .event = ssh_event_new(),
-                                    .blocked = NONE,
+                                    .blocked = ATTACHMENT_NONE,
                                     .err = err};
     enum attachment_result result = ATTACHMENT_FAILED;
     attachment.inflow.channel = attachment.channel;
-    attachment.inflow.take = take_frames;
+    attachment.inflow.take = attachment_take;
     attachment.inflow.context = &attachment;
     jobwire_decoder_init(&attachment.decoder);
     attachment.decoder.pieces = true;

@@ -18,6 +18,7 @@ import pytest
 from support import processes
 from support.agent import Agent
 from support.driver import berth_driver, job  # noqa: F401
+from support.ecs import cloud, ecs_job, moto  # noqa: F401
 from support.keys import KeyPair
 from support.ssh import Ssh
 from support.waiting import until as _until
@@ -37,6 +38,10 @@ class Programs:
         if not os.access(program, os.X_OK):
             pytest.fail(f"no program '{program}'; run './dev build' or set BERTH_BIN", False)
         return program
+
+    def tool(self, name):
+        """A program of tests/tools, built beside the programs."""
+        return self._find(f"../tests/tools/{name}")
 
     @property
     def agent(self):
