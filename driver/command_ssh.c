@@ -23,6 +23,7 @@ static int run_in_terminal(struct ssh_link *link, struct ssh_request *request,
     }
     request->terminal = &terminal;
     int result = ssh_link_run(link, request, out_outcome, err);
+    request->terminal = NULL;
     terminal_close(&terminal);
     return result;
 }

@@ -306,8 +306,11 @@ static int start_command(struct remote *remote, struct error *err)
                  request->signals, deadline_ms, err) < 0)) {
         return -1;
     }
-    return link_do(remote->link, remote->channel, ask_for_command, request, request->signals,
-                   deadline_ms, err);
+    if (link_do(remote->link, remote->channel, ask_for_command, request, request->signals,
+                deadline_ms, err) < 0) {
+        return -1;
+    }
+    return request->terminal == NULL ? 0 : terminal_make_raw(request->terminal, err);
 }
 
 static void open_streams(struct remote *remote)

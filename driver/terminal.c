@@ -21,12 +21,12 @@ static struct terminal_size measure(int fd)
     return (struct terminal_size){size.ws_col, size.ws_row};
 }
 
-static int make_raw(struct terminal *terminal)
+int terminal_make_raw(struct terminal *terminal, struct error *err)
 {
     struct termios raw = terminal->before;
     cfmakeraw(&raw);
     terminal->raw = tcsetattr(terminal->fd, TCSADRAIN, &raw) == 0;
-    return terminal->raw ? 0 : -1;
+    return terminal->raw ? 0 : error_set(err, ERROR_SYSTEM, errno, "cannot use the terminal");
 }
 
 static void make_cooked(struct terminal *terminal)
@@ -51,12 +51,8 @@ int terminal_open(struct terminal *terminal, int fd, struct error *err)
         return error_set(err, ERROR_SYSTEM, errno, "cannot use the terminal");
     }
     terminal->events_fd = signalfd(-1, &events, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (terminal->events_fd < 0 || make_raw(terminal) < 0) {
-        (void)error_set(err, ERROR_SYSTEM, errno, "cannot use the terminal");
-        terminal_close(terminal);
-        return -1;
-    }
-    return 0;
+    return terminal->events_fd < 0 ? error_set(err, ERROR_SYSTEM, errno, "cannot use the terminal")
+                                   : 0;
 }
 
 void terminal_close(struct terminal *terminal)
@@ -74,7 +70,7 @@ bool terminal_changed(struct terminal *terminal, struct terminal_size *out_size)
             (void)raise(SIGSTOP);
         }
         if (event.ssi_signo != SIGWINCH) { /* we go on: whoever had it meanwhile may have set it */
-            (void)make_raw(terminal);
+            (void)terminal_make_raw(terminal, NULL);
         }
     }
     struct terminal_size size = measure(terminal->fd);

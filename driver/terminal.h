@@ -2,10 +2,12 @@
 /*
  * terminal.h - the terminal that we run in, handed through to a job: raw, and back as it was.
  *
- * terminal_open() switches it to raw mode and watches for new sizes; terminal_close() puts back
- * what it found and may be called twice. In between, keys such as ^C are bytes for the job. Whoever
- * opens it must reach terminal_close() on every path, so signals that end us come by signals.h.
- * A stop from outside (SIGTSTP) gives the terminal back while it lasts.
+ * terminal_open() remembers its modes and watches for new sizes. terminal_make_raw() comes after
+ * the job's own terminal was asked for, which gets the modes that this one has then.
+ * terminal_close() puts back what was found and may be called twice. In between, keys such as ^C
+ * are bytes for the job. Whoever opens it must reach terminal_close() on every path, so signals
+ * that end us come by signals.h. A stop from outside (SIGTSTP) gives the terminal back while it
+ * lasts.
  */
 #ifndef BERTH_DRIVER_TERMINAL_H
 #define BERTH_DRIVER_TERMINAL_H
@@ -29,6 +31,7 @@ struct terminal {
 
 int terminal_open(struct terminal *terminal, int fd, struct error *err)
     __attribute__((warn_unused_result));
+int terminal_make_raw(struct terminal *terminal, struct error *err);
 void terminal_close(struct terminal *terminal);
 
 /* Handles what happened; true when the size is another one. */
