@@ -17,13 +17,15 @@ struct command_context {
     const struct config *config;
     const struct runner *runner;
     struct signals *signals;
-    int argc; /* the words after the command and its options */
+    bool stop; /* --stop */
+    int argc;  /* the words after the command and its options */
     char *const *argv;
 };
 
 typedef int command_run(struct command_context *context, struct result *out_result,
                         struct error *err);
 
-command_run stage_config, stage_prepare, stage_run, stage_cleanup, command_exec;
+command_run stage_config, stage_prepare, stage_run, stage_cleanup, command_exec, command_ps,
+    command_gc;
 
 #endif
