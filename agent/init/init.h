@@ -34,6 +34,8 @@ struct connection {
     pid_t pid; /* of the session process; 0: free slot */
     int control;
     bool logged_in;
+    bool displaced; /* killed to make room: counts no more */
+    int64_t accepted_ms;
     char address[LISTEN_NAME_BYTES];
 };
 
@@ -55,8 +57,10 @@ struct timers {
 };
 
 struct init {
-    int listener; /* -1 once shutting down */
-    int signals;  /* signalfd */
+    int listener;            /* -1 once shutting down */
+    bool accept_failed;      /* and was told */
+    int64_t accept_again_ms; /* nothing is accepted before; CLOCK_NEVER: no such wait */
+    int signals;             /* signalfd */
     sigset_t inherited_mask;
     const struct agent_options *options;
     struct server server;
