@@ -62,7 +62,6 @@ def test_a_task_that_stops_for_lack_of_addresses_is_the_next_subnets_turn(ecs_jo
     cloud.start_failure = ("TaskFailedToStart", reason, "")
     process = ecs_job.driver.start("custom", "prepare", env=ecs_job.env)
     until(lambda: cloud.count("RunTask") == 1)
-    cloud.start_failure_of_first = cloud.start_failure
     until(lambda: any(task.status == "STOPPED" for task in cloud.tasks.values()))
     cloud.start_failure = None
     out, err = process.communicate(timeout=60)
@@ -131,7 +130,7 @@ def test_refusals(ecs_job, cloud, fault, message, code):
     [
         throttled(""),
         Fault(status=503, body={"message": "Service Unavailable"}),
-        Fault(status=400, body=refusal("ServerException", "Service Unavailable. Try later.")),
+        Fault(status=500, body=refusal("ServerException", "Service Unavailable. Try later.")),
         Fault(reset="before"),
         Fault(reset="after"),
     ],

@@ -472,7 +472,9 @@ class Cloud:
         if status == 200 and operation == "DescribeTasks":
             known = {task["taskArn"]: task for task in answer["tasks"]}
             answer["tasks"] = [
-                self.tasks[arn].show(known[arn]) for arn in request["tasks"] if arn in known
+                self.tasks[arn].show(known[arn]) if arn in self.tasks else known[arn]
+                for arn in request["tasks"]
+                if arn in known
             ]
             answer["failures"] = [
                 {"arn": arn, "reason": "MISSING"} for arn in request["tasks"] if arn not in known
