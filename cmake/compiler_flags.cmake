@@ -17,7 +17,7 @@ target_compile_options(berth_flags INTERFACE -include common/banned.h)
 if(BERTH_BUILD STREQUAL "release")
     target_compile_options(berth_flags INTERFACE
         -O2 -fPIE -ffunction-sections -fdata-sections -fstack-protector-strong -D_FORTIFY_SOURCE=2
-        -fno-plt)
+        -fno-plt -fno-asynchronous-unwind-tables -fno-unwind-tables)
     target_link_options(berth_flags INTERFACE -Wl,--gc-sections -s)
 elseif(BERTH_BUILD STREQUAL "sanitize")
     target_compile_options(berth_flags INTERFACE

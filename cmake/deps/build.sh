@@ -28,8 +28,17 @@ flock 9
 export SOURCE_DATE_EPOCH=1 TZ=UTC LC_ALL=C
 hidden="-ffile-prefix-map=$deps/$flavour=/berth"
 case $flavour in
-musl) base_flags="-O2 -fPIE -ffunction-sections -fdata-sections -fstack-protector-strong -fno-plt" ;;
-host) base_flags="-O1 -g -fPIC -fno-omit-frame-pointer" ;;
+musl)
+    # Nothing unwinds a stack at run time: its tables would only fill the programs.
+    no_unwinding="-fno-asynchronous-unwind-tables -fno-unwind-tables"
+    base_flags="-O2 -fPIE -ffunction-sections -fdata-sections -fstack-protector-strong -fno-plt $no_unwinding"
+    # For what spends no time worth the bytes: OpenSSL and libssh move the data.
+    small_flags="$base_flags -Os"
+    ;;
+host)
+    base_flags="-O1 -g -fPIC -fno-omit-frame-pointer"
+    small_flags=$base_flags
+    ;;
 *) echo "build: unknown flavour '$flavour': musl or host" >&2; exit 1 ;;
 esac
 sanitize="-fsanitize=address,undefined"
@@ -73,7 +82,7 @@ $lib/rcrt1.o $lib/crti.o crtbeginS.o%s
 crtendS.o%s $lib/crtn.o
 
 *link:
--static -pie --no-dynamic-linker -z text -nostdlib -z relro -z now --build-id=none
+-static -pie --no-dynamic-linker -z text -z pack-relative-relocs -nostdlib -z relro -z now --build-id=none
 
 *esp_link:
 
@@ -88,7 +97,9 @@ SPECS
 }
 
 recipe_musl() {
-    CC=gcc CFLAGS="$hidden -O2 -fPIE -ffunction-sections -fdata-sections" ./configure --prefix="$prefix" \
+    # No stack protector: the C library sets it up.
+    CC=gcc CFLAGS="$hidden -O2 -fPIE -ffunction-sections -fdata-sections $no_unwinding" \
+        ./configure --prefix="$prefix" \
         --syslibdir="$prefix/lib" --disable-shared --disable-wrapper
     make -j"$jobs"
     make install
@@ -111,7 +122,10 @@ recipe_openssl() {
         no-ssl3 no-weak-ssl-ciphers no-srp no-psk no-idea no-seed no-camellia no-aria no-bf no-cast \
         no-rc2 no-rc4 no-md4 no-mdc2 no-rmd160 no-whirlpool no-sm2 no-sm3 no-sm4 no-siphash no-ts \
         no-cms no-cmp no-ct no-gost no-ocsp no-rfc3779 no-slh-dsa no-ui-console no-scrypt no-srtp \
-        no-unit-test no-uplink no-zlib no-tfo no-http
+        no-unit-test no-uplink no-zlib no-tfo no-http no-multiblock no-dsa no-ml-dsa no-ec2m \
+        no-argon2 no-blake2 no-siv no-ocb no-cmac no-tls1 no-tls1_1 no-nextprotoneg \
+        no-integrity-only-ciphers no-tls-deprecated-ec no-dgram no-thread-pool \
+        no-default-thread-pool
     make -j"$jobs" build_libs
     make DESTDIR="$deps/$flavour/stage" install_dev
     cp -a "$deps/$flavour/stage/berth/." "$prefix/"
@@ -119,7 +133,7 @@ recipe_openssl() {
 }
 
 recipe_libsodium() {
-    CC=berth-cc CFLAGS="$base_flags" ./configure --prefix="$prefix" --disable-shared --enable-static \
+    CC=berth-cc CFLAGS="$small_flags" ./configure --prefix="$prefix" --disable-shared --enable-static \
         --disable-dependency-tracking
     make -j"$jobs"
     make install
@@ -148,17 +162,17 @@ recipe_libssh() {
 }
 
 recipe_cjson() {
-    cmake_library "$base_flags" . -DENABLE_CJSON_TEST=OFF -DENABLE_CJSON_UTILS=OFF \
+    cmake_library "$small_flags" . -DENABLE_CJSON_TEST=OFF -DENABLE_CJSON_UTILS=OFF \
         -DENABLE_CUSTOM_COMPILER_FLAGS=OFF -DCMAKE_POLICY_VERSION_MINIMUM=3.5
 }
 
 recipe_expat() {
-    cmake_library "$base_flags" expat -DEXPAT_SHARED_LIBS=OFF -DEXPAT_BUILD_TOOLS=OFF \
+    cmake_library "$small_flags" expat -DEXPAT_SHARED_LIBS=OFF -DEXPAT_BUILD_TOOLS=OFF \
         -DEXPAT_BUILD_EXAMPLES=OFF -DEXPAT_BUILD_TESTS=OFF -DEXPAT_BUILD_DOCS=OFF
 }
 
 recipe_curl() {
-    cmake_library "$base_flags" . -DBUILD_CURL_EXE=OFF -DBUILD_STATIC_LIBS=ON -DBUILD_LIBCURL_DOCS=OFF \
+    cmake_library "$small_flags" . -DBUILD_CURL_EXE=OFF -DBUILD_STATIC_LIBS=ON -DBUILD_LIBCURL_DOCS=OFF \
         -DBUILD_MISC_DOCS=OFF -DENABLE_CURL_MANUAL=OFF -DBUILD_TESTING=OFF -DBUILD_EXAMPLES=OFF \
         -DHTTP_ONLY=ON -DCURL_USE_OPENSSL=ON -DCURL_USE_LIBSSH2=OFF -DCURL_USE_LIBPSL=OFF \
         -DCURL_ZLIB=OFF -DCURL_BROTLI=OFF -DCURL_ZSTD=OFF -DUSE_NGHTTP2=OFF -DUSE_LIBIDN2=OFF \
@@ -172,7 +186,7 @@ stamp_of() {
     {
         grep -E "^$1 " "$here/sources.lock" | awk '{print $2, $4}'
         declare -f "recipe_$1" cmake_library write_compiler write_specs
-        echo "$base_flags $sanitize $previous"
+        echo "$base_flags $small_flags $sanitize $previous"
         gcc --version | head -n 1
     } | sha256sum | cut -c1-16
 }

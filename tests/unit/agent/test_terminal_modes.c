@@ -3,25 +3,31 @@
 
 #include "tests/unit/rows.h"
 
-/* A whole request with this name and these modes; 'cut' bytes are missing at its end. */
+static void add(unsigned char *out, size_t *used, const void *bytes, size_t length)
+{
+    memcpy(out + *used, bytes, length);
+    *used += length;
+}
+
+static void add_string(unsigned char *out, size_t *used, const void *bytes, size_t length)
+{
+    const unsigned char size[4] = {0, 0, (unsigned char)(length >> 8), (unsigned char)length};
+    add(out, used, size, sizeof(size));
+    add(out, used, bytes, length);
+}
+
+/* A whole request with this name and these modes; returns its length. */
 static size_t request(unsigned char *out, const char *name, const char *modes, size_t length)
 {
+    static const unsigned char zeros[16];
     size_t used = 0;
-    memcpy(out + used, "\0\0\0\7\0\0\0", 7);
-    used += 7;
-    out[used++] = (unsigned char)strlen(name);
-    memcpy(out + used, name, strlen(name));
-    used += strlen(name);
-    memcpy(out + used, "\1\0\0\0\5xterm", 10);
-    used += 10;
-    memset(out + used, 0, 16);
-    used += 16;
-    memcpy(out + used, "\0\0", 2);
-    out[used + 2] = (unsigned char)(length >> 8);
-    out[used + 3] = (unsigned char)length;
-    used += 4;
-    memcpy(out + used, modes, length);
-    return used + length;
+    add(out, &used, zeros, 4); /* the channel */
+    add_string(out, &used, name, strlen(name));
+    add(out, &used, zeros, 1); /* no reply wanted */
+    add_string(out, &used, "xterm", strlen("xterm"));
+    add(out, &used, zeros, 16); /* the size */
+    add_string(out, &used, modes, length);
+    return used;
 }
 
 struct read_row {
