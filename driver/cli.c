@@ -20,6 +20,8 @@ static const struct cli_command commands[] = {
      stage_cleanup},
     {NULL, NULL, "exec", NULL, "[--] COMMAND...",
      "launch a task, run a command in it, clean up, exit with its status", command_exec},
+    {NULL, NULL, "ssh", NULL, "JOB [-- COMMAND...]",
+     "a shell, or a command, in the task of a running job", command_ssh},
     {NULL, NULL, "ps", NULL, "", "list this runner's tasks: job, age, state, size, cost",
      command_ps},
     {NULL, NULL, "gc", NULL, "", "list tasks of this runner that no job of it knows any more",
@@ -140,9 +142,10 @@ void cli_print_help(const struct cli *cli)
         (void)printf("\n");
     }
     options_print(stdout, option_rows, ROW_COUNT);
-    (void)printf("\nExit codes: 'custom' commands use BUILD_FAILURE_EXIT_CODE and "
-                 "SYSTEM_FAILURE_EXIT_CODE of the\nenvironment (1 and 2 when unset); 'exec' the "
-                 "command's status, 128 + n for signal n, 255 for\na failure of Berth.\n");
+    (void)printf(
+        "\nExit codes: 'custom' commands use BUILD_FAILURE_EXIT_CODE and "
+        "SYSTEM_FAILURE_EXIT_CODE of the\nenvironment (1 and 2 when unset); 'exec' and 'ssh' "
+        "the command's status, 128 + n for signal n,\n255 for a failure of Berth.\n");
 }
 
 void cli_print_version(void)

@@ -75,7 +75,8 @@ struct config {
     int64_t ssh_port;
     int64_t ssh_connect_timeout_ms; /* from launch to login */
     int64_t ssh_keepalive_ms;
-    int64_t cancel_grace_ms; /* from TERM to KILL */
+    int64_t ssh_reattach_timeout_ms; /* of one loss of the link while a job runs */
+    int64_t cancel_grace_ms;         /* from TERM to KILL */
     int64_t cleanup_timeout_ms;
     char *local_directory;
     char *local_agent; /* NULL: the agent inside this program */

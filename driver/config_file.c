@@ -94,6 +94,7 @@ static const struct key_row rows[] = {
     {"SSH", "HostKey", KEY_TEXT, FIELD(ssh_host_key), 0, 0, NULL},
     {"SSH", "ConnectTimeout", KEY_DURATION, FIELD(ssh_connect_timeout_ms), 100, HOUR_MS, NULL},
     {"SSH", "Keepalive", KEY_DURATION, FIELD(ssh_keepalive_ms), 0, HOUR_MS, NULL},
+    {"SSH", "ReattachTimeout", KEY_DURATION, FIELD(ssh_reattach_timeout_ms), 0, HOUR_MS, NULL},
     {"SSH", "PrivateKeyPath", KEY_IGNORED, 0, 0, 0,
      "every job gets a key of its own; remove the line"},
     {"Local", "Directory", KEY_TEXT, FIELD(local_directory), 0, 0, NULL},

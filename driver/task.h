@@ -29,6 +29,12 @@ int task_launch(struct task *task, const char *job, struct ssh_link **out_link, 
 int task_connect(struct task *task, struct ssh_link **out_link, struct error *err)
     __attribute__((warn_unused_result));
 
+/* For a task that answered before: tries again and again, whatever breaks on the way, until the
+ * deadline (errno ETIMEDOUT), a request to stop (EINTR), or until it is of no use: the task has
+ * ended, or what answers is not the task. */
+int task_reconnect(struct task *task, int64_t deadline_ms, struct ssh_link **out_link,
+                   struct error *err) __attribute__((warn_unused_result));
+
 /* Stops it, removes what it left and the metadata file. */
 int task_stop(struct task *task, struct error *err) __attribute__((warn_unused_result));
 

@@ -60,9 +60,10 @@ static const char *refusal(const struct init *init, const char *address)
     return NULL;
 }
 
-static _Noreturn void run_session(struct init *init, int fd, int control,
+static _Noreturn void run_session(struct init *init, int fd, const int ends[2],
                                   const struct sockaddr_storage *peer, pid_t parent)
 {
+    int control = ends[1];
     struct sockaddr_storage local = {0};
     socklen_t length = sizeof(local);
     char address[LISTEN_NAME_BYTES];
@@ -70,6 +71,7 @@ static _Noreturn void run_session(struct init *init, int fd, int control,
     char name[LISTEN_NAME_BYTES + 16];
     char client[2 * LISTEN_NAME_BYTES + 16];
     init_forget(init, fd, control, parent);
+    (void)close(ends[0]); /* or init's death would not show as its end */
     (void)prctl(PR_SET_NAME, "berth-session");
     (void)getsockname(fd, (struct sockaddr *)&local, &length);
     listen_address(peer, address);
@@ -98,7 +100,7 @@ static void fork_session(struct init *init, struct connection *slot, int fd,
     }
     pid_t pid = fork();
     if (pid == 0) {
-        run_session(init, fd, ends[1], peer, parent);
+        run_session(init, fd, ends, peer, parent);
     }
     (void)close(ends[1]);
     if (pid < 0) {

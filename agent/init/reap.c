@@ -53,7 +53,7 @@ static void forget_child(struct init *init, pid_t pid, int status)
         if (init->jobs[i] == pid) {
             on_monitor_end(pid, status);
             init->jobs[i] = 0;
-            durable_job_forget(init, pid);
+            durable_job_forget(init, pid, WIFSIGNALED(status));
             return;
         }
     }
