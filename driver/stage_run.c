@@ -59,6 +59,20 @@ static int run_script(struct task *task, const struct script *script,
     return result;
 }
 
+/* A script that failed because its task was being stopped did not fail by itself. An agent tells
+ * so; with plain sshd, whose sessions get a TERM like any other, only the backend knows. */
+static int check_task(struct task *task, const struct ssh_outcome *outcome, struct error *err)
+{
+    bool failed = outcome->status != 0 || outcome->signal[0] != '\0';
+    bool plain = task->backend->any_image && !outcome->usage_known;
+    struct error gone;
+    if (outcome->cancelled || !(outcome->task_stopping || (failed && plain)) ||
+        task->backend->alive(&task->at_backend, &gone) == 0) {
+        return 0;
+    }
+    return error_set(err, ERROR_SYSTEM, 0, "the task ended while the script ran: %s", gone.message);
+}
+
 static int find_task(struct task *task, const struct command_context *context, struct error *err)
 {
     char job[RUNNER_JOB_KEY_BYTES];
@@ -112,6 +126,9 @@ int stage_run(struct command_context *context, struct result *out_result, struct
     result = find_task(&task, context, err);
     if (result == 0) {
         result = run_script(&task, &script, &outcome, err);
+    }
+    if (result == 0) {
+        result = check_task(&task, &outcome, err);
     }
     if (result == 0) {
         tell_usage(&outcome, context->argv[1]);

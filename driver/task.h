@@ -10,12 +10,14 @@
 
 #include "driver/backend.h"
 #include "driver/ssh.h"
+#include "driver/watch.h"
 
 struct task {
     struct backend_task at_backend;
     const struct backend *backend;
-    bool recorded; /* keep a metadata file: 'exec' does not need one */
-    char name[64]; /* "local-1234", once launched */
+    bool recorded;      /* keep a metadata file: 'exec' does not need one */
+    struct watch watch; /* of the link that task_reconnect() made last */
+    char name[64];      /* "local-1234", once launched */
     int64_t launched_after_ms;
     int64_t ready_after_ms;
 };

@@ -35,6 +35,7 @@ import pytest
 from botocore.config import Config
 from botocore.validate import ParamValidator
 
+from support import processes
 from support.driver import Job
 from support.waiting import until
 
@@ -187,6 +188,8 @@ class Task:
     def _end(self):
         self.status = "DEACTIVATING" if self.running_at else "DEPROVISIONING"
         if self.process is not None:
+            # The end of a container is the end of whatever is in it, however it was left there.
+            inside = processes.descendants(self.process.pid)
             if self.process.poll() is None:
                 self.process.send_signal(signal.SIGCONT)
                 self.process.terminate()
@@ -195,6 +198,7 @@ class Task:
                 except subprocess.TimeoutExpired:
                     self.process.kill()
                     self.process.wait()
+            processes.end(inside)
             code = self.process.returncode
             self.exit_code = 128 - code if code < 0 else code
         self.cloud.forget(self)
