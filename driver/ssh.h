@@ -66,6 +66,10 @@ struct ssh_request {
     int64_t grace_ms;          /* from TERM to KILL when we are asked to stop */
     int64_t keepalive_ms;      /* three unanswered ones: the link is lost. 0: never asked */
     struct signals *signals;
+    /* Ends the job of a server that may not pass signals on: called once, after TERM was sent, and
+     * returns when the job has ended. NULL: the server does. */
+    int (*end_job)(void *context, struct error *err);
+    void *end_context;
 };
 
 struct ssh_outcome {

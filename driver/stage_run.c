@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "driver/command.h"
 #include "driver/durable.h"
+#include "driver/plain_end.h"
 #include "driver/script.h"
 #include "driver/task.h"
 #include "driver/usage_text.h"
@@ -23,10 +24,24 @@ static struct result result_of_stage(const struct ssh_outcome *outcome, const ch
     return result_from_outcome(outcome);
 }
 
-/* For a server without durable jobs: plain sshd, or an agent of before. */
-static int run_plainly(struct task *task, struct ssh_link *link, const struct ssh_request *request,
-                       struct ssh_outcome *out_outcome, struct error *err)
+struct plain {
+    struct task *task;
+    const char *marker;
+};
+
+static int end_plain_job(void *context, struct error *err)
 {
+    const struct plain *plain = context;
+    return plain_end(plain->task, plain->marker, err);
+}
+
+/* For a server without durable jobs: plain sshd, or an agent of before. */
+static int run_plainly(struct task *task, struct ssh_link *link, struct ssh_request *request,
+                       const char *marker, struct ssh_outcome *out_outcome, struct error *err)
+{
+    struct plain plain = {.task = task, .marker = marker};
+    request->end_job = end_plain_job;
+    request->end_context = &plain;
     log_debug("the task has no durable jobs: a lost link will end this one");
     int result = ssh_link_run(link, request, out_outcome, err);
     struct error gone;
@@ -53,7 +68,7 @@ static int run_script(struct task *task, const struct script *script,
         result = durable_run(task, &link, &request, out_outcome, err);
     }
     if (result == 1) {
-        result = run_plainly(task, link, &request, out_outcome, err);
+        result = run_plainly(task, link, &request, script->marker, out_outcome, err);
     }
     ssh_link_free(link);
     return result;

@@ -149,6 +149,12 @@ int task_connect(struct task *task, struct ssh_link **out_link, struct error *er
     return task_reconnect(task, clock_deadline_ms(RECONNECT_MS), out_link, err);
 }
 
+int task_second_link(struct task *task, int64_t deadline_ms, struct ssh_link **out_link,
+                     struct error *err)
+{
+    return connect_until(task, false, deadline_ms, out_link, err);
+}
+
 int task_stop(struct task *task, struct error *err)
 {
     struct backend_task *at_backend = &task->at_backend;

@@ -37,6 +37,10 @@ int task_connect(struct task *task, struct ssh_link **out_link, struct error *er
 int task_reconnect(struct task *task, int64_t deadline_ms, struct ssh_link **out_link,
                    struct error *err) __attribute__((warn_unused_result));
 
+/* One more connection beside the one that is in use, for what cannot wait for it. */
+int task_second_link(struct task *task, int64_t deadline_ms, struct ssh_link **out_link,
+                     struct error *err) __attribute__((warn_unused_result));
+
 /* Stops it, removes what it left and the metadata file. */
 int task_stop(struct task *task, struct error *err) __attribute__((warn_unused_result));
 
