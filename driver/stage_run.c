@@ -85,7 +85,10 @@ static int check_task(struct task *task, const struct ssh_outcome *outcome, stru
         task->backend->alive(&task->at_backend, &gone) == 0) {
         return 0;
     }
-    return error_set(err, ERROR_SYSTEM, 0, "the task ended while the script ran: %s", gone.message);
+    return error_set(
+        err, ERROR_SYSTEM, 0,
+        "the task ended while the script ran, and this is no failure of the script: %s",
+        gone.message);
 }
 
 static int find_task(struct task *task, const struct command_context *context, struct error *err)

@@ -55,7 +55,8 @@ def test_the_request_of_a_plain_configuration(ecs_job, cloud):
     ((container,),) = (request["overrides"].pop("containerOverrides"),)
     assert request["overrides"] == {} and container["name"] == CONTAINER
     names = [row["name"] for row in container["environment"]]
-    assert names == ["SSH_PUBLIC_KEY", "BERTH_HOST_KEY_SEED"]
+    assert names == ["SSH_PUBLIC_KEY", "BERTH_HOST_KEY_SEED", "BERTH_GRACE"]
+    assert container["environment"][2]["value"] == "1000ms", "as CancelGrace here"
 
 
 def test_the_private_key_stays_here(ecs_job, cloud):
