@@ -490,7 +490,7 @@ class Cloud:
         return status, answer
 
     def _run_task(self, request, body, headers):
-        token = request["clientToken"]
+        token = request.get("clientToken", secrets.token_hex(16))
         with self._lock:  # the same token is the same task, also while the first call is under way
             if token in self._tokens:
                 before, answer = self._tokens[token]
