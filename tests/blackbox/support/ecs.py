@@ -282,6 +282,7 @@ class Cloud:
         self.clock_skew_s = 0
         self.faults = []
         self.calls = []
+        self.times = []  # (monotonic, operation)
         self.problems = []
         self.tasks = {}
         self.listen_public = False
@@ -619,6 +620,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             request = dict(urllib.parse.parse_qsl(body.decode()))
             operation = request.get("Action", "")
         cloud.calls.append((operation, request))
+        cloud.times.append((time.monotonic(), operation))
         fault = cloud.take_fault(operation)
         if fault is not None and fault.reset == "before":
             return self._reset()
