@@ -36,14 +36,15 @@ static int end_plain_job(void *context, struct error *err)
 }
 
 /* For a server without durable jobs: plain sshd, or an agent of before. */
-static int run_plainly(struct task *task, struct ssh_link *link, struct ssh_request *request,
+static int run_plainly(struct task *task, struct ssh_link *link, const struct ssh_request *request,
                        const char *marker, struct ssh_outcome *out_outcome, struct error *err)
 {
     struct plain plain = {.task = task, .marker = marker};
-    request->end_job = end_plain_job;
-    request->end_context = &plain;
+    struct ssh_request own = *request;
+    own.end_job = end_plain_job;
+    own.end_context = &plain;
     log_debug("the task has no durable jobs: a lost link will end this one");
-    int result = ssh_link_run(link, request, out_outcome, err);
+    int result = ssh_link_run(link, &own, out_outcome, err);
     struct error gone;
     if (result < 0 && task->backend->alive(&task->at_backend, &gone) < 0) {
         (void)error_wrap(err, "%s", gone.message);
