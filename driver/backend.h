@@ -63,6 +63,8 @@ struct backend {
     int64_t (*patience_ms)(const struct config *config);
     /* -1 with the reason when the task has ended. */
     int (*alive)(struct backend_task *task, struct error *err);
+    /* How often to ask that while a script runs (watch.h); NULL: never, since the link tells. */
+    int64_t (*watch_pause_ms)(const struct config *config);
     int (*stop)(struct backend_task *task, int64_t deadline_ms, struct error *err);
     /* Every task of ours, oldest first; 'visit' returning -1 ends it. NULL: nothing outlives this
      * machine's processes, so there is nothing to list. */

@@ -51,6 +51,8 @@ int ssh_link_open(const struct ssh_target *target, const struct ssh_watch *watch
                   struct signals *signals, int64_t deadline_ms, struct ssh_link **out_link,
                   struct error *err) __attribute__((warn_unused_result));
 void ssh_link_free(struct ssh_link *link); /* accepts NULL */
+/* The connection's descriptor, which stays the link's. */
+int ssh_link_fd(const struct ssh_link *link);
 /* The host key that was taken unseen, "TYPE BASE64"; empty: it was known. */
 const char *ssh_link_learned(const struct ssh_link *link);
 
@@ -64,6 +66,10 @@ struct ssh_request {
     int64_t grace_ms;          /* from TERM to KILL when we are asked to stop */
     int64_t keepalive_ms;      /* three unanswered ones: the link is lost. 0: never asked */
     struct signals *signals;
+    /* Ends the job of a server that may not pass signals on: called once, after TERM was sent, and
+     * returns when the job has ended. NULL: the server does. */
+    int (*end_job)(void *context, struct error *err);
+    void *end_context;
 };
 
 struct ssh_outcome {

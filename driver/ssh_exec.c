@@ -158,6 +158,12 @@ static void send_signal(struct remote *remote, const char *name)
     }
 }
 
+static int end_job(struct remote *remote, struct error *err)
+{
+    const struct ssh_request *request = remote->request;
+    return request->end_job == NULL ? 0 : request->end_job(request->end_context, err);
+}
+
 /* A request to stop, and an output that nobody reads any more, end the job. */
 static int check_stop(struct remote *remote, struct error *err)
 {
@@ -172,7 +178,7 @@ static int check_stop(struct remote *remote, struct error *err)
     switch (stop_next(&remote->stop, clock_now_ms())) {
     case STOP_TERM:
         send_signal(remote, "TERM");
-        break;
+        return end_job(remote, err);
     case STOP_KILL:
         send_signal(remote, "KILL");
         break;

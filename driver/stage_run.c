@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "driver/command.h"
 #include "driver/durable.h"
+#include "driver/plain_end.h"
 #include "driver/script.h"
 #include "driver/task.h"
 #include "driver/usage_text.h"
@@ -23,12 +24,27 @@ static struct result result_of_stage(const struct ssh_outcome *outcome, const ch
     return result_from_outcome(outcome);
 }
 
+struct plain {
+    struct task *task;
+    const char *marker;
+};
+
+static int end_plain_job(void *context, struct error *err)
+{
+    const struct plain *plain = context;
+    return plain_end(plain->task, plain->marker, err);
+}
+
 /* For a server without durable jobs: plain sshd, or an agent of before. */
 static int run_plainly(struct task *task, struct ssh_link *link, const struct ssh_request *request,
-                       struct ssh_outcome *out_outcome, struct error *err)
+                       const char *marker, struct ssh_outcome *out_outcome, struct error *err)
 {
+    struct plain plain = {.task = task, .marker = marker};
+    struct ssh_request own = *request;
+    own.end_job = end_plain_job;
+    own.end_context = &plain;
     log_debug("the task has no durable jobs: a lost link will end this one");
-    int result = ssh_link_run(link, request, out_outcome, err);
+    int result = ssh_link_run(link, &own, out_outcome, err);
     struct error gone;
     if (result < 0 && task->backend->alive(&task->at_backend, &gone) < 0) {
         (void)error_wrap(err, "%s", gone.message);
@@ -53,10 +69,27 @@ static int run_script(struct task *task, const struct script *script,
         result = durable_run(task, &link, &request, out_outcome, err);
     }
     if (result == 1) {
-        result = run_plainly(task, link, &request, out_outcome, err);
+        result = run_plainly(task, link, &request, script->marker, out_outcome, err);
     }
     ssh_link_free(link);
     return result;
+}
+
+/* A script that failed because its task was being stopped did not fail by itself. An agent tells
+ * so; with plain sshd, whose sessions get a TERM like any other, only the backend knows. */
+static int check_task(struct task *task, const struct ssh_outcome *outcome, struct error *err)
+{
+    bool failed = outcome->status != 0 || outcome->signal[0] != '\0';
+    bool plain = task->backend->any_image && !outcome->usage_known;
+    struct error gone;
+    if (outcome->cancelled || !(outcome->task_stopping || (failed && plain)) ||
+        task->backend->alive(&task->at_backend, &gone) == 0) {
+        return 0;
+    }
+    return error_set(
+        err, ERROR_SYSTEM, 0,
+        "the task ended while the script ran, and this is no failure of the script: %s",
+        gone.message);
 }
 
 static int find_task(struct task *task, const struct command_context *context, struct error *err)
@@ -112,6 +145,9 @@ int stage_run(struct command_context *context, struct result *out_result, struct
     result = find_task(&task, context, err);
     if (result == 0) {
         result = run_script(&task, &script, &outcome, err);
+    }
+    if (result == 0) {
+        result = check_task(&task, &outcome, err);
     }
     if (result == 0) {
         tell_usage(&outcome, context->argv[1]);

@@ -48,11 +48,18 @@ int task_reconnect(struct task *task, int64_t deadline_ms, struct ssh_link **out
 {
     struct signals *signals = task->at_backend.signals;
     int64_t pause_ms = FIRST_PAUSE_MS;
+    bool lost = task->watch.pid > 0; /* a link before this one */
+    watch_stop(&task->watch);
+    /* A task that is gone may leave something that accepts and says nothing. */
+    if (lost && alive(task, err) < 0) {
+        return -1;
+    }
     for (;;) {
         struct error own = {0};
         struct error gone;
         int64_t attempt_ms = clock_earlier_ms(deadline_ms, clock_deadline_ms(ATTEMPT_MS));
         if (connect_until(task, false, attempt_ms, out_link, &own) == 0) {
+            watch_start(&task->watch, task->backend, &task->at_backend, *out_link);
             return 0;
         }
         *err = own;
@@ -142,6 +149,12 @@ int task_connect(struct task *task, struct ssh_link **out_link, struct error *er
     return task_reconnect(task, clock_deadline_ms(RECONNECT_MS), out_link, err);
 }
 
+int task_second_link(struct task *task, int64_t deadline_ms, struct ssh_link **out_link,
+                     struct error *err)
+{
+    return connect_until(task, false, deadline_ms, out_link, err);
+}
+
 int task_stop(struct task *task, struct error *err)
 {
     struct backend_task *at_backend = &task->at_backend;
@@ -191,6 +204,7 @@ void task_request(const struct task *task, struct ssh_request *out_request)
 
 void task_done(struct task *task)
 {
+    watch_stop(&task->watch);
     if (task->backend != NULL && task->backend->done != NULL) {
         task->backend->done(&task->at_backend);
     }
