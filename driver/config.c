@@ -151,6 +151,7 @@ void config_done(struct config *config)
         &config->fargate.region,
         &config->fargate.task_definition,
         &config->fargate.platform_version,
+        &config->aws_profile,
         &config->metadata_directory,
         &config->ssh_username,
         &config->local_directory,
@@ -162,6 +163,7 @@ void config_done(struct config *config)
     }
     config_list_clear(&config->fargate.subnets);
     config_list_clear(&config->fargate.security_groups);
+    config_list_clear(&config->aws_session_tags);
     config_list_clear(&config->local_pass_environment);
 }
 

@@ -45,6 +45,8 @@ struct config {
     char *log_file; /* NULL: stderr */
     char *backend;  /* NULL: not said */
     struct config_fargate fargate;
+    char *aws_profile;                   /* NULL: as the SDKs choose one */
+    struct config_list aws_session_tags; /* "key=value" each */
     char *metadata_directory;
     char *ssh_username;
     int64_t ssh_port;
