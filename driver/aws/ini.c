@@ -213,7 +213,7 @@ bool ini_nested(const char *value, const char *key, char *out, size_t size)
         while (name > 0 && is_blank(value[name - 1])) {
             name--;
         }
-        if (name == key_length && strncasecmp(value, key, name) == 0) {
+        if (equals != NULL && name == key_length && strncasecmp(value, key, name) == 0) {
             const char *start = equals + 1;
             while (is_blank(*start)) {
                 start++;

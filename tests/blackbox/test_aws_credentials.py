@@ -10,6 +10,7 @@ import sys
 import botocore.exceptions
 import botocore.session
 import pytest
+from botocore.endpoint_provider import EndpointProvider
 
 from support.aws_faults import AwsFaults
 from support.metadata import Metadata, credentials
@@ -84,7 +85,7 @@ class Account:
                 if found is None:
                     return None
                 frozen = found.get_frozen_credentials()
-            except botocore.exceptions.BotoCoreError as error:
+            except (botocore.exceptions.BotoCoreError, ValueError) as error:
                 return error
         return frozen.access_key, frozen.secret_key, frozen.token or ""
 
@@ -106,17 +107,30 @@ PROCESS = (
     " SecretAccessKey='secret-of-PROCESS', SessionToken='token-of-PROCESS',"
     " Expiration='2099-01-01T00:00:00Z')))"
 )
+WEB_ROLE = "arn:aws:iam::123456789012:role/web"
 # name: (config, credentials, environment)
 CASES = {
     "nothing": (None, None, {}),
     "environment": (None, None, ENV_KEYS),
     "environment with token": (None, None, ENV_KEYS | {"AWS_SESSION_TOKEN": "token-of-ENV"}),
-    "environment over files": ("[default]\n" + KEYS.format("C"), "[default]\n" + KEYS.format("S"), ENV_KEYS),
+    "environment over files": (
+        "[default]\n" + KEYS.format("C"),
+        "[default]\n" + KEYS.format("S"),
+        ENV_KEYS,
+    ),
     "half an environment": (None, None, {"AWS_ACCESS_KEY_ID": "AKIAENV"}),
     "credentials file": (None, "[default]\n" + KEYS.format("S"), {}),
     "config file": ("[default]\n" + KEYS.format("C"), None, {}),
-    "credentials over config": ("[default]\n" + KEYS.format("C"), "[default]\n" + KEYS.format("S"), {}),
-    "token in the file": (None, "[default]\n" + KEYS.format("S") + "aws_session_token=token-of-S\n", {}),
+    "credentials over config": (
+        "[default]\n" + KEYS.format("C"),
+        "[default]\n" + KEYS.format("S"),
+        {},
+    ),
+    "token in the file": (
+        None,
+        "[default]\n" + KEYS.format("S") + "aws_session_token=token-of-S\n",
+        {},
+    ),
     "half a profile": (None, "[default]\naws_access_key_id = AKIAS\n", {}),
     "named profile in both": (
         "[profile ci]\nregion = us-east-2\n",
@@ -134,35 +148,49 @@ CASES = {
     "missing profile": (None, "[default]\n" + KEYS.format("S"), {"AWS_PROFILE": "none"}),
     "comments and blanks": (
         None,
-        "# c\n; c\n\n[default]\n\n  \nAWS_Access_Key_ID=AKIAS\n# c\naws_secret_access_key : x=y#z ;w\n",
+        "# c\n; c\n\n[default]\n\n  \nAWS_Access_Key_ID=AKIAS\n"
+        "# c\naws_secret_access_key : x=y#z ;w\n",
         {},
     ),
     "a malformed line": (None, "[default]\nwhat is this\n", {}),
     "a key twice": (None, "[default]\n" + KEYS.format("S") + KEYS.format("T"), {}),
     "before a section": (None, "a = b\n[default]\n" + KEYS.format("S"), {}),
     "role with a source": (
-        "[profile ci]\n" + ROLE + "source_profile = base\nexternal_id = x\nduration_seconds = 900\n"
+        "[profile ci]\n" + ROLE + "source_profile = base\nexternal_id = ext-1\n"
+        "duration_seconds = 900\n"
         "role_session_name = me\n[profile base]\n" + KEYS.format("BASE"),
         None,
         {"AWS_PROFILE": "ci"},
     ),
     "role over keys of its profile": (
-        "[default]\n" + ROLE + "source_profile = default\n" + KEYS.format("SELF"), None, {},
+        "[default]\n" + ROLE + "source_profile = default\n" + KEYS.format("SELF"),
+        None,
+        {},
     ),
     "role over role": (
-        "[profile ci]\n" + ROLE + "source_profile = mid\n[profile mid]\n" + ROLE
-        + "source_profile = base\n[profile base]\n" + KEYS.format("BASE"),
+        "[profile ci]\n"
+        + ROLE
+        + "source_profile = mid\n[profile mid]\n"
+        + ROLE
+        + "source_profile = base\n[profile base]\n"
+        + KEYS.format("BASE"),
         None,
         {"AWS_PROFILE": "ci"},
     ),
     "role in a circle": (
-        "[profile a]\n" + ROLE + "source_profile = b\n[profile b]\n" + ROLE + "source_profile = a\n",
+        "[profile a]\n"
+        + ROLE
+        + "source_profile = b\n[profile b]\n"
+        + ROLE
+        + "source_profile = a\n",
         None,
         {"AWS_PROFILE": "a"},
     ),
     "role without a source": ("[default]\n" + ROLE, None, {}),
     "role with both sources": (
-        "[default]\n" + ROLE + "source_profile = b\ncredential_source = Environment\n[profile b]\n"
+        "[default]\n"
+        + ROLE
+        + "source_profile = b\ncredential_source = Environment\n[profile b]\n"
         + KEYS.format("B"),
         None,
         {},
@@ -175,38 +203,59 @@ CASES = {
     ),
     "role of an unknown source": ("[default]\n" + ROLE + "credential_source = Moon\n", None, {}),
     "role of a source without keys": (
-        "[default]\n" + ROLE + "source_profile = b\n[profile b]\nregion = x\n", None, {},
+        "[default]\n" + ROLE + "source_profile = b\n[profile b]\nregion = x\n",
+        None,
+        {},
     ),
     "web identity": (
-        None, None,
-        {"AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/web", "AWS_WEB_IDENTITY_TOKEN_FILE": "{home}/token",
-         "AWS_ROLE_SESSION_NAME": "web"},
+        None,
+        None,
+        {
+            "AWS_ROLE_ARN": WEB_ROLE,
+            "AWS_WEB_IDENTITY_TOKEN_FILE": "{home}/token",
+            "AWS_ROLE_SESSION_NAME": "web",
+        },
     ),
     "web identity before keys in files": (
-        None, "[default]\n" + KEYS.format("S"),
-        {"AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/web", "AWS_WEB_IDENTITY_TOKEN_FILE": "{home}/token"},
+        None,
+        "[default]\n" + KEYS.format("S"),
+        {"AWS_ROLE_ARN": WEB_ROLE, "AWS_WEB_IDENTITY_TOKEN_FILE": "{home}/token"},
     ),
-    "web identity in a profile": ("[default]\n" + ROLE + "web_identity_token_file = {home}/token\n", None, {}),
+    "web identity in a profile": (
+        "[default]\n" + ROLE + "web_identity_token_file = {home}/token\n",
+        None,
+        {},
+    ),
     "web identity without a role": (None, None, {"AWS_WEB_IDENTITY_TOKEN_FILE": "{home}/token"}),
     "web identity as a source": (
-        "[default]\n" + ROLE + "source_profile = web\n[profile web]\n" + ROLE
-        + "web_identity_token_file = {home}/token\n", None, {},
+        "[default]\n"
+        + ROLE
+        + "source_profile = web\n[profile web]\n"
+        + ROLE
+        + "web_identity_token_file = {home}/token\n",
+        None,
+        {},
     ),
     "process": ("[default]\ncredential_process = '{home}/process' \"a b\"\n", None, {}),
     "process after keys": (
-        "[default]\ncredential_process = {home}/process\n", "[default]\n" + KEYS.format("S"), {},
+        "[default]\ncredential_process = {home}/process\n",
+        "[default]\n" + KEYS.format("S"),
+        {},
     ),
     "process as a source": (
-        "[default]\n" + ROLE + "source_profile = p\n[profile p]\ncredential_process = {home}/process\n",
-        None, {},
+        "[default]\n" + ROLE + "source_profile = p\n[profile p]\n"
+        "credential_process = {home}/process\n",
+        None,
+        {},
     ),
     "process that fails": ("[default]\ncredential_process = false\n", None, {}),
     "process that prints nothing": ("[default]\ncredential_process = true\n", None, {}),
     "other files": (
-        None, None,
+        None,
+        None,
         {"AWS_SHARED_CREDENTIALS_FILE": "{home}/other", "AWS_CONFIG_FILE": "~/none"},
     ),
-}  # fmt: skip
+}
 
 
 def plain(text, home):
@@ -216,7 +265,7 @@ def plain(text, home):
 @pytest.mark.parametrize("name", CASES)
 def test_the_same_choice_as_botocore(account, sts, monkeypatch, tmp_path, name):
     config, keys, env = CASES[name]
-    (tmp_path / "token").write_text("web.identity.token\n")
+    (tmp_path / "token").write_text("web.identity.token")
     (tmp_path / "other").write_text("[default]\n" + KEYS.format("OTHER"))
     script(tmp_path / "process", PROCESS)
     account.write(plain(config, tmp_path), plain(keys, tmp_path))
@@ -235,7 +284,7 @@ def test_the_same_choice_as_botocore(account, sts, monkeypatch, tmp_path, name):
     theirs = account.theirs(monkeypatch)
     if isinstance(theirs, Exception) or theirs is None:
         assert ours.get("ok") is False, (ours, theirs)
-        assert ours["message"] and ours["kind"] == 1, ours
+        assert ours["message"] and ours["kind"] in (1, 4), ours
         return
     assert (ours.get("key_id"), ours.get("secret"), ours.get("token")) == theirs, ours
     their_calls = [(call.key_id, call.signature, call.parameters) for call in sts.calls]
@@ -270,7 +319,9 @@ def test_session_tags_that_are_none(account, tmp_path, tag):
 
 
 def test_mfa_is_refused(account):
-    account.write("[default]\n" + ROLE + "source_profile = default\nmfa_serial = x\n" + KEYS.format("D"))
+    account.write(
+        "[default]\n" + ROLE + "source_profile = default\nmfa_serial = x\n" + KEYS.format("D")
+    )
     assert "mfa_serial needs a person" in account.ours()["message"]
 
 
@@ -293,7 +344,7 @@ def test_the_error_of_sts_is_told(account, sts):
         ("print('x' * 100000)", "prints more than 65536 bytes"),
         ("print('no json')", "no JSON object"),
         ("print('{\"Version\": 2}')", '"Version" is not 1'),
-        ("print('{\"Version\": 1, \"AccessKeyId\": \"A\"}')", "the secret access key is missing"),
+        ('print(\'{"Version": 1, "AccessKeyId": "A"}\')', "the secret access key is missing"),
         ("import os; os.kill(os.getpid(), 9)", "ended with signal 9"),
         ("import sys; sys.exit(3)", "ended with status 3"),
     ],
@@ -308,7 +359,8 @@ def test_processes_that_misbehave(account, tmp_path, text, message):
 def test_a_process_has_no_descriptors_of_ours(account, tmp_path):
     script(
         tmp_path / "process",
-        "import os\n" f"open('{tmp_path}/fds', 'w').write(' '.join(os.listdir('/proc/self/fd')))\n" + PROCESS,
+        "import os\n"
+        f"open('{tmp_path}/fds', 'w').write(' '.join(os.listdir('/proc/self/fd')))\n" + PROCESS,
     )
     account.write(f"[default]\ncredential_process = {tmp_path}/process\n")
     assert account.ours()["key_id"] == "AKIAPROCESS"
@@ -316,9 +368,7 @@ def test_a_process_has_no_descriptors_of_ours(account, tmp_path):
     assert len(seen - {"0", "1", "2"}) <= 2, "its own directory and file only"
 
 
-@pytest.mark.parametrize(
-    "line", ["'", '"a', "a\\", "x" * 5000, " ".join("abc" for _ in range(70))]
-)
+@pytest.mark.parametrize("line", ["'", '"a', "a\\", "x" * 5000, " ".join("abc" for _ in range(70))])
 def test_command_lines_that_are_none(account, line):
     account.write(f"[default]\ncredential_process = {line}\n")
     assert "not a command line" in account.ours()["message"]
@@ -498,31 +548,25 @@ REGIONS = [
 ]  # fmt: skip
 
 
-def their_endpoint(service, region, fips, dualstack):
-    session = botocore.session.Session()
-    config = botocore.config.Config(
-        use_fips_endpoint=fips, use_dualstack_endpoint=dualstack, region_name=region
+def their_endpoints(service):
+    loader = botocore.session.Session().get_component("data_loader")
+    provider = EndpointProvider(
+        loader.load_service_model(service, "endpoint-rule-set-1"), loader.load_data("partitions")
     )
-    client = session.create_client(
-        service,
-        region_name=region,
-        config=config,
-        aws_access_key_id="x",
-        aws_secret_access_key="y",
-    )
-    found = client._ruleset_resolver.construct_endpoint(
-        client.meta.service_model.operation_model(client.meta.service_model.operation_names[0]),
-        {},
-        {"client_region": region, "client_config": client.meta.config, "has_streaming_input": False},
-    )
-    schemes = found.properties.get("authSchemes") or [{}]
-    return found.url, schemes[0].get("signingRegion", region)
+
+    def resolve(region, fips, dualstack):
+        found = provider.resolve_endpoint(Region=region, UseFIPS=fips, UseDualStack=dualstack)
+        schemes = found.properties.get("authSchemes") or [{}]
+        return found.url, schemes[0].get("signingRegion", region)
+
+    return resolve
 
 
 @pytest.mark.parametrize("service", ["ecs", "ec2", "sts", "iam"])
 def test_endpoints_are_those_of_botocore(account, service, monkeypatch):
     monkeypatch.setenv("HOME", str(account.home))
     account.env.pop("AWS_ENDPOINT_URL_STS")
+    resolve = their_endpoints(service)
     wrong = []
     for region in REGIONS:
         for fips in (False, True):
@@ -533,7 +577,7 @@ def test_endpoints_are_those_of_botocore(account, service, monkeypatch):
                     "AWS_USE_DUALSTACK_ENDPOINT": str(dualstack),
                 }
                 ours = account.probe("endpoint", service)
-                theirs = their_endpoint(service, region, fips, dualstack)
+                theirs = resolve(region, fips, dualstack)
                 if (ours["url"], ours["signing_region"]) != theirs:
                     wrong.append((region, fips, dualstack, ours, theirs))
     assert not wrong, wrong
@@ -623,7 +667,11 @@ def test_ca_bundle_of_variable_and_profile(account, tmp_path):
 
 def test_times_with_zone_and_fraction(account, tmp_path):
     wanted = datetime.datetime(2099, 1, 1, tzinfo=datetime.UTC).timestamp()
-    for text in ("2099-01-01T00:00:00Z", "2099-01-01T01:30:00+01:30", "2098-12-31T23:00:00.123-0100"):
+    for text in (
+        "2099-01-01T00:00:00Z",
+        "2099-01-01T01:30:00+01:30",
+        "2098-12-31T23:00:00.123-0100",
+    ):
         script(tmp_path / "process", PROCESS.replace("2099-01-01T00:00:00Z", text))
         account.write(f"[default]\ncredential_process = {tmp_path}/process\n")
         assert account.ours()["expires_s"] == wanted

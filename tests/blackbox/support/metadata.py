@@ -55,7 +55,9 @@ class MetadataHandler(Handler):
         elif role == "":
             self.reply(service.role.encode())
         else:
-            self.reply(json.dumps(service.credentials).encode(), 200 if role == service.role else 404)
+            self.reply(
+                json.dumps(service.credentials).encode(), 200 if role == service.role else 404
+            )
 
     def container(self):
         if self.headers.get("Authorization") != self.server.authorization:
