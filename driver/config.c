@@ -205,6 +205,7 @@ void config_done(struct config *config)
         &config->fargate.container_name,
         &config->fargate.task_role,
         &config->fargate.execution_role,
+        &config->aws_profile,
         &config->metadata_directory,
         &config->ssh_username,
         &config->ssh_host_key,
@@ -224,6 +225,7 @@ void config_done(struct config *config)
         &config->fargate.allowed_platform_versions,
         &config->fargate.allowed_task_roles,
         &config->fargate.allowed_execution_roles,
+        &config->aws_session_tags,
         &config->local_pass_environment,
     };
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {

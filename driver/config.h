@@ -69,6 +69,8 @@ struct config {
     char *log_file; /* NULL: stderr */
     char *backend;  /* NULL: not said */
     struct config_fargate fargate;
+    char *aws_profile;                   /* NULL: as the SDKs choose one */
+    struct config_list aws_session_tags; /* "key=value" each */
     char *metadata_directory;
     struct config_price price;
     char *ssh_username;

@@ -88,6 +88,8 @@ static const struct key_row rows[] = {
     {"Price", "VcpuHour", KEY_NUMBER, FIELD(price.vcpu_hour), 0, 0, NULL},
     {"Price", "GibHour", KEY_NUMBER, FIELD(price.gib_hour), 0, 0, NULL},
     {"Price", "SpotFactor", KEY_NUMBER, FIELD(price.spot_factor), 0, 0, NULL},
+    {"AWS", "Profile", KEY_TEXT, FIELD(aws_profile), 0, 0, NULL},
+    {"AWS", "SessionTags", KEY_LIST, FIELD(aws_session_tags), 0, 50, NULL},
     {"TaskMetadata", "Directory", KEY_TEXT, FIELD(metadata_directory), 0, 0, NULL},
     {"SSH", "Username", KEY_TEXT, FIELD(ssh_username), 0, 0, NULL},
     {"SSH", "Port", KEY_INTEGER, FIELD(ssh_port), 1, 65535, NULL},
