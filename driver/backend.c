@@ -6,7 +6,7 @@
 
 #include "common/log.h"
 
-static const struct backend *const backends[] = {&backend_local};
+static const struct backend *const backends[] = {&backend_local, &backend_docker};
 
 const struct backend *backend_find(const char *name)
 {
@@ -30,8 +30,9 @@ const struct backend *backend_choose(const struct config *config, struct error *
     const char *name = config->backend != NULL ? config->backend : backend_local.name;
     const struct backend *backend = backend_find(name);
     if (backend == NULL) {
-        (void)error_set(err, ERROR_USAGE, 0,
-                        "the backend '%s' is not in this version; set Backend = \"local\"", name);
+        (void)error_set(
+            err, ERROR_USAGE, 0,
+            "the backend '%s' is not in this version; set Backend = \"local\" or \"docker\"", name);
         return NULL;
     }
     if (config->backend == NULL) {

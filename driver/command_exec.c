@@ -43,6 +43,20 @@ static int join_words(struct buffer *command, int argc, char *const argv[], stru
                                    COMMAND_CEILING_BYTES);
 }
 
+/* Where the backend says that commands run. */
+static int enter_directory(struct buffer *line, const struct task *task)
+{
+    const cJSON *directory =
+        cJSON_GetObjectItemCaseSensitive(task->at_backend.metadata->state, BACKEND_WORKDIR);
+    if (!cJSON_IsString(directory)) {
+        return 0;
+    }
+    if (buffer_append_text(line, "cd -- ") < 0 || append_quoted(line, directory->valuestring) < 0) {
+        return -1;
+    }
+    return buffer_append_text(line, " || exit 126\n");
+}
+
 static void choose_job_name(char out[METADATA_JOB_BYTES])
 {
     unsigned char random[8];
@@ -65,10 +79,19 @@ static int run_and_stop(struct task *task, struct ssh_link *link, const char *co
                         struct ssh_outcome *out_outcome, struct error *err)
 {
     struct ssh_request request;
+    struct buffer line;
+    buffer_init(&line, COMMAND_CEILING_BYTES);
     task_request(task, &request);
-    request.command = command;
     request.input_fd = STDIN_FILENO;
-    int result = ssh_link_run(link, &request, out_outcome, err);
+    int result = -1;
+    if (enter_directory(&line, task) < 0 || buffer_append_text(&line, command) < 0) {
+        (void)error_set(err, ERROR_USAGE, 0, "the command is longer than %d bytes",
+                        COMMAND_CEILING_BYTES);
+    } else {
+        request.command = line.bytes;
+        result = ssh_link_run(link, &request, out_outcome, err);
+    }
+    buffer_done(&line);
     struct error stopping;
     if (task_stop(task, result == 0 ? err : &stopping) < 0) {
         if (result < 0) {

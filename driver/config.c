@@ -80,6 +80,7 @@ static void set_defaults(struct config *config)
         .ssh_keepalive_ms = 15 * 1000,
         .cancel_grace_ms = 10 * 1000,
         .cleanup_timeout_ms = 60 * 1000,
+        .docker = {.pull_timeout_ms = 30LL * 60 * 1000, .service_timeout_ms = 30 * 1000},
     };
 }
 
@@ -90,6 +91,37 @@ static int override(char **field, const char *variable, const char *option, stru
                        : variable == NULL ? NULL
                                           : runner_variable(variable);
     return text == NULL ? 0 : config_set_text(field, text, err);
+}
+
+static int append_options(struct config_list *list, const struct option_list *more,
+                          struct error *err)
+{
+    for (size_t i = 0; i < more->count; i++) {
+        if (list->count == CONFIG_LIST_CEILING) {
+            return error_set(err, ERROR_USAGE, 0, "'%s' is one entry more than the %d there can be",
+                             more->entries[i], CONFIG_LIST_CEILING);
+        }
+        list->entries[list->count] = NULL;
+        if (config_set_text(&list->entries[list->count], more->entries[i], err) < 0) {
+            return -1;
+        }
+        list->count++;
+    }
+    return 0;
+}
+
+static int apply_docker_options(struct config_docker *docker, const struct config_options *options,
+                                struct error *err)
+{
+    docker->image_is_fixed = options->image != NULL;
+    docker->no_mount = options->no_mount;
+    if (override(&docker->image, NULL, options->image, err) < 0 ||
+        override(&docker->workdir, NULL, options->workdir, err) < 0 ||
+        override(&docker->user, NULL, options->user, err) < 0 ||
+        append_options(&docker->volumes, &options->volumes, err) < 0) {
+        return -1;
+    }
+    return append_options(&docker->environment, &options->environment, err);
 }
 
 static int apply_options(struct config *config, const struct config_options *options,
@@ -110,8 +142,10 @@ static int apply_options(struct config *config, const struct config_options *opt
     }
     struct config_fargate *fargate = &config->fargate;
     const char *agent = getenv("BERTH_AGENT");
-    if (override(&config->local_agent, NULL, agent != NULL && agent[0] != '\0' ? agent : NULL,
-                 err) < 0 ||
+    agent = agent != NULL && agent[0] != '\0' ? agent : NULL;
+    if (override(&config->local_agent, NULL, agent, err) < 0 ||
+        override(&config->docker.agent, NULL, agent, err) < 0 ||
+        apply_docker_options(&config->docker, options, err) < 0 ||
         override(&config->log_file, NULL, options->log_file, err) < 0 ||
         override(&config->backend, NULL, options->backend, err) < 0 ||
         override(&fargate->task_definition, "FARGATE_TASK_DEFINITION", options->task_definition,
@@ -155,6 +189,14 @@ void config_done(struct config *config)
         &config->ssh_username,
         &config->local_directory,
         &config->local_agent,
+        &config->docker.host,
+        &config->docker.certificate_directory,
+        &config->docker.image,
+        &config->docker.pull_policy,
+        &config->docker.network,
+        &config->docker.user,
+        &config->docker.agent,
+        &config->docker.workdir,
     };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         free(*texts[i]);
@@ -163,6 +205,14 @@ void config_done(struct config *config)
     config_list_clear(&config->fargate.subnets);
     config_list_clear(&config->fargate.security_groups);
     config_list_clear(&config->local_pass_environment);
+    struct config_docker *docker = &config->docker;
+    config_list_clear(&docker->allowed_images);
+    config_list_clear(&docker->allowed_services);
+    config_list_clear(&docker->volumes);
+    config_list_clear(&docker->environment);
+    config_list_clear(&docker->labels);
+    config_list_clear(&docker->cap_add);
+    config_list_clear(&docker->cap_drop);
 }
 
 void config_log_warnings(void)

@@ -38,6 +38,9 @@ static int connect_until(struct task *task, int64_t deadline_ms, struct ssh_link
 static int launch(struct task *task, struct ssh_link **out_link, struct error *err)
 {
     struct backend_task *at_backend = &task->at_backend;
+    if (task->backend->fetch != NULL && task->backend->fetch(at_backend, err) < 0) {
+        return -1;
+    }
     int64_t started_ms = clock_now_ms();
     int64_t deadline_ms = started_ms + at_backend->config->ssh_connect_timeout_ms;
     keys_generate(at_backend->metadata->keys);
