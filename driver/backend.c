@@ -27,7 +27,9 @@ const struct backend *backend_choose(const struct config *config, struct error *
                         config->path != NULL ? config->path : "the configuration");
         return NULL;
     }
-    const char *name = config->backend != NULL ? config->backend : backend_local.name;
+    /* Whoever says --image has a container in mind. */
+    const char *unsaid = config->docker.image_is_fixed ? backend_docker.name : backend_local.name;
+    const char *name = config->backend != NULL ? config->backend : unsaid;
     const struct backend *backend = backend_find(name);
     if (backend == NULL) {
         (void)error_set(
@@ -36,7 +38,7 @@ const struct backend *backend_choose(const struct config *config, struct error *
         return NULL;
     }
     if (config->backend == NULL) {
-        log_debug("no Backend is configured, using 'local'");
+        log_debug("no Backend is configured, using '%s'", name);
     }
     return backend;
 }
