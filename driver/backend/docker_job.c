@@ -23,7 +23,7 @@
 #define AGENT_PATH          AGENT_DIRECTORY "/berth-agent"
 #define AGENT_CEILING_BYTES (64UL << 20)
 #define PATH_BYTES          256
-#define TIED_IDLE           "30s" /* an 'exec' that was killed leaves its container this long */
+#define TIED_IDLE           "5s" /* an 'exec' that was killed leaves its container this long */
 #define SPEC_CEILING        4096
 
 /* One of [Docker] Volumes in parts. */

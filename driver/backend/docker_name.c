@@ -36,14 +36,23 @@ static void choose_registry(struct docker_name *name)
     }
 }
 
+/* Only digits from a colon to the first slash. */
+static bool port_is_valid(const char *repository)
+{
+    const char *colon = strchr(repository, ':');
+    size_t digits = colon == NULL ? 0 : strspn(colon + 1, "0123456789");
+    return colon == NULL || (colon > repository && digits > 0 && colon[1 + digits] == '/');
+}
+
 /* No empty component, no port but the registry's. */
 static bool repository_is_valid(const char *repository)
 {
     const char *slash = strchr(repository, '/');
     const char *path = slash == NULL ? repository : slash + 1;
     return is_made_of(repository, ALPHANUMERIC "._-/:") && strchr(path, ':') == NULL &&
-           strstr(repository, "//") == NULL && repository[0] != '/' && repository[0] != '-' &&
-           repository[0] != '.' && path[0] != '\0' && path[strlen(path) - 1] != '/';
+           port_is_valid(repository) && strstr(repository, "//") == NULL && repository[0] != '/' &&
+           repository[0] != '-' && repository[0] != '.' && path[0] != '\0' &&
+           path[strlen(path) - 1] != '/';
 }
 
 int docker_name_parse(const char *text, struct docker_name *out_name)
