@@ -2,7 +2,8 @@
 /*
  * backend.h - what can run a task: a struct of functions per kind of place.
  *
- * Life of a task: check (nothing is touched), plan (name what will be made, in 'state'), the
+ * Life of a task: check (nothing is touched), fetch (what takes long and is nobody's: an image),
+ * plan (name what will be made, in 'state'), the
  * caller saves the state, launch (which calls persist() again before anything that a cleanup
  * could not find by the state saved so far), alive any number of times, stop. Every function but
  * launch may be called twice and after a crash at any point; stop of something never launched or
@@ -57,6 +58,8 @@ struct backend {
     int (*check)(const struct config *config, struct error *err);
     int (*directories)(const struct config *config, const char *job,
                        struct backend_directories *out_directories, struct error *err);
+    /* Before the launch's deadline begins; NULL: nothing to fetch. */
+    int (*fetch)(struct backend_task *task, struct error *err);
     int (*plan)(struct backend_task *task, struct error *err);
     int (*launch)(struct backend_task *task, int64_t deadline_ms, struct error *err);
     /* From launch to login; NULL: [SSH] ConnectTimeout. */
@@ -77,7 +80,10 @@ struct backend {
     void (*done)(struct backend_task *task); /* frees 'session'; NULL: there never is one */
 };
 
-extern const struct backend backend_local, backend_ecs;
+/* In 'state', optional: the directory of the task in which 'exec' runs its command. */
+#define BACKEND_WORKDIR "workdir"
+
+extern const struct backend backend_local, backend_docker, backend_ecs;
 
 /* The backend that the configuration asks for; an error of kind ERROR_USAGE for one that this
  * version does not have. */

@@ -18,6 +18,21 @@
 #define NULL_MAJOR 1
 #define NULL_MINOR 3
 
+/* Where the backend says that commands run. */
+static int enter_directory(struct buffer *line, const struct task *task)
+{
+    const cJSON *directory =
+        cJSON_GetObjectItemCaseSensitive(task->at_backend.metadata->state, BACKEND_WORKDIR);
+    if (!cJSON_IsString(directory)) {
+        return 0;
+    }
+    if (buffer_append_text(line, "cd -- ") < 0 ||
+        shell_words_quote(line, directory->valuestring) < 0) {
+        return -1;
+    }
+    return buffer_append_text(line, " || exit 126\n");
+}
+
 static void choose_job_name(char out[METADATA_JOB_BYTES])
 {
     unsigned char random[8];
@@ -39,15 +54,26 @@ static int run_in(struct task *task, struct ssh_link **link, const char *command
                   struct ssh_outcome *out_outcome, struct error *err)
 {
     struct ssh_request request;
+    struct buffer line;
+    buffer_init(&line, SHELL_WORDS_CEILING_BYTES);
     task_request(task, &request);
-    request.command = command;
+    if (enter_directory(&line, task) < 0 || buffer_append_text(&line, command) < 0) {
+        buffer_done(&line);
+        return error_set(err, ERROR_USAGE, 0, "the command is longer than %d bytes",
+                         SHELL_WORDS_CEILING_BYTES);
+    }
+    request.command = line.bytes;
     int result = 1;
     if (is_empty_input(STDIN_FILENO)) {
         result = durable_run(task, link, &request, out_outcome, err);
     } else {
         request.input_fd = STDIN_FILENO;
     }
-    return result == 1 ? ssh_link_run(*link, &request, out_outcome, err) : result;
+    if (result == 1) {
+        result = ssh_link_run(*link, &request, out_outcome, err);
+    }
+    buffer_done(&line);
+    return result;
 }
 
 static int run_and_stop(struct task *task, struct ssh_link **link, const char *command,

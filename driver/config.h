@@ -18,6 +18,7 @@
 
 #include "common/error.h"
 #include "common/log.h"
+#include "common/options.h"
 
 #define CONFIG_FILE_CEILING_BYTES     (1UL << 20)
 #define CONFIG_CANCEL_GRACE_MS        10000 /* the default, and the agent's own */
@@ -62,6 +63,23 @@ struct config_price {
     double vcpu_hour, gib_hour, spot_factor;
 };
 
+/* Of the Docker backend. Sizes are bytes; 0 and NULL: not said. */
+struct config_docker {
+    char *host, *certificate_directory;
+    enum config_tristate tls_verify;
+    char *image;
+    bool image_is_fixed; /* by the command line: the job's 'image:' does not count */
+    struct config_list allowed_images, allowed_services;
+    char *pull_policy;
+    int64_t pull_timeout_ms, service_timeout_ms;
+    int64_t memory_bytes, nano_cpus, pids_limit;
+    char *network, *user, *agent, *workdir;
+    struct config_list volumes, environment, labels, cap_add, cap_drop;
+    bool privileged;
+    bool no_mount; /* 'exec' does not mount the current directory */
+    enum config_tristate publish;
+};
+
 struct config {
     char *path; /* of the file, NULL: none was given */
     enum log_level log_level;
@@ -84,6 +102,7 @@ struct config {
     char *local_directory;
     char *local_agent; /* NULL: the agent inside this program */
     struct config_list local_pass_environment;
+    struct config_docker docker;
 };
 
 /* What the command line says; NULL: not given. Points into argv. */
@@ -92,6 +111,9 @@ struct config_options {
     const char *log_level, *log_format, *log_file;
     bool debug;
     const char *task_definition, *platform_version, *backend;
+    const char *image, *workdir, *user; /* of the Docker backend */
+    struct option_list volumes, environment;
+    bool no_mount; /* 'exec': the current directory stays outside */
 };
 
 /* 'config' is usable for logging and config_done() even after a failure. Warnings about unknown

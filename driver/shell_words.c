@@ -2,7 +2,7 @@
 #include "driver/shell_words.h"
 
 /* One word for a POSIX shell: 'it'\''s'. */
-static int append_quoted(struct buffer *command, const char *word)
+int shell_words_quote(struct buffer *command, const char *word)
 {
     if (buffer_append_text(command, "'") < 0) {
         return -1;
@@ -25,7 +25,7 @@ int shell_words_join(struct buffer *command, int argc, char *const argv[], struc
         if (i > 0) {
             result = buffer_append_text(command, " ");
         }
-        result = result == 0 ? append_quoted(command, argv[i]) : -1;
+        result = result == 0 ? shell_words_quote(command, argv[i]) : -1;
     }
     return result == 0 ? 0
                        : error_set(err, ERROR_USAGE, 0, "the command is longer than %d bytes",

@@ -13,6 +13,9 @@
 
 #define SHELL_WORDS_CEILING_BYTES 131071 /* what "sh -c" takes as one argument */
 
+/* Appends one word, quoted for a POSIX shell. -1: the buffer's ceiling. */
+int shell_words_quote(struct buffer *command, const char *word) __attribute__((warn_unused_result));
+
 int shell_words_join(struct buffer *command, int argc, char *const argv[], struct error *err)
     __attribute__((warn_unused_result));
 

@@ -102,6 +102,9 @@ static int pin_host_key(struct task *task, const struct ssh_link *link, struct e
 static int launch(struct task *task, struct ssh_link **out_link, struct error *err)
 {
     struct backend_task *at_backend = &task->at_backend;
+    if (task->backend->fetch != NULL && task->backend->fetch(at_backend, err) < 0) {
+        return -1;
+    }
     int64_t started_ms = clock_now_ms();
     int64_t deadline_ms = started_ms + (task->backend->patience_ms != NULL
                                             ? task->backend->patience_ms(at_backend->config)
