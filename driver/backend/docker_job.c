@@ -23,7 +23,8 @@
 #define AGENT_PATH          AGENT_DIRECTORY "/berth-agent"
 #define AGENT_CEILING_BYTES (64UL << 20)
 #define PATH_BYTES          256
-#define TIED_IDLE           "5s" /* an 'exec' that was killed leaves its container this long */
+#define DETACH_SPARE_MS     60000 /* the driver gives up before the agent does */
+#define TIED_IDLE           "5s"  /* an 'exec' that was killed leaves its container this long */
 #define SPEC_CEILING        4096
 
 /* One of [Docker] Volumes in parts. */
@@ -204,9 +205,14 @@ static void add_command(cJSON *body, const struct docker_job *job, bool *ok)
     json_append_format(words, ok, ":%d", DOCKER_AGENT_PORT);
     json_append(words, "--grace", ok);
     json_append_format(words, ok, "%lldms", (long long)job->task->config->cancel_grace_ms);
+    json_append(words, "--detach-timeout", ok);
     if (job->task->tied) {
+        json_append(words, TIED_IDLE, ok);
         json_append(words, "--idle-timeout", ok);
         json_append(words, TIED_IDLE, ok);
+    } else {
+        json_append_format(words, ok, "%lldms",
+                           (long long)job->task->config->ssh_reattach_timeout_ms + DETACH_SPARE_MS);
     }
     cJSON *check = json_object(body, "Healthcheck", ok);
     json_append(json_array(check, "Test", ok), "NONE", ok);

@@ -24,7 +24,7 @@ static void choose_registry(struct docker_name *name)
 {
     size_t length = strcspn(name->repository, "/");
     bool has_registry =
-        name->repository[length] == '/' && length < sizeof(name->registry) &&
+        length < sizeof(name->registry) && name->repository[length] == '/' &&
         (memchr(name->repository, '.', length) != NULL ||
          memchr(name->repository, ':', length) != NULL ||
          (length == strlen("localhost") && strncmp(name->repository, "localhost", length) == 0));

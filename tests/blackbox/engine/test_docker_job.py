@@ -115,7 +115,8 @@ def test_an_image_without_a_shell(docker_job, engine):
     engine.import_image("berth-test/empty:1", busybox_tar(programs=["ls"]), ["ENV PATH=/bin"])
     docker_job.driver.settings["Docker"]["Image"] = "berth-test/empty:1"
     done = docker_job.prepare().run("echo ran\n")
-    assert done.returncode == BUILD_FAILURE and done.stdout == b""
+    assert done.returncode == SYSTEM_FAILURE and done.stdout == b""
+    assert "cannot start the job" in done.stderr
     docker_job.stage("cleanup")
     engine.remove_image("berth-test/empty:1")
 
@@ -146,7 +147,8 @@ def test_limits_labels_capabilities(docker_job, engine):
 def test_out_of_memory_is_not_success(docker_job):
     docker_job.driver.settings["Docker"]["Memory"] = "48MiB"
     done = docker_job.prepare().run("set -e; tail /dev/zero; echo no\n")
-    assert (done.returncode, done.stdout) == (BUILD_FAILURE, b"")
+    assert done.returncode == BUILD_FAILURE and b"no\n" not in done.stdout
+    assert b"out of memory: the kernel killed 1 process" in done.stdout
     assert docker_job.exit_code() == "137\n"
 
 
