@@ -15,6 +15,13 @@
 /* Connections of all kinds. */
 #define LIMIT_CONNECTIONS 256
 
+/* For so long a connection may log in undisturbed; then it gives way to a new one when there are as
+ * many as may be. A login over a slow link takes a tenth of it. */
+#define LIMIT_LOGIN_UNDISTURBED_MS 2000
+
+/* When a connection cannot be accepted for want of descriptors or memory: until the next try. */
+#define LIMIT_ACCEPT_PAUSE_MS 100
+
 /* libssh leaves some failed logins without a reply: after this silence the connection ends. */
 #define LIMIT_LOGIN_SILENCE_MS 2000
 

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#define USAGE_BYTES (5 * 8)
+
 enum layout_flags { HAS_ID = 1, HAS_OFFSETS = 2, HAS_TOTAL = 4, HAS_STREAM = 8, HAS_USAGE = 16 };
 
 /* What stands before a frame's bytes, and how many bytes there may be. */
@@ -38,8 +40,8 @@ static bool is_known(unsigned type)
 static size_t fixed_bytes(const struct layout *layout)
 {
     return layout->number_bytes + ((layout->flags & HAS_ID) ? JOBWIRE_ID_BYTES : 0) +
-           ((layout->flags & HAS_USAGE) ? 16 : 0) + ((layout->flags & HAS_OFFSETS) ? 16 : 0) +
-           ((layout->flags & HAS_TOTAL) ? 8 : 0);
+           ((layout->flags & HAS_USAGE) ? USAGE_BYTES : 0) +
+           ((layout->flags & HAS_OFFSETS) ? 16 : 0) + ((layout->flags & HAS_TOTAL) ? 8 : 0);
 }
 
 static char *put(char *at, uint64_t number, unsigned width)
@@ -59,6 +61,25 @@ static uint64_t take(const char **at, unsigned width)
     return number;
 }
 
+static char *put_usage(char *at, const struct jobwire_usage *usage)
+{
+    at = put(at, usage->cpu_ms, 8);
+    at = put(at, usage->peak_bytes, 8);
+    at = put(at, usage->limit_bytes, 8);
+    at = put(at, usage->process_peak_bytes, 8);
+    return put(at, usage->oom_kills, 8);
+}
+
+static struct jobwire_usage take_usage(const char **at)
+{
+    struct jobwire_usage usage = {.cpu_ms = take(at, 8)};
+    usage.peak_bytes = take(at, 8);
+    usage.limit_bytes = take(at, 8);
+    usage.process_peak_bytes = take(at, 8);
+    usage.oom_kills = take(at, 8);
+    return usage;
+}
+
 static bool is_id(const char *id)
 {
     for (size_t i = 0; i < JOBWIRE_ID_BYTES; i++) {
@@ -72,7 +93,7 @@ static bool is_id(const char *id)
 int jobwire_encode(const struct jobwire_frame *frame, struct buffer *out)
 {
     const struct layout *layout = &layouts[frame->type];
-    char head[JOBWIRE_HEADER_BYTES + 4 + JOBWIRE_ID_BYTES + 40];
+    char head[JOBWIRE_HEADER_BYTES + 4 + JOBWIRE_ID_BYTES + USAGE_BYTES + 16];
     if (frame->length > layout->ceiling) {
         return -1;
     }
@@ -84,8 +105,7 @@ int jobwire_encode(const struct jobwire_frame *frame, struct buffer *out)
         at += JOBWIRE_ID_BYTES;
     }
     if (layout->flags & HAS_USAGE) {
-        at = put(at, frame->cpu_ms, 8);
-        at = put(at, frame->peak_memory_bytes, 8);
+        at = put_usage(at, &frame->usage);
     }
     if (layout->flags & (HAS_OFFSETS | HAS_TOTAL)) {
         at = put(at, frame->offsets[0], 8);
@@ -162,8 +182,7 @@ static int parse(const struct jobwire_decoder *decoder, unsigned type, size_t pa
         at += JOBWIRE_ID_BYTES;
     }
     if (layout->flags & HAS_USAGE) {
-        frame.cpu_ms = take(&at, 8);
-        frame.peak_memory_bytes = take(&at, 8);
+        frame.usage = take_usage(&at);
     }
     if (layout->flags & (HAS_OFFSETS | HAS_TOTAL)) {
         frame.offsets[0] = take(&at, 8);
@@ -180,11 +199,60 @@ static int parse(const struct jobwire_decoder *decoder, unsigned type, size_t pa
     return 0;
 }
 
+/* The next bytes of an OUTPUT frame, where they lie. */
+static enum jobwire_result next_piece(struct jobwire_decoder *decoder, const char **bytes,
+                                      size_t *length, struct jobwire_frame *out_frame)
+{
+    size_t part = decoder->left < *length ? decoder->left : *length;
+    if (part == 0 && decoder->left > 0) {
+        return JOBWIRE_MORE;
+    }
+    *out_frame = (struct jobwire_frame){.type = JOBWIRE_OUTPUT,
+                                        .number = decoder->stream,
+                                        .offsets = {decoder->offset},
+                                        .bytes = *bytes,
+                                        .length = part};
+    decoder->offset += part;
+    decoder->left -= part;
+    *bytes += part;
+    *length -= part;
+    return JOBWIRE_FRAME;
+}
+
+void jobwire_take_back(struct jobwire_decoder *decoder, size_t count, const char **bytes,
+                       size_t *length)
+{
+    decoder->offset -= count;
+    decoder->left += count;
+    *bytes -= count;
+    *length += count;
+}
+
+/* What stands before an OUTPUT frame's bytes has come in: from here on they go by in pieces. */
+static enum jobwire_result begin_pieces(struct jobwire_decoder *decoder, size_t payload,
+                                        const char **bytes, size_t *length,
+                                        struct jobwire_frame *out_frame)
+{
+    struct jobwire_frame head;
+    size_t fixed = fixed_bytes(&layouts[JOBWIRE_OUTPUT]);
+    if (parse(decoder, JOBWIRE_OUTPUT, fixed, &head) < 0) {
+        return break_off(decoder);
+    }
+    decoder->stream = (enum jobwire_stream)head.number;
+    decoder->offset = head.offsets[0];
+    decoder->left = payload - fixed;
+    decoder->whole = true; /* 'pending' is of no use any more */
+    return next_piece(decoder, bytes, length, out_frame);
+}
+
 enum jobwire_result jobwire_decode(struct jobwire_decoder *decoder, const char **bytes,
                                    size_t *length, struct jobwire_frame *out_frame)
 {
     if (decoder->broken) {
         return JOBWIRE_BROKEN;
+    }
+    if (decoder->left > 0) {
+        return next_piece(decoder, bytes, length, out_frame);
     }
     if (decoder->whole) {
         buffer_clear(&decoder->pending);
@@ -200,8 +268,13 @@ enum jobwire_result jobwire_decode(struct jobwire_decoder *decoder, const char *
         payload - fixed_bytes(&layouts[type]) > layouts[type].ceiling) {
         return break_off(decoder);
     }
-    if (!collect(decoder, bytes, length, JOBWIRE_HEADER_BYTES + payload)) {
+    bool pieces = decoder->pieces && type == JOBWIRE_OUTPUT;
+    size_t needed = pieces ? fixed_bytes(&layouts[type]) : payload;
+    if (!collect(decoder, bytes, length, JOBWIRE_HEADER_BYTES + needed)) {
         return decoder->broken ? JOBWIRE_BROKEN : JOBWIRE_MORE;
+    }
+    if (pieces) {
+        return begin_pieces(decoder, payload, bytes, length, out_frame);
     }
     if (parse(decoder, type, payload, out_frame) < 0) {
         return break_off(decoder);

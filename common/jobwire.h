@@ -8,7 +8,8 @@
  *   START       id[32], command          the job's name, chosen by the client: 32 hex characters
  *   INPUT       bytes                    a piece of its standard input
  *   INPUT_END   total(64)                only now is the job started, and only if all came in
- *   ATTACH      id[32], stdout(64), stderr(64)   offsets of the first byte that is still wanted
+ *   ATTACH      id[32], stdout(64), stderr(64)   offsets of the first byte that is still wanted;
+ *                                        JOBWIRE_OLDEST: whatever is still kept
  *   ACK         stdout(64), stderr(64)   everything before these offsets is safe at the client
  *   SIGNAL      name                     of RFC 4254, section 6.10: "TERM"
  *   RELEASE     (nothing)                the exit report is safe: the job may be forgotten
@@ -16,13 +17,16 @@
  *   STARTED     stdout(64), stderr(64)   offsets that the output goes on from
  *   ATTACHED    the same                 for an id that exists: nothing is ever started twice
  *   OUTPUT      stream(8), offset(64), bytes
- *   EXIT        status(32), cpu_ms(64), peak memory in bytes(64), stdout(64), stderr(64), signal
- *               name; comes after the last byte; an empty name: it exited with the status
+ *   EXIT        status(32), what it cost (five of 64: struct jobwire_usage), stdout(64),
+ *               stderr(64), signal name; comes after the last byte; an empty name: it exited with
+ *               the status
  *   NOTICE      code(8), text for people
  *   REFUSED     code(32), text for people; the last frame
  *
  * Both programs use this module. The decoder is fed pieces of any size, holds at most one frame
  * and refuses types it does not know and lengths above the type's ceiling before it allocates.
+ * With 'pieces' it hands out an OUTPUT frame's bytes where they lie, in as many frames as the
+ * input was cut into, and keeps none of them.
  */
 #ifndef BERTH_COMMON_JOBWIRE_H
 #define BERTH_COMMON_JOBWIRE_H
@@ -59,6 +63,9 @@ enum jobwire_type {
     JOBWIRE_REFUSED,
 };
 
+/* As an offset of ATTACH. */
+#define JOBWIRE_OLDEST UINT64_MAX
+
 enum jobwire_stream { JOBWIRE_STDOUT, JOBWIRE_STDERR, JOBWIRE_STREAMS };
 
 /* Of NOTICE. */
@@ -74,6 +81,16 @@ enum jobwire_refusal {
     JOBWIRE_REFUSED_LOST,       /* the job's monitor died */
 };
 
+#define JOBWIRE_UNKNOWN UINT64_MAX
+
+/* What a job cost. Memory is in bytes; the peak and the limit are the container's. */
+struct jobwire_usage {
+    uint64_t cpu_ms;
+    uint64_t peak_bytes, limit_bytes;
+    uint64_t process_peak_bytes; /* of the job's largest process */
+    uint64_t oom_kills;          /* in the container while the job ran */
+};
+
 /* One frame; which fields count follows from the type. 'bytes' points into the decoder or to the
  * caller's memory and is not owned. */
 struct jobwire_frame {
@@ -81,7 +98,7 @@ struct jobwire_frame {
     char id[JOBWIRE_ID_BYTES + 1];
     uint64_t offsets[JOBWIRE_STREAMS]; /* also EXIT's totals; INPUT_END's total is the first */
     uint32_t number;                   /* stream, status or code */
-    uint64_t cpu_ms, peak_memory_bytes;
+    struct jobwire_usage usage;
     const char *bytes; /* command, input, output, name or text; no NUL at its end */
     size_t length;
 };
@@ -98,6 +115,10 @@ struct jobwire_decoder {
     struct buffer pending; /* the frame that is coming in, header included */
     bool whole;            /* 'pending' holds a frame that the caller has */
     bool broken;
+    bool pieces;                /* set by the caller, after the init */
+    enum jobwire_stream stream; /* of the OUTPUT frame that comes in pieces */
+    uint64_t offset;            /* of its next byte */
+    size_t left;                /* how much of it is to come */
 };
 
 enum jobwire_result { JOBWIRE_FRAME, JOBWIRE_MORE, JOBWIRE_BROKEN };
@@ -109,5 +130,9 @@ void jobwire_decoder_done(struct jobwire_decoder *decoder);
  * until the next call. BROKEN is for good. */
 enum jobwire_result jobwire_decode(struct jobwire_decoder *decoder, const char **bytes,
                                    size_t *length, struct jobwire_frame *out_frame);
+
+/* Takes back the last 'count' bytes of the piece that was handed out: they come again. */
+void jobwire_take_back(struct jobwire_decoder *decoder, size_t count, const char **bytes,
+                       size_t *length);
 
 #endif

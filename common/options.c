@@ -78,6 +78,17 @@ static int parse_number(const struct option_row *row, const char *value, int64_t
     return 0;
 }
 
+static int append_entry(struct option_list *list, const char *source, const char *value,
+                        struct error *err)
+{
+    if (list->count == OPTION_LIST_CEILING) {
+        return error_set(err, ERROR_USAGE, 0, "%s: given more than %d times", source,
+                         OPTION_LIST_CEILING);
+    }
+    list->entries[list->count++] = value;
+    return 0;
+}
+
 static int store(const struct option_row *row, const char *source, const char *value, void *target,
                  struct error *err)
 {
@@ -94,6 +105,8 @@ static int store(const struct option_row *row, const char *source, const char *v
     case OPTION_TEXT:
         *(const char **)field = value;
         return 0;
+    case OPTION_LIST:
+        return append_entry(field, source, value, err);
     case OPTION_CHOICE:
         index = choice_index(row->argument, value);
         if (index < 0) {

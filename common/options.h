@@ -24,7 +24,15 @@ enum option_type {
     OPTION_INTEGER,  /* int64_t */
     OPTION_DURATION, /* int64_t, milliseconds; see parse.h */
     OPTION_SIZE,     /* int64_t, bytes; see parse.h */
+    OPTION_LIST,     /* struct option_list: one more entry each time the option is given */
     OPTION_CHOICE,   /* int, an index into the words of 'argument' ("keep|kill") */
+};
+
+#define OPTION_LIST_CEILING 32
+
+struct option_list {
+    const char *entries[OPTION_LIST_CEILING]; /* as OPTION_TEXT */
+    size_t count;
 };
 
 struct option_row {

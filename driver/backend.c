@@ -6,7 +6,7 @@
 
 #include "common/log.h"
 
-static const struct backend *const backends[] = {&backend_local, &backend_ecs};
+static const struct backend *const backends[] = {&backend_local, &backend_docker, &backend_ecs};
 
 const struct backend *backend_find(const char *name)
 {
@@ -20,14 +20,16 @@ const struct backend *backend_find(const char *name)
 
 const struct backend *backend_choose(const struct config *config, struct error *err)
 {
-    const char *name = config->backend != NULL           ? config->backend
-                       : config->fargate.cluster != NULL ? backend_ecs.name
-                                                         : backend_local.name;
+    /* Whoever says --image has a container in mind. */
+    const char *unsaid = config->docker.image_is_fixed     ? backend_docker.name
+                         : config->fargate.cluster != NULL ? backend_ecs.name
+                                                           : backend_local.name;
+    const char *name = config->backend != NULL ? config->backend : unsaid;
     const struct backend *backend = backend_find(name);
     if (backend == NULL) {
         (void)error_set(err, ERROR_USAGE, 0,
-                        "the backend '%s' is not in this version; set Backend to one of 'ecs' and "
-                        "'local'",
+                        "the backend '%s' is not in this version; set Backend to one of 'docker', "
+                        "'ecs' and 'local'",
                         name);
         return NULL;
     }

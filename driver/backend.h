@@ -2,7 +2,8 @@
 /*
  * backend.h - what can run a task: a struct of functions per kind of place.
  *
- * Life of a task: check (nothing is touched), plan (name what will be made, in 'state'), the
+ * Life of a task: check (nothing is touched), fetch (what takes long and is nobody's: an image),
+ * plan (name what will be made, in 'state'), the
  * caller saves the state, launch (which calls persist() again before anything that a cleanup
  * could not find by the state saved so far), alive any number of times, stop. Every function but
  * launch may be called twice and after a crash at any point; stop of something never launched or
@@ -57,12 +58,16 @@ struct backend {
     int (*check)(const struct config *config, struct error *err);
     int (*directories)(const struct config *config, const char *job,
                        struct backend_directories *out_directories, struct error *err);
+    /* Before the launch's deadline begins; NULL: nothing to fetch. */
+    int (*fetch)(struct backend_task *task, struct error *err);
     int (*plan)(struct backend_task *task, struct error *err);
     int (*launch)(struct backend_task *task, int64_t deadline_ms, struct error *err);
     /* From launch to login; NULL: [SSH] ConnectTimeout. */
     int64_t (*patience_ms)(const struct config *config);
     /* -1 with the reason when the task has ended. */
     int (*alive)(struct backend_task *task, struct error *err);
+    /* How often to ask that while a script runs (watch.h); NULL: never, since the link tells. */
+    int64_t (*watch_pause_ms)(const struct config *config);
     int (*stop)(struct backend_task *task, int64_t deadline_ms, struct error *err);
     /* Every task of ours, oldest first; 'visit' returning -1 ends it. NULL: nothing outlives this
      * machine's processes, so there is nothing to list. */
@@ -75,7 +80,10 @@ struct backend {
     void (*done)(struct backend_task *task); /* frees 'session'; NULL: there never is one */
 };
 
-extern const struct backend backend_local, backend_ecs;
+/* In 'state', optional: the directory of the task in which 'exec' runs its command. */
+#define BACKEND_WORKDIR "workdir"
+
+extern const struct backend backend_local, backend_docker, backend_ecs;
 
 /* The backend that the configuration asks for; an error of kind ERROR_USAGE for one that this
  * version does not have. */

@@ -20,6 +20,8 @@ static const struct cli_command commands[] = {
      stage_cleanup},
     {NULL, NULL, "exec", NULL, "[--] COMMAND...",
      "launch a task, run a command in it, clean up, exit with its status", command_exec},
+    {NULL, NULL, "ssh", NULL, "JOB [-- COMMAND...]",
+     "a shell, or a command, in the task of a running job", command_ssh},
     {NULL, NULL, "ps", NULL, "", "list this runner's tasks: job, age, state, size, cost",
      command_ps},
     {NULL, NULL, "gc", NULL, "", "list tasks of this runner that no job of it knows any more",
@@ -34,6 +36,20 @@ static const struct option_row option_rows[] = {
     {"config", 0, OPTION_TEXT, "PATH", "BERTH_CONFIG", "built-in settings, backend 'local'",
      "read settings from this TOML file", FIELD(options.path), 0, 0},
     {"backend", 0, OPTION_TEXT, "NAME", NULL, "local", "where tasks run", FIELD(options.backend), 0,
+     0},
+    {"image", 0, OPTION_TEXT, "NAME", NULL, NULL, "container image, over the file's and the job's",
+     FIELD(options.image), 0, 0},
+    {"volume", 'v', OPTION_LIST, "FROM:TO[:ro]", NULL, NULL,
+     "mount a directory or a named volume; can be given again", FIELD(options.volumes), 0, 0},
+    {"env", 'e', OPTION_LIST, "NAME[=VALUE]", NULL, NULL,
+     "variable of the container; without a value, this process's; can be given again",
+     FIELD(options.environment), 0, 0},
+    {"workdir", 'w', OPTION_TEXT, "DIRECTORY", NULL, "the current one, mounted",
+     "where 'exec' runs the command", FIELD(options.workdir), 0, 0},
+    {"user", 'u', OPTION_TEXT, "NAME", NULL, "that of the image",
+     "user, or UID:GID, in the container", FIELD(options.user), 0, 0},
+    {"no-mount", 0, OPTION_FLAG, NULL, NULL, NULL,
+     "'exec' does not mount the current directory into the container", FIELD(options.no_mount), 0,
      0},
     {"task-def", 0, OPTION_TEXT, "NAME", NULL, NULL, "ECS task definition, over the file's",
      FIELD(options.task_definition), 0, 0},
@@ -140,9 +156,10 @@ void cli_print_help(const struct cli *cli)
         (void)printf("\n");
     }
     options_print(stdout, option_rows, ROW_COUNT);
-    (void)printf("\nExit codes: 'custom' commands use BUILD_FAILURE_EXIT_CODE and "
-                 "SYSTEM_FAILURE_EXIT_CODE of the\nenvironment (1 and 2 when unset); 'exec' the "
-                 "command's status, 128 + n for signal n, 255 for\na failure of Berth.\n");
+    (void)printf(
+        "\nExit codes: 'custom' commands use BUILD_FAILURE_EXIT_CODE and "
+        "SYSTEM_FAILURE_EXIT_CODE of the\nenvironment (1 and 2 when unset); 'exec' and 'ssh' "
+        "the command's status, 128 + n for signal n,\n255 for a failure of Berth.\n");
 }
 
 void cli_print_version(void)

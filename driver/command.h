@@ -26,6 +26,6 @@ typedef int command_run(struct command_context *context, struct result *out_resu
                         struct error *err);
 
 command_run stage_config, stage_prepare, stage_run, stage_cleanup, command_exec, command_ps,
-    command_gc;
+    command_gc, command_ssh;
 
 #endif

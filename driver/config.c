@@ -79,7 +79,8 @@ static void set_defaults(struct config *config)
         .ssh_port = 22,
         .ssh_connect_timeout_ms = 60 * 1000,
         .ssh_keepalive_ms = 15 * 1000,
-        .cancel_grace_ms = 10 * 1000,
+        .ssh_reattach_timeout_ms = 5 * 60 * 1000,
+        .cancel_grace_ms = CONFIG_CANCEL_GRACE_MS,
         .cleanup_timeout_ms = 60 * 1000,
         .fargate =
             {
@@ -89,6 +90,7 @@ static void set_defaults(struct config *config)
                 .calls_per_second = 10,
             },
         .price = {.spot_factor = 0.3},
+        .docker = {.pull_timeout_ms = 30LL * 60 * 1000, .service_timeout_ms = 30 * 1000},
     };
 }
 
@@ -127,6 +129,37 @@ static int override_allowed(char **field, const char *variable, const char *opti
     return override(field, variable, option, err);
 }
 
+static int append_options(struct config_list *list, const struct option_list *more,
+                          struct error *err)
+{
+    for (size_t i = 0; i < more->count; i++) {
+        if (list->count == CONFIG_LIST_CEILING) {
+            return error_set(err, ERROR_USAGE, 0, "'%s' is one entry more than the %d there can be",
+                             more->entries[i], CONFIG_LIST_CEILING);
+        }
+        list->entries[list->count] = NULL;
+        if (config_set_text(&list->entries[list->count], more->entries[i], err) < 0) {
+            return -1;
+        }
+        list->count++;
+    }
+    return 0;
+}
+
+static int apply_docker_options(struct config_docker *docker, const struct config_options *options,
+                                struct error *err)
+{
+    docker->image_is_fixed = options->image != NULL;
+    docker->no_mount = options->no_mount;
+    if (override(&docker->image, NULL, options->image, err) < 0 ||
+        override(&docker->workdir, NULL, options->workdir, err) < 0 ||
+        override(&docker->user, NULL, options->user, err) < 0 ||
+        append_options(&docker->volumes, &options->volumes, err) < 0) {
+        return -1;
+    }
+    return append_options(&docker->environment, &options->environment, err);
+}
+
 static int apply_options(struct config *config, const struct config_options *options,
                          struct error *err)
 {
@@ -145,8 +178,10 @@ static int apply_options(struct config *config, const struct config_options *opt
     }
     struct config_fargate *fargate = &config->fargate;
     const char *agent = getenv("BERTH_AGENT");
-    if (override(&config->local_agent, NULL, agent != NULL && agent[0] != '\0' ? agent : NULL,
-                 err) < 0 ||
+    agent = agent != NULL && agent[0] != '\0' ? agent : NULL;
+    if (override(&config->local_agent, NULL, agent, err) < 0 ||
+        override(&config->docker.agent, NULL, agent, err) < 0 ||
+        apply_docker_options(&config->docker, options, err) < 0 ||
         override(&config->log_file, NULL, options->log_file, err) < 0 ||
         override(&config->backend, NULL, options->backend, err) < 0 ||
         override_allowed(&fargate->task_definition, "FARGATE_TASK_DEFINITION",
@@ -204,11 +239,20 @@ void config_done(struct config *config)
         &config->fargate.container_name,
         &config->fargate.task_role,
         &config->fargate.execution_role,
+        &config->aws_profile,
         &config->metadata_directory,
         &config->ssh_username,
         &config->ssh_host_key,
         &config->local_directory,
         &config->local_agent,
+        &config->docker.host,
+        &config->docker.certificate_directory,
+        &config->docker.image,
+        &config->docker.pull_policy,
+        &config->docker.network,
+        &config->docker.user,
+        &config->docker.agent,
+        &config->docker.workdir,
     };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         free(*texts[i]);
@@ -223,7 +267,15 @@ void config_done(struct config *config)
         &config->fargate.allowed_platform_versions,
         &config->fargate.allowed_task_roles,
         &config->fargate.allowed_execution_roles,
+        &config->aws_session_tags,
         &config->local_pass_environment,
+        &config->docker.allowed_images,
+        &config->docker.allowed_services,
+        &config->docker.volumes,
+        &config->docker.environment,
+        &config->docker.labels,
+        &config->docker.cap_add,
+        &config->docker.cap_drop,
     };
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         config_list_clear(lists[i]);

@@ -18,10 +18,12 @@
 
 #include "common/error.h"
 #include "common/log.h"
+#include "common/options.h"
 
 #define CONFIG_FILE_CEILING_BYTES     (1UL << 20)
-#define CONFIG_LIST_CEILING           64 /* entries of PassEnvironment */
-#define CONFIG_SUBNET_CEILING         16 /* what ECS takes in one awsvpc configuration */
+#define CONFIG_CANCEL_GRACE_MS        10000 /* the default, and the agent's own */
+#define CONFIG_LIST_CEILING           64    /* entries of PassEnvironment */
+#define CONFIG_SUBNET_CEILING         16    /* what ECS takes in one awsvpc configuration */
 #define CONFIG_SECURITY_GROUP_CEILING 5
 
 struct config_list {
@@ -61,6 +63,23 @@ struct config_price {
     double vcpu_hour, gib_hour, spot_factor;
 };
 
+/* Of the Docker backend. Sizes are bytes; 0 and NULL: not said. */
+struct config_docker {
+    char *host, *certificate_directory;
+    enum config_tristate tls_verify;
+    char *image;
+    bool image_is_fixed; /* by the command line: the job's 'image:' does not count */
+    struct config_list allowed_images, allowed_services;
+    char *pull_policy;
+    int64_t pull_timeout_ms, service_timeout_ms;
+    int64_t memory_bytes, nano_cpus, pids_limit;
+    char *network, *user, *agent, *workdir;
+    struct config_list volumes, environment, labels, cap_add, cap_drop;
+    bool privileged;
+    bool no_mount; /* 'exec' does not mount the current directory */
+    enum config_tristate publish;
+};
+
 struct config {
     char *path; /* of the file, NULL: none was given */
     enum log_level log_level;
@@ -68,6 +87,8 @@ struct config {
     char *log_file; /* NULL: stderr */
     char *backend;  /* NULL: not said */
     struct config_fargate fargate;
+    char *aws_profile;                   /* NULL: as the SDKs choose one */
+    struct config_list aws_session_tags; /* "key=value" each */
     char *metadata_directory;
     struct config_price price;
     char *ssh_username;
@@ -75,11 +96,13 @@ struct config {
     int64_t ssh_port;
     int64_t ssh_connect_timeout_ms; /* from launch to login */
     int64_t ssh_keepalive_ms;
-    int64_t cancel_grace_ms; /* from TERM to KILL */
+    int64_t ssh_reattach_timeout_ms; /* of one loss of the link while a job runs */
+    int64_t cancel_grace_ms;         /* from TERM to KILL */
     int64_t cleanup_timeout_ms;
     char *local_directory;
     char *local_agent; /* NULL: the agent inside this program */
     struct config_list local_pass_environment;
+    struct config_docker docker;
 };
 
 /* What the command line says; NULL: not given. Points into argv. */
@@ -88,6 +111,9 @@ struct config_options {
     const char *log_level, *log_format, *log_file;
     bool debug;
     const char *task_definition, *platform_version, *backend;
+    const char *image, *workdir, *user; /* of the Docker backend */
+    struct option_list volumes, environment;
+    bool no_mount; /* 'exec': the current directory stays outside */
 };
 
 /* 'config' is usable for logging and config_done() even after a failure. Warnings about unknown

@@ -17,6 +17,8 @@ enum key_type {
     KEY_INTEGER,  /* int64_t */
     KEY_NUMBER,   /* double, not negative */
     KEY_DURATION, /* int64_t, milliseconds: "30s" or whole seconds */
+    KEY_SIZE,     /* int64_t, bytes: "512MiB" or a number of bytes */
+    KEY_CPUS,     /* int64_t, billionths of a processor: 2, 1.5 or "1.5" */
     KEY_LIST,     /* struct config_list: a string or an array of strings */
     KEY_LEVEL,    /* enum log_level */
     KEY_FORMAT,   /* enum log_format */
@@ -88,18 +90,46 @@ static const struct key_row rows[] = {
     {"Price", "VcpuHour", KEY_NUMBER, FIELD(price.vcpu_hour), 0, 0, NULL},
     {"Price", "GibHour", KEY_NUMBER, FIELD(price.gib_hour), 0, 0, NULL},
     {"Price", "SpotFactor", KEY_NUMBER, FIELD(price.spot_factor), 0, 0, NULL},
+    {"AWS", "Profile", KEY_TEXT, FIELD(aws_profile), 0, 0, NULL},
+    {"AWS", "SessionTags", KEY_LIST, FIELD(aws_session_tags), 0, 50, NULL},
     {"TaskMetadata", "Directory", KEY_TEXT, FIELD(metadata_directory), 0, 0, NULL},
     {"SSH", "Username", KEY_TEXT, FIELD(ssh_username), 0, 0, NULL},
     {"SSH", "Port", KEY_INTEGER, FIELD(ssh_port), 1, 65535, NULL},
     {"SSH", "HostKey", KEY_TEXT, FIELD(ssh_host_key), 0, 0, NULL},
     {"SSH", "ConnectTimeout", KEY_DURATION, FIELD(ssh_connect_timeout_ms), 100, HOUR_MS, NULL},
     {"SSH", "Keepalive", KEY_DURATION, FIELD(ssh_keepalive_ms), 0, HOUR_MS, NULL},
+    {"SSH", "ReattachTimeout", KEY_DURATION, FIELD(ssh_reattach_timeout_ms), 0, HOUR_MS, NULL},
     {"SSH", "PrivateKeyPath", KEY_IGNORED, 0, 0, 0,
      "every job gets a key of its own; remove the line"},
     {"Local", "Directory", KEY_TEXT, FIELD(local_directory), 0, 0, NULL},
     {"Local", "Agent", KEY_TEXT, FIELD(local_agent), 0, 0, NULL},
     {"Local", "PassEnvironment", KEY_LIST, FIELD(local_pass_environment), 0, CONFIG_LIST_CEILING,
      NULL},
+    {"Docker", "Host", KEY_TEXT, FIELD(docker.host), 0, 0, NULL},
+    {"Docker", "TLSVerify", KEY_TRISTATE, FIELD(docker.tls_verify), 0, 0, NULL},
+    {"Docker", "CertPath", KEY_TEXT, FIELD(docker.certificate_directory), 0, 0, NULL},
+    {"Docker", "Image", KEY_TEXT, FIELD(docker.image), 0, 0, NULL},
+    {"Docker", "AllowedImages", KEY_LIST, FIELD(docker.allowed_images), 0, CONFIG_LIST_CEILING,
+     NULL},
+    {"Docker", "AllowedServices", KEY_LIST, FIELD(docker.allowed_services), 0, CONFIG_LIST_CEILING,
+     NULL},
+    {"Docker", "PullPolicy", KEY_TEXT, FIELD(docker.pull_policy), 0, 0, NULL},
+    {"Docker", "PullTimeout", KEY_DURATION, FIELD(docker.pull_timeout_ms), 1000, 24 * HOUR_MS,
+     NULL},
+    {"Docker", "ServiceTimeout", KEY_DURATION, FIELD(docker.service_timeout_ms), 0, HOUR_MS, NULL},
+    {"Docker", "Memory", KEY_SIZE, FIELD(docker.memory_bytes), 6L << 20, INT64_MAX, NULL},
+    {"Docker", "CPUs", KEY_CPUS, FIELD(docker.nano_cpus), 10000000, INT64_MAX, NULL},
+    {"Docker", "PidsLimit", KEY_INTEGER, FIELD(docker.pids_limit), 1, 1LL << 22, NULL},
+    {"Docker", "Network", KEY_TEXT, FIELD(docker.network), 0, 0, NULL},
+    {"Docker", "Volumes", KEY_LIST, FIELD(docker.volumes), 0, CONFIG_LIST_CEILING, NULL},
+    {"Docker", "Environment", KEY_LIST, FIELD(docker.environment), 0, CONFIG_LIST_CEILING, NULL},
+    {"Docker", "Labels", KEY_LIST, FIELD(docker.labels), 0, CONFIG_LIST_CEILING, NULL},
+    {"Docker", "User", KEY_TEXT, FIELD(docker.user), 0, 0, NULL},
+    {"Docker", "CapAdd", KEY_LIST, FIELD(docker.cap_add), 0, CONFIG_LIST_CEILING, NULL},
+    {"Docker", "CapDrop", KEY_LIST, FIELD(docker.cap_drop), 0, CONFIG_LIST_CEILING, NULL},
+    {"Docker", "Privileged", KEY_BOOL, FIELD(docker.privileged), 0, 0, NULL},
+    {"Docker", "Publish", KEY_TRISTATE, FIELD(docker.publish), 0, 0, NULL},
+    {"Docker", "Agent", KEY_TEXT, FIELD(docker.agent), 0, 0, NULL},
 };
 #define ROW_COUNT (sizeof(rows) / sizeof(rows[0]))
 
@@ -120,6 +150,8 @@ static const char *wanted(const struct key_row *row)
         [KEY_INTEGER] = "a whole number",
         [KEY_NUMBER] = "a number that is not negative",
         [KEY_DURATION] = "a duration such as \"30s\" or \"5m\", or a number of seconds",
+        [KEY_SIZE] = "a size such as \"512MiB\" or \"2G\", or a number of bytes",
+        [KEY_CPUS] = "a number of processors such as 2 or 1.5",
         [KEY_LIST] = "a string or an array of strings",
         [KEY_LEVEL] = "one of \"debug\", \"info\", \"warn\", \"error\", \"fatal\"",
         [KEY_FORMAT] = "\"text\" or \"json\"",
@@ -165,28 +197,61 @@ static int store_text(const struct load *load, const struct key_row *row,
     return config_set_text(field, text[0] == '\0' ? NULL : text, load->err);
 }
 
+static int store_in_range(const struct load *load, const struct key_row *row,
+                          const struct toml_value *value, int64_t number, const char *unit,
+                          int64_t *field)
+{
+    if (number < row->minimum || number > row->maximum) {
+        char what[128];
+        (void)snprintf(what, sizeof(what), "wanted a value from %lld to %lld%s",
+                       (long long)row->minimum, (long long)row->maximum, unit);
+        return wrong(load, row, value, what);
+    }
+    *field = number;
+    return 0;
+}
+
 static int store_number(const struct load *load, const struct key_row *row,
                         const struct toml_value *value, int64_t *field)
 {
     int64_t number = 0;
     const char *text = NULL;
     bool duration = row->type == KEY_DURATION;
+    bool size = row->type == KEY_SIZE;
     if (toml_get_integer(value, &number)) {
         if (duration && (number < 0 || number > INT64_MAX / 1000)) {
             return wrong_type(load, row, value);
         }
         number *= duration ? 1000 : 1;
-    } else if (!duration || !toml_get_string(value, &text, NULL) ||
-               parse_duration_ms(text, &number) < 0) {
+    } else if ((!duration && !size) || !toml_get_string(value, &text, NULL) ||
+               (duration ? parse_duration_ms(text, &number) : parse_size_bytes(text, &number)) <
+                   0) {
         return wrong_type(load, row, value);
     }
-    if (number < row->minimum || number > row->maximum) {
-        char what[128];
-        (void)snprintf(what, sizeof(what), "wanted a value from %lld to %lld%s",
-                       (long long)row->minimum, (long long)row->maximum, duration ? " ms" : "");
-        return wrong(load, row, value, what);
+    return store_in_range(load, row, value, number, duration ? " ms" : size ? " bytes" : "", field);
+}
+
+static int store_cpus(const struct load *load, const struct key_row *row,
+                      const struct toml_value *value, int64_t *field)
+{
+    double cpus = 0;
+    int64_t whole = 0;
+    const char *text = NULL;
+    char *end = NULL;
+    if (toml_get_integer(value, &whole)) {
+        cpus = (double)whole;
+    } else if (toml_get_string(value, &text, NULL)) {
+        cpus = strtod(text, &end);
+        if (end == text || *end != '\0') {
+            return wrong_type(load, row, value);
+        }
+    } else if (!toml_get_float(value, &cpus)) {
+        return wrong_type(load, row, value);
     }
-    *field = number;
+    if (!(cpus >= 0.01 && cpus <= 65536)) {
+        return wrong_type(load, row, value);
+    }
+    *field = (int64_t)(cpus * 1e9 + 0.5);
     return 0;
 }
 
@@ -293,9 +358,12 @@ static int store(const struct load *load, const struct key_row *row, const struc
         return store_bool(load, row, value, field);
     case KEY_INTEGER:
     case KEY_DURATION:
+    case KEY_SIZE:
         return store_number(load, row, value, field);
     case KEY_NUMBER:
         return store_real(load, row, value, field);
+    case KEY_CPUS:
+        return store_cpus(load, row, value, field);
     case KEY_LIST:
         return store_list(load, row, value, field);
     case KEY_LEVEL:

@@ -20,9 +20,11 @@ struct program {
     struct signals signals;
 };
 
+/* Exits with the status of what it ran, and has nothing to do with a runner. */
 static bool is_exec(const struct program *program)
 {
-    return program->cli.command != NULL && program->cli.command->run == command_exec;
+    const struct cli_command *command = program->cli.command;
+    return command != NULL && (command->run == command_exec || command->run == command_ssh);
 }
 
 static int exit_code(const struct program *program, struct result result)

@@ -2,6 +2,7 @@
 #include "driver/metadata.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -241,4 +242,48 @@ int metadata_remove(const char *directory, const char *job, struct error *err)
         return error_set(err, ERROR_SYSTEM, errno, "cannot remove '%s'", path);
     }
     return 0;
+}
+
+/* A name that remove_unfinished() takes away as well. */
+static int run_path_of(const char *directory, const char *job, char out[PATH_MAX])
+{
+    int length = snprintf(out, PATH_MAX, "%s/%s.json.run", directory, job);
+    return length < 0 || length >= PATH_MAX ? -1 : 0;
+}
+
+int metadata_note_run(const char *directory, const char *job, const char *id, struct error *err)
+{
+    char path[PATH_MAX];
+    cleanup_fd int fd = -1;
+    if (run_path_of(directory, job, path) == 0) {
+        fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    }
+    if (fd < 0 || write(fd, id, METADATA_RUN_BYTES - 1) != METADATA_RUN_BYTES - 1) {
+        return error_set(err, ERROR_SYSTEM, errno, "cannot note the job in '%s'", directory);
+    }
+    return 0;
+}
+
+bool metadata_noted_run(const char *directory, const char *job, char out_id[METADATA_RUN_BYTES])
+{
+    char path[PATH_MAX];
+    char id[METADATA_RUN_BYTES] = "";
+    cleanup_fd int fd = -1;
+    if (run_path_of(directory, job, path) == 0) {
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    }
+    if (fd < 0 || read(fd, id, sizeof(id)) != METADATA_RUN_BYTES - 1 ||
+        strspn(id, "0123456789abcdef") != METADATA_RUN_BYTES - 1) {
+        return false;
+    }
+    memcpy(out_id, id, sizeof(id));
+    return true;
+}
+
+void metadata_forget_run(const char *directory, const char *job)
+{
+    char path[PATH_MAX];
+    if (run_path_of(directory, job, path) == 0) {
+        (void)unlink(path); /* what stays is cleaned up with the rest */
+    }
 }

@@ -24,6 +24,7 @@
 #define METADATA_JOB_BYTES      64
 #define METADATA_ADDRESS_BYTES  64
 #define METADATA_HOST_KEY_BYTES 1024
+#define METADATA_RUN_BYTES      33 /* 32 hexadecimal digits and the NUL */
 
 struct metadata {
     char job[METADATA_JOB_BYTES];
@@ -49,5 +50,13 @@ bool metadata_exists(const char *directory, const char *job);
 /* Also removes what an interrupted metadata_save() left. A missing file is success. */
 int metadata_remove(const char *directory, const char *job, struct error *err)
     __attribute__((warn_unused_result));
+
+/* The id of the durable job that a stage is running, beside the file and without its guarantees:
+ * it matters only when that stage's process is killed, not when the machine is. 'noted' tells
+ * whether there is one; 'forget' also runs as a part of metadata_remove(). */
+int metadata_note_run(const char *directory, const char *job, const char *id, struct error *err)
+    __attribute__((warn_unused_result));
+bool metadata_noted_run(const char *directory, const char *job, char out_id[METADATA_RUN_BYTES]);
+void metadata_forget_run(const char *directory, const char *job);
 
 #endif

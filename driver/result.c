@@ -49,6 +49,18 @@ struct result result_from_signal(const char *name)
     return result_from_status(128);
 }
 
+struct result result_from_outcome(const struct ssh_outcome *outcome)
+{
+    if (outcome->cancelled) {
+        return (struct result){.kind = RESULT_CANCELLED};
+    }
+    if (outcome->task_stopping) { /* whatever status it says: a script may have trapped the end */
+        return (struct result){.kind = RESULT_SYSTEM};
+    }
+    return outcome->signal[0] != '\0' ? result_from_signal(outcome->signal)
+                                      : result_from_status(outcome->status);
+}
+
 static int write_plainly(const char *path, const char *text, size_t length)
 {
     cleanup_fd int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0600);

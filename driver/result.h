@@ -12,6 +12,7 @@
 
 #include "common/error.h"
 #include "driver/runner.h"
+#include "driver/ssh.h"
 
 enum result_kind {
     RESULT_SUCCESS,
@@ -30,6 +31,9 @@ struct result result_from_error(const struct error *err);
 struct result result_from_status(int status);
 /* 'name' as in RFC 4254 6.10, without "SIG". */
 struct result result_from_signal(const char *name);
+/* What came of a command; a stop that was asked for counts as cancelled, one of the whole task by
+ * somebody else as a system failure. */
+struct result result_from_outcome(const struct ssh_outcome *outcome);
 
 /* The exit code for the runner; writes BUILD_EXIT_CODE_FILE for RESULT_SCRIPT and logs when that
  * is not possible. */

@@ -6,7 +6,6 @@
 
 #include "common/fd.h"
 
-#define MARKER_BYTES          40 /* "berth-" and 32 hexadecimal digits, with the NUL */
 #define COMMAND_CEILING_BYTES 4096
 
 /* No single quote may occur in here: it travels inside a pair of them. The unset comes first so
@@ -29,13 +28,13 @@ static const char launcher[] =
     "*) if command -v bash >/dev/null 2>&1; then exec bash -c \"$berth_b\"; fi ;; esac; "
     "eval \"$berth_b\"";
 
-static void make_marker(char out[MARKER_BYTES])
+static void make_marker(char out[SCRIPT_MARKER_BYTES])
 {
     unsigned char random[16];
     char hex[2 * sizeof(random) + 1];
     randombytes_buf(random, sizeof(random));
     (void)sodium_bin2hex(hex, sizeof(hex), random, sizeof(random));
-    (void)snprintf(out, MARKER_BYTES, "berth-%s", hex);
+    (void)snprintf(out, SCRIPT_MARKER_BYTES, "berth-%s", hex);
 }
 
 static int write_command(struct buffer *command, const char *marker)
@@ -50,10 +49,10 @@ static int write_command(struct buffer *command, const char *marker)
 
 int script_frame(const char *text, size_t length, struct script *script, struct error *err)
 {
-    char marker[MARKER_BYTES];
-    make_marker(marker);
+    const char *marker = script->marker;
+    make_marker(script->marker);
     buffer_init(&script->command, COMMAND_CEILING_BYTES);
-    buffer_init(&script->input, SCRIPT_CEILING_BYTES + 2 * MARKER_BYTES);
+    buffer_init(&script->input, SCRIPT_CEILING_BYTES + 2 * SCRIPT_MARKER_BYTES);
     if (memchr(text, '\0', length) != NULL) {
         return error_set(err, ERROR_BUILD, 0,
                          "the script has a NUL byte, which no shell can evaluate");

@@ -23,9 +23,12 @@
 #define SCRIPT_CEILING_BYTES  (64UL << 20)
 #define SCRIPT_CUT_OFF_STATUS 125
 
+#define SCRIPT_MARKER_BYTES 40 /* "berth-" and 32 hexadecimal digits, with the NUL */
+
 struct script {
-    struct buffer command; /* for the exec request */
-    struct buffer input;   /* for the channel, followed by EOF */
+    char marker[SCRIPT_MARKER_BYTES]; /* stands in the arguments of the shell that runs it */
+    struct buffer command;            /* for the exec request */
+    struct buffer input;              /* for the channel, followed by EOF */
 };
 
 int script_frame(const char *text, size_t length, struct script *script, struct error *err)

@@ -326,6 +326,11 @@ int ssh_link_open(const struct ssh_target *target, const struct ssh_watch *watch
     return 0;
 }
 
+int ssh_link_fd(const struct ssh_link *link)
+{
+    return ssh_get_fd(link->session);
+}
+
 const char *ssh_link_learned(const struct ssh_link *link)
 {
     return link->learned;

@@ -4,12 +4,13 @@
  *
  * ssh_link_open() connects (again and again while the port refuses, until the deadline), compares
  * the host key with the one this job expects BEFORE it offers any key of its own, and logs in.
- * ssh_link_run() runs one command: bytes pass as they come, a reader that stops makes the task
- * stop, and a request to stop (signals.h) becomes TERM for the job, then KILL after the grace
- * period. Times are milliseconds, deadlines absolute (clock.h). The link is freed by the caller
- * with ssh_link_free(), which closes the connection; the agent then ends what still runs on it.
- * No file of the machine or of the user is read. Errors: ERROR_PEER when the other side is not
- * who it should be or refuses us, ERROR_SYSTEM for a lost or unreachable task.
+ * ssh_link_run() runs one plain command, which ends with the link (durable.h for one that does
+ * not): bytes pass as they come, a reader that stops makes the task stop, and a request to stop
+ * (signals.h) becomes TERM for the job, then KILL after the grace period. Times are milliseconds,
+ * deadlines absolute (clock.h). The link is freed by the caller with ssh_link_free(), which closes
+ * the connection; the agent then ends what still runs on it. No file of the machine or of the user
+ * is read. Errors: ERROR_PEER when the other side is not who it should be or refuses us,
+ * ERROR_SYSTEM for a lost or unreachable task.
  */
 #ifndef BERTH_DRIVER_SSH_H
 #define BERTH_DRIVER_SSH_H
@@ -19,8 +20,10 @@
 #include <stdint.h>
 
 #include "common/error.h"
+#include "common/jobwire.h"
 #include "driver/keys.h"
 #include "driver/signals.h"
+#include "driver/terminal.h"
 
 struct ssh_target {
     const char *host; /* numeric address */
@@ -48,24 +51,35 @@ int ssh_link_open(const struct ssh_target *target, const struct ssh_watch *watch
                   struct signals *signals, int64_t deadline_ms, struct ssh_link **out_link,
                   struct error *err) __attribute__((warn_unused_result));
 void ssh_link_free(struct ssh_link *link); /* accepts NULL */
+/* The connection's descriptor, which stays the link's. */
+int ssh_link_fd(const struct ssh_link *link);
 /* The host key that was taken unseen, "TYPE BASE64"; empty: it was known. */
 const char *ssh_link_learned(const struct ssh_link *link);
 
 struct ssh_request {
-    const char *command;
-    const void *input; /* sent first; may be NULL */
+    const char *command; /* NULL: the user's shell */
+    const void *input;   /* sent first; may be NULL */
     size_t input_length;
-    int input_fd;         /* then this descriptor until its end; -1: none */
-    int64_t start_ms;     /* how long the task may take to accept the command */
-    int64_t grace_ms;     /* from TERM to KILL when we are asked to stop */
-    int64_t keepalive_ms; /* three unanswered ones: the link is lost. 0: never asked */
+    int input_fd;              /* then this descriptor until its end; -1: none */
+    struct terminal *terminal; /* the job gets one too, and follows its size; NULL: none */
+    int64_t start_ms;          /* how long the task may take to accept the command */
+    int64_t grace_ms;          /* from TERM to KILL when we are asked to stop */
+    int64_t keepalive_ms;      /* three unanswered ones: the link is lost. 0: never asked */
     struct signals *signals;
+    /* Ends the job of a server that may not pass signals on: called once, after TERM was sent, and
+     * returns when the job has ended. NULL: the server does. */
+    int (*end_job)(void *context, struct error *err);
+    void *end_context;
 };
 
 struct ssh_outcome {
     bool cancelled;  /* we were asked to stop; the job is confirmed dead */
     int status;      /* exit status when 'signal' is empty */
     char signal[32]; /* name without SIG */
+    /* Of durable jobs only: */
+    bool task_stopping; /* the task was told to stop by somebody else, which ended the job */
+    bool usage_known;
+    struct jobwire_usage usage;
 };
 
 /* Output goes to our descriptors 1 and 2. Success means an exit report came in and every byte

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ssh_private.h - what ssh.c (connection) and ssh_run.c (command) share. For those two only.
+ * ssh_private.h - what ssh.c (connection) shares with what runs over it: link_channel.c,
+ * ssh_exec.c, attachment.c. For those only.
  */
 #ifndef BERTH_DRIVER_SSH_PRIVATE_H
 #define BERTH_DRIVER_SSH_PRIVATE_H
+
+#include <libssh/libssh.h>
 
 #include "driver/ssh.h"
 

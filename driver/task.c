@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "driver/task.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,6 +9,10 @@
 #include "common/log.h"
 
 #define RECONNECT_MS 30000 /* a task that answered before: far above any round trip */
+/* One try of it: the network may have lost what a longer one would wait for. */
+#define ATTEMPT_MS     15000
+#define FIRST_PAUSE_MS 10
+#define LAST_PAUSE_MS  500
 
 static int persist(struct backend_task *at_backend, struct error *err)
 {
@@ -38,6 +43,42 @@ static int connect_until(struct task *task, bool learn, int64_t deadline_ms,
     return ssh_link_open(&target, &watch, task->at_backend.signals, deadline_ms, out_link, err);
 }
 
+int task_reconnect(struct task *task, int64_t deadline_ms, struct ssh_link **out_link,
+                   struct error *err)
+{
+    struct signals *signals = task->at_backend.signals;
+    int64_t pause_ms = FIRST_PAUSE_MS;
+    bool lost = task->watch.pid > 0; /* a link before this one */
+    watch_stop(&task->watch);
+    /* A task that is gone may leave something that accepts and says nothing. */
+    if (lost && alive(task, err) < 0) {
+        return -1;
+    }
+    for (;;) {
+        struct error own = {0};
+        struct error gone;
+        int64_t attempt_ms = clock_earlier_ms(deadline_ms, clock_deadline_ms(ATTEMPT_MS));
+        if (connect_until(task, false, attempt_ms, out_link, &own) == 0) {
+            watch_start(&task->watch, task->backend, &task->at_backend, *out_link);
+            return 0;
+        }
+        *err = own;
+        if (own.kind == ERROR_PEER || signals_pending(signals)) {
+            return -1;
+        }
+        if (alive(task, &gone) < 0) {
+            *err = gone;
+            return -1;
+        }
+        if (clock_now_ms() >= deadline_ms) {
+            err->errnum = ETIMEDOUT;
+            return -1;
+        }
+        (void)signals_wait(signals, -1, clock_deadline_ms(pause_ms));
+        pause_ms = clock_earlier_ms(2 * pause_ms, LAST_PAUSE_MS);
+    }
+}
+
 static bool may_learn(const struct task *task)
 {
     const char *wanted = task->at_backend.config->ssh_host_key;
@@ -61,6 +102,9 @@ static int pin_host_key(struct task *task, const struct ssh_link *link, struct e
 static int launch(struct task *task, struct ssh_link **out_link, struct error *err)
 {
     struct backend_task *at_backend = &task->at_backend;
+    if (task->backend->fetch != NULL && task->backend->fetch(at_backend, err) < 0) {
+        return -1;
+    }
     int64_t started_ms = clock_now_ms();
     int64_t deadline_ms = started_ms + (task->backend->patience_ms != NULL
                                             ? task->backend->patience_ms(at_backend->config)
@@ -105,7 +149,13 @@ int task_connect(struct task *task, struct ssh_link **out_link, struct error *er
         return error_set(err, ERROR_SYSTEM, 0,
                          "the task of this job never started to run; its 'prepare' did not finish");
     }
-    return connect_until(task, false, clock_deadline_ms(RECONNECT_MS), out_link, err);
+    return task_reconnect(task, clock_deadline_ms(RECONNECT_MS), out_link, err);
+}
+
+int task_second_link(struct task *task, int64_t deadline_ms, struct ssh_link **out_link,
+                     struct error *err)
+{
+    return connect_until(task, false, deadline_ms, out_link, err);
 }
 
 int task_stop(struct task *task, struct error *err)
@@ -157,6 +207,7 @@ void task_request(const struct task *task, struct ssh_request *out_request)
 
 void task_done(struct task *task)
 {
+    watch_stop(&task->watch);
     if (task->backend != NULL && task->backend->done != NULL) {
         task->backend->done(&task->at_backend);
     }

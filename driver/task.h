@@ -10,12 +10,14 @@
 
 #include "driver/backend.h"
 #include "driver/ssh.h"
+#include "driver/watch.h"
 
 struct task {
     struct backend_task at_backend;
     const struct backend *backend;
-    bool recorded; /* keep a metadata file: 'exec' does not need one */
-    char name[64]; /* "local-1234", once launched */
+    bool recorded;      /* keep a metadata file: 'exec' does not need one */
+    struct watch watch; /* of the link that task_reconnect() made last */
+    char name[64];      /* "local-1234", once launched */
     int64_t launched_after_ms;
     int64_t ready_after_ms;
 };
@@ -28,6 +30,16 @@ int task_launch(struct task *task, const char *job, struct ssh_link **out_link, 
 /* For a task that an earlier process launched: its metadata must be in place. */
 int task_connect(struct task *task, struct ssh_link **out_link, struct error *err)
     __attribute__((warn_unused_result));
+
+/* For a task that answered before: tries again and again, whatever breaks on the way, until the
+ * deadline (errno ETIMEDOUT), a request to stop (EINTR), or until it is of no use: the task has
+ * ended, or what answers is not the task. */
+int task_reconnect(struct task *task, int64_t deadline_ms, struct ssh_link **out_link,
+                   struct error *err) __attribute__((warn_unused_result));
+
+/* One more connection beside the one that is in use, for what cannot wait for it. */
+int task_second_link(struct task *task, int64_t deadline_ms, struct ssh_link **out_link,
+                     struct error *err) __attribute__((warn_unused_result));
 
 /* Stops it, removes what it left and the metadata file. */
 int task_stop(struct task *task, struct error *err) __attribute__((warn_unused_result));

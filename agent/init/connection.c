@@ -9,6 +9,7 @@
 #include "agent/session/session.h"
 #include "agent/wire.h"
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/log.h"
 
 int connection_count(const struct init *init)
@@ -39,30 +40,62 @@ static struct connection *free_slot(struct init *init)
     return NULL;
 }
 
-/* Why one more connection from this address is refused, or NULL. */
-static const char *refusal(const struct init *init, const char *address)
+/* Connections that have not logged in, all or those from one address (NULL: all), and the oldest
+ * of them; NULL without any. */
+static int count_unauthenticated(struct init *init, const char *address,
+                                 struct connection **out_oldest)
 {
-    int unauthenticated = 0;
-    int from_address = 0;
+    int count = 0;
+    *out_oldest = NULL;
     for (int i = 0; i < LIMIT_CONNECTIONS; i++) {
-        const struct connection *other = &init->connections[i];
-        if (other->pid != 0 && !other->logged_in) {
-            unauthenticated++;
-            from_address += strcmp(other->address, address) == 0;
+        struct connection *other = &init->connections[i];
+        if (other->pid == 0 || other->logged_in || other->displaced ||
+            (address != NULL && strcmp(other->address, address) != 0)) {
+            continue;
+        }
+        count++;
+        if (*out_oldest == NULL || other->accepted_ms < (*out_oldest)->accepted_ms) {
+            *out_oldest = other;
         }
     }
-    if (unauthenticated >= init->options->max_unauthenticated) {
-        return "too many connections that have not logged in";
+    return count;
+}
+
+/* A login takes a moment. One that is still not done gives way, so that silent or slow connections
+ * keep nobody out; a new one among young ones only is refused. */
+static bool displace(struct connection *oldest)
+{
+    int64_t age_ms = clock_now_ms() - oldest->accepted_ms;
+    if (age_ms < LIMIT_LOGIN_UNDISTURBED_MS) {
+        return false;
     }
-    if (from_address >= init->options->max_unauthenticated_per_address) {
+    log_warn("%s: not logged in after %.1f s, making room", oldest->address,
+             (double)age_ms / 1000.0);
+    oldest->displaced = true;
+    (void)kill(oldest->pid, SIGKILL); /* it has no job, and no say */
+    return true;
+}
+
+/* Why one more connection from this address is refused, or NULL. */
+static const char *make_room(struct init *init, const char *address)
+{
+    struct connection *oldest = NULL;
+    if (count_unauthenticated(init, address, &oldest) >=
+            init->options->max_unauthenticated_per_address &&
+        !displace(oldest)) {
         return "too many connections from this address that have not logged in";
+    }
+    if (count_unauthenticated(init, NULL, &oldest) >= init->options->max_unauthenticated &&
+        !displace(oldest)) {
+        return "too many connections that have not logged in";
     }
     return NULL;
 }
 
-static _Noreturn void run_session(struct init *init, int fd, int control,
+static _Noreturn void run_session(struct init *init, int fd, const int ends[2],
                                   const struct sockaddr_storage *peer, pid_t parent)
 {
+    int control = ends[1];
     struct sockaddr_storage local = {0};
     socklen_t length = sizeof(local);
     char address[LISTEN_NAME_BYTES];
@@ -70,6 +103,7 @@ static _Noreturn void run_session(struct init *init, int fd, int control,
     char name[LISTEN_NAME_BYTES + 16];
     char client[2 * LISTEN_NAME_BYTES + 16];
     init_forget(init, fd, control, parent);
+    (void)close(ends[0]); /* or init's death would not show as its end */
     (void)prctl(PR_SET_NAME, "berth-session");
     (void)getsockname(fd, (struct sockaddr *)&local, &length);
     listen_address(peer, address);
@@ -98,7 +132,7 @@ static void fork_session(struct init *init, struct connection *slot, int fd,
     }
     pid_t pid = fork();
     if (pid == 0) {
-        run_session(init, fd, ends[1], peer, parent);
+        run_session(init, fd, ends, peer, parent);
     }
     (void)close(ends[1]);
     if (pid < 0) {
@@ -109,10 +143,24 @@ static void fork_session(struct init *init, struct connection *slot, int fd,
     slot->pid = pid;
     slot->control = ends[0];
     slot->logged_in = false;
+    slot->displaced = false;
+    slot->accepted_ms = clock_now_ms();
+}
+
+/* Out of descriptors or memory: the connection waits in the kernel's queue, and the listener would
+ * wake us at once, again and again. */
+static void pause_accepting(struct init *init)
+{
+    if (!init->accept_failed) {
+        log_warn("cannot accept a connection: %m, letting it wait");
+    }
+    init->accept_failed = true;
+    init->accept_again_ms = clock_deadline_ms(LIMIT_ACCEPT_PAUSE_MS);
 }
 
 void connection_accept(struct init *init)
 {
+    init->accept_again_ms = CLOCK_NEVER;
     for (;;) {
         struct sockaddr_storage peer = {0};
         socklen_t length = sizeof(peer);
@@ -120,14 +168,15 @@ void connection_accept(struct init *init)
                                     SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0) {
             if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
-                log_warn("cannot accept a connection: %m, refusing");
+                pause_accepting(init);
             }
             return;
         }
         char address[LISTEN_NAME_BYTES];
+        init->accept_failed = false;
         listen_address(&peer, address);
         struct connection *slot = free_slot(init);
-        const char *reason = slot == NULL ? "too many connections" : refusal(init, address);
+        const char *reason = slot == NULL ? "too many connections" : make_room(init, address);
         if (reason != NULL) {
             log_warn("%s port %d: %s, refusing", address, listen_port(&peer), reason);
             continue;

@@ -13,7 +13,7 @@ static struct durable_job *find(struct init *init, const char *id)
 {
     for (int i = 0; i < LIMIT_JOBS; i++) {
         struct durable_job *job = &init->durable[i];
-        if (job->pid != 0 && memcmp(job->id, id, JOBWIRE_ID_BYTES) == 0) {
+        if ((job->pid != 0 || job->lost) && memcmp(job->id, id, JOBWIRE_ID_BYTES) == 0) {
             return job;
         }
     }
@@ -22,12 +22,17 @@ static struct durable_job *find(struct init *init, const char *id)
 
 static struct durable_job *free_slot(struct init *init)
 {
+    struct durable_job *lost = NULL;
     for (int i = 0; i < LIMIT_JOBS; i++) {
-        if (init->durable[i].pid == 0) {
-            return &init->durable[i];
+        struct durable_job *job = &init->durable[i];
+        if (job->pid == 0 && !job->lost) {
+            return job;
+        }
+        if (job->pid == 0) {
+            lost = job;
         }
     }
-    return NULL;
+    return lost;
 }
 
 static void refuse(int session_socket, int errnum)
@@ -40,7 +45,9 @@ void durable_job_attach(struct init *init, const char *id, int session_socket)
 {
     struct wire_message message = {.type = WIRE_JOB_ATTACH};
     const struct durable_job *job = find(init, id);
-    if (job == NULL || wire_send(job->control, &message, &session_socket, 1) < 0) {
+    if (job != NULL && job->pid == 0) {
+        refuse(session_socket, EOWNERDEAD);
+    } else if (job == NULL || wire_send(job->control, &message, &session_socket, 1) < 0) {
         refuse(session_socket, ESRCH);
     }
 }
@@ -71,13 +78,14 @@ void durable_job_start(struct init *init, const char *id, const int fds[WIRE_FDS
     }
 }
 
-void durable_job_forget(struct init *init, pid_t pid)
+void durable_job_forget(struct init *init, pid_t pid, bool killed)
 {
     for (int i = 0; i < LIMIT_JOBS; i++) {
         struct durable_job *job = &init->durable[i];
         if (job->pid == pid) {
             cleanup_fd_fn(&job->control);
             job->pid = 0;
+            job->lost = killed;
         }
     }
 }

@@ -34,6 +34,8 @@ struct connection {
     pid_t pid; /* of the session process; 0: free slot */
     int control;
     bool logged_in;
+    bool displaced; /* killed to make room: counts no more */
+    int64_t accepted_ms;
     char address[LISTEN_NAME_BYTES];
 };
 
@@ -42,6 +44,7 @@ enum shutdown_phase { SHUTDOWN_NONE, SHUTDOWN_TERM, SHUTDOWN_KILL, SHUTDOWN_DONE
 /* A durable job's name and the way to its monitor. */
 struct durable_job {
     pid_t pid; /* of the monitor; 0: free slot */
+    bool lost; /* its monitor was killed: kept in a free slot, so that it is not started again */
     int control;
     char id[JOBWIRE_ID_BYTES + 1];
 };
@@ -54,8 +57,10 @@ struct timers {
 };
 
 struct init {
-    int listener; /* -1 once shutting down */
-    int signals;  /* signalfd */
+    int listener;            /* -1 once shutting down */
+    bool accept_failed;      /* and was told */
+    int64_t accept_again_ms; /* nothing is accepted before; CLOCK_NEVER: no such wait */
+    int signals;             /* signalfd */
     sigset_t inherited_mask;
     const struct agent_options *options;
     struct server server;
@@ -92,7 +97,7 @@ int jobs_count_running(const struct init *init);
 /* durable_jobs.c: descriptors as they came with the messages. */
 void durable_job_start(struct init *init, const char *id, const int fds[WIRE_FDS]);
 void durable_job_attach(struct init *init, const char *id, int session_socket);
-void durable_job_forget(struct init *init, pid_t pid);
+void durable_job_forget(struct init *init, pid_t pid, bool killed);
 
 /* reap.c: waits for every child that ended, ours and orphans of the container. */
 void reap_all(struct init *init);

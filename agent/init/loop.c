@@ -83,7 +83,8 @@ static nfds_t prepare(const struct init *init, struct pollfd *entries,
 {
     nfds_t count = 0;
     entries[count++] = (struct pollfd){.fd = init->signals, .events = POLLIN};
-    entries[count++] = (struct pollfd){.fd = init->listener, .events = POLLIN};
+    bool waiting = init->accept_again_ms != CLOCK_NEVER;
+    entries[count++] = (struct pollfd){.fd = waiting ? -1 : init->listener, .events = POLLIN};
     for (int i = 0; i < LIMIT_CONNECTIONS; i++) {
         if (init->connections[i].pid != 0 && init->connections[i].control >= 0) {
             owners[count - 2] = i;
@@ -119,12 +120,16 @@ void loop_run(struct init *init)
     while (!shutdown_is_done(init)) {
         nfds_t count = prepare(init, entries, owners);
         int64_t nearest_ms = clock_earlier_ms(init->deadline_ms, timers_next_ms(init));
+        nearest_ms = clock_earlier_ms(nearest_ms, init->accept_again_ms);
         int ready = poll(entries, count, clock_poll_timeout(nearest_ms));
         if (ready > 0) {
             dispatch(init, entries, count, owners);
         } else if (ready < 0 && errno != EINTR) {
             log_error("poll: %m, trying again");
             (void)poll(NULL, 0, POLL_FAILED_MS);
+        }
+        if (clock_now_ms() >= init->accept_again_ms) {
+            init->accept_again_ms = CLOCK_NEVER;
         }
         if (clock_now_ms() >= init->deadline_ms) {
             shutdown_deadline(init);

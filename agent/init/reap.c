@@ -40,7 +40,7 @@ static void forget_child(struct init *init, pid_t pid, int status)
             if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) {
                 log_error("session %d of %s was killed by its seccomp filter (SIGSYS)", (int)pid,
                           connection->address);
-            } else if (WIFSIGNALED(status)) {
+            } else if (WIFSIGNALED(status) && !connection->displaced) {
                 log_warn("session %d of %s died of signal %d", (int)pid, connection->address,
                          WTERMSIG(status));
             }
@@ -53,7 +53,7 @@ static void forget_child(struct init *init, pid_t pid, int status)
         if (init->jobs[i] == pid) {
             on_monitor_end(pid, status);
             init->jobs[i] = 0;
-            durable_job_forget(init, pid);
+            durable_job_forget(init, pid, WIFSIGNALED(status));
             return;
         }
     }

@@ -4,9 +4,7 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
-#define KIB 1024.0
-#define MIB (1024.0 * KIB)
-#define GIB (1024.0 * MIB)
+#include "common/memory_text.h"
 
 _Static_assert(sizeof(struct job_usage) == 6 * sizeof(int64_t), "no gaps");
 
@@ -37,27 +35,6 @@ void usage_end(const struct usage_watch *watch, struct job_usage *out_usage)
     };
 }
 
-static void describe_memory(const struct job_usage *usage, char *out, size_t room)
-{
-    int64_t bytes = usage->peak_bytes;
-    const char *whose = "";
-    if (bytes == USAGE_UNKNOWN) {
-        bytes = usage->process_peak_bytes;
-        whose = " in one process";
-    }
-    /* Both numbers in one unit, chosen by the larger. */
-    int64_t larger = bytes > usage->limit_bytes ? bytes : usage->limit_bytes;
-    bool gib = (double)larger >= GIB;
-    double unit = gib ? GIB : MIB;
-    const char *name = gib ? "GiB" : "MiB";
-    if (usage->limit_bytes != USAGE_UNKNOWN) {
-        (void)snprintf(out, room, "peak memory %.1f of %.1f %s%s", (double)bytes / unit,
-                       (double)usage->limit_bytes / unit, name, whose);
-    } else {
-        (void)snprintf(out, room, "peak memory %.1f %s%s", (double)bytes / unit, name, whose);
-    }
-}
-
 static void describe_output(int64_t bytes, char *out, size_t room)
 {
     if (bytes < 1000) {
@@ -71,15 +48,17 @@ static void describe_output(int64_t bytes, char *out, size_t room)
 
 void usage_describe(const struct job_usage *usage, char out[USAGE_TEXT_BYTES])
 {
-    char memory[96];
+    char memory[MEMORY_TEXT_BYTES];
     char output[32];
     char oom[64] = "";
-    describe_memory(usage, memory, sizeof(memory));
+    bool whole = usage->peak_bytes != USAGE_UNKNOWN;
+    memory_describe(whole ? usage->peak_bytes : usage->process_peak_bytes, usage->limit_bytes,
+                    memory);
     describe_output(usage->out_bytes, output, sizeof(output));
     if (usage->oom_kills > 0) {
         (void)snprintf(oom, sizeof(oom), "out of memory: OOM kill of %d processes, ",
                        (int)usage->oom_kills);
     }
-    (void)snprintf(out, USAGE_TEXT_BYTES, "%s%s, %.1f CPU s, %s", oom, memory,
-                   (double)usage->cpu_ms / 1000.0, output);
+    (void)snprintf(out, USAGE_TEXT_BYTES, "%s%s%s, %.1f CPU s, %s", oom, memory,
+                   whole ? "" : " in one process", (double)usage->cpu_ms / 1000.0, output);
 }

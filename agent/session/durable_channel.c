@@ -50,7 +50,7 @@ static bool settle_offsets(struct channel *channel, const struct wire_message *m
     struct durable_channel *durable = channel->durable;
     for (int stream = 0; stream < JOBWIRE_STREAMS; stream++) {
         uint64_t oldest = (uint64_t)message->offsets[stream];
-        if (!durable->attaching) {
+        if (!durable->attaching || durable->sent[stream] == JOBWIRE_OLDEST) {
             durable->sent[stream] = oldest;
         } else if (durable->sent[stream] < oldest) {
             return false;
@@ -100,6 +100,8 @@ static void on_job_failed(struct channel *channel, int reason)
 {
     if (reason == ESRCH) {
         durable_channel_refuse(channel, JOBWIRE_REFUSED_UNKNOWN_JOB, "no such job");
+    } else if (reason == EOWNERDEAD) {
+        durable_channel_refuse(channel, JOBWIRE_REFUSED_LOST, "the job's monitor died");
     } else {
         durable_channel_refuse(channel, JOBWIRE_REFUSED_START, strerror(reason));
     }
@@ -121,6 +123,7 @@ static void on_job_message(struct channel *channel, const struct wire_message *m
         on_available(channel, message);
         durable->exited = true;
         durable->wait_status = message->number;
+        durable->usage = message->usage;
         break;
     case WIRE_JOB_FAILED:
         on_job_failed(channel, message->number);
@@ -248,10 +251,20 @@ static void move_output(struct channel *channel)
     }
 }
 
+/* Both sides say "unknown" with all bits set. */
+static struct jobwire_usage usage_for_client(const struct job_usage *usage)
+{
+    return (struct jobwire_usage){.cpu_ms = (uint64_t)usage->cpu_ms,
+                                  .peak_bytes = (uint64_t)usage->peak_bytes,
+                                  .limit_bytes = (uint64_t)usage->limit_bytes,
+                                  .process_peak_bytes = (uint64_t)usage->process_peak_bytes,
+                                  .oom_kills = (uint64_t)usage->oom_kills};
+}
+
 static void report(struct channel *channel)
 {
     struct durable_channel *durable = channel->durable;
-    struct jobwire_frame frame = {.type = JOBWIRE_EXIT};
+    struct jobwire_frame frame = {.type = JOBWIRE_EXIT, .usage = usage_for_client(&durable->usage)};
     if (durable->state != ATTACHED || !durable->exited || has_output(durable, 0) ||
         has_output(durable, 1)) {
         return;
@@ -272,12 +285,15 @@ static void report(struct channel *channel)
 /* The driver tells a job that failed from one whose task was taken away. */
 static void warn_of_shutdown(struct channel *channel)
 {
-    static const char text[] = "the task was told to stop (SIGTERM) and ends its jobs";
+    bool init_died = channel->session->control < 0;
+    const char *text = init_died ? "the agent's first process was killed, and its jobs end"
+                                 : "the task was told to stop (SIGTERM: Spot interruption, "
+                                   "StopTask or shutdown) and ends its jobs";
     struct durable_channel *durable = channel->durable;
     struct jobwire_frame frame = {.type = JOBWIRE_NOTICE,
                                   .number = JOBWIRE_NOTICE_SHUTDOWN,
                                   .bytes = text,
-                                  .length = sizeof(text) - 1};
+                                  .length = strlen(text)};
     if (!channel->session->shutting_down || durable->warned) {
         return;
     }

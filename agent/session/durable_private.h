@@ -36,7 +36,8 @@ struct durable_channel {
     bool ack_untold; /* the monitor's socket was full */
     bool exited;     /* 'available' is all there will be */
     int wait_status;
-    bool warned; /* of the agent's end */
+    struct job_usage usage; /* once exited */
+    bool warned;            /* of the agent's end */
 };
 
 /* Of the client, for the log. */

@@ -164,7 +164,10 @@ static int64_t next_keepalive_ms(const struct session *session)
     if (session->state != SESSION_OPEN || interval_ms == 0) {
         return CLOCK_NEVER;
     }
-    return session->heard_ms + interval_ms * (session->keepalives + 1);
+    /* From the last question on: whoever stopped this process for a while gave nobody the time to
+     * answer the questions that it did not ask. */
+    int64_t since_ms = session->keepalives > 0 ? session->asked_ms : session->heard_ms;
+    return since_ms + interval_ms;
 }
 
 static int64_t next_deadline_ms(const struct session *session)
@@ -190,6 +193,7 @@ static void keep_alive(struct session *session)
         return;
     }
     session->keepalives++;
+    session->asked_ms = clock_now_ms();
     (void)ssh_send_keepalive(session->ssh); /* a dead link shows as a missing answer */
 }
 

@@ -89,6 +89,7 @@ struct session {
     uint64_t heard_bytes, said_bytes; /* traffic at the last look */
     int64_t unanswered_ms; /* since when the client waits for a reply; CLOCK_NEVER: it does not */
     int keepalives;        /* sent without hearing anything since */
+    int64_t asked_ms;      /* when the last of them was sent */
     struct channel channels[LIMIT_CHANNELS];
     char *chunk; /* LIMIT_OUTPUT_CHUNK_BYTES, for moving bytes */
 };

@@ -49,7 +49,7 @@ declare -A step_packages=(
 declare -A step_builds=(
     [cppcheck]=sanitize [tidy]=sanitize [unit]=sanitize [toml]=sanitize [blackbox]=release
     [images]=release [agent-image]=release [arm64]=arm64
-    [blackbox-sanitize]=sanitize [engine]=release [engine-sanitize]=sanitize [fuzz]=fuzz [binaries]=release [demo]=release
+    [blackbox-sanitize]=sanitize [engine]=release [engine-sanitize]="release sanitize" [fuzz]=fuzz [binaries]=release [demo]=release
 )
 
 command_test() {
@@ -104,19 +104,21 @@ ready_build() {
 
 # run_step NAME: prints its name, result and seconds; shows what it wrote when it failed.
 run_step() {
-    local step=$1 preset=${step_builds[$1]:-} started status missing log=$results/$1.log
+    local step=$1 preset started status missing log=$results/$1.log
     # shellcheck disable=SC2086 # words of the table
     missing=$(missing_packages ${step_packages[$step]} | tr '\n' ' ')
     if [ -n "$missing" ]; then
         skip_step "$step" "missing: $missing"
         return
     fi
-    if [ -n "$preset" ]; then ready_build "$preset"; fi
-    if [ -n "$preset" ] && [ "${build_state[$preset]}" != 0 ]; then
-        failed=$((failed + 1))
-        printf '== %-17s FAILED: its build failed\n' "$step"
-        return
-    fi
+    for preset in ${step_builds[$step]:-}; do
+        ready_build "$preset"
+        if [ "${build_state[$preset]}" != 0 ]; then
+            failed=$((failed + 1))
+            printf '== %-17s FAILED: its build failed\n' "$step"
+            return
+        fi
+    done
     started=$SECONDS
     counts=$results/$step.counts
     : >"$counts"

@@ -8,7 +8,12 @@
 #include <strings.h>
 #include <time.h>
 
-#define CONNECT_MS 5000
+#include "common/parse.h"
+
+#define CONNECT_MS        5000
+#define DIRECT_CONNECT_MS 1000
+#define ATTEMPTS          3
+#define ATTEMPTS_CEILING  20
 
 const char *aws_environment(const char *name)
 {
@@ -26,19 +31,26 @@ const char *aws_client_region(const struct aws_client *client)
     return client->region;
 }
 
+/* A setting as the SDKs look for it: the variable, then the chosen profile. */
+static const char *setting(const struct aws_client *client, const char *variable, const char *key)
+{
+    const char *value = aws_environment(variable);
+    return value != NULL
+               ? value
+               : aws_profile_get(client->profiles, aws_profiles_chosen(client->profiles), key);
+}
+
+static bool truth(const struct aws_client *client, const char *variable, const char *key)
+{
+    const char *value = setting(client, variable, key);
+    return value != NULL && strcasecmp(value, "true") == 0;
+}
+
 static const char *find_region(const struct aws_client *client)
 {
-    const char *found[] = {
-        client->config->fargate.region,
-        aws_environment("AWS_REGION"),
-        aws_environment("AWS_DEFAULT_REGION"),
-    };
-    for (size_t i = 0; i < sizeof(found) / sizeof(found[0]); i++) {
-        if (found[i] != NULL) {
-            return found[i];
-        }
-    }
-    return NULL;
+    const char *region = client->config->fargate.region;
+    region = region != NULL ? region : aws_environment("AWS_REGION");
+    return region != NULL ? region : setting(client, "AWS_DEFAULT_REGION", "region");
 }
 
 static int set_region(struct aws_client *client, struct error *err)
@@ -56,6 +68,37 @@ static int set_region(struct aws_client *client, struct error *err)
     return 0;
 }
 
+static int set_attempts(struct aws_client *client, struct error *err)
+{
+    const char *text = setting(client, "AWS_MAX_ATTEMPTS", "max_attempts");
+    int64_t attempts = ATTEMPTS;
+    if (text != NULL && parse_integer(text, 1, ATTEMPTS_CEILING, &attempts) < 0) {
+        return error_set(err, ERROR_USAGE, 0, "AWS_MAX_ATTEMPTS: '%.40s' is not from 1 to %d", text,
+                         ATTEMPTS_CEILING);
+    }
+    client->attempts = (int)attempts;
+    return 0;
+}
+
+static int set_up(struct aws_client *client, struct error *err)
+{
+    client->profiles = aws_profiles_load(client->config->aws_profile, err);
+    if (client->profiles == NULL || set_region(client, err) < 0 || set_attempts(client, err) < 0) {
+        return -1;
+    }
+    client->fips = truth(client, "AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint");
+    client->dualstack = truth(client, "AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint");
+    client->ignore_endpoints =
+        truth(client, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls");
+    const char *ca_file = setting(client, "AWS_CA_BUNDLE", "ca_bundle");
+    if (ca_file != NULL && (client->ca_file = strdup(ca_file)) == NULL) {
+        return error_set(err, ERROR_SYSTEM, errno, "cannot prepare calls of AWS");
+    }
+    struct http_options options = {.ca_file = client->ca_file, .connect_ms = CONNECT_MS};
+    client->http = http_new(&options, err);
+    return client->http == NULL ? -1 : 0;
+}
+
 struct aws_client *aws_client_new(const struct config *config, struct signals *signals,
                                   struct error *err)
 {
@@ -66,11 +109,7 @@ struct aws_client *aws_client_new(const struct config *config, struct signals *s
     }
     client->config = config;
     client->signals = signals;
-    struct http_options options = {
-        .ca_file = aws_environment("AWS_CA_BUNDLE"),
-        .connect_ms = CONNECT_MS,
-    };
-    if (set_region(client, err) < 0 || (client->http = http_new(&options, err)) == NULL) {
+    if (set_up(client, err) < 0) {
         aws_client_free(client);
         return NULL;
     }
@@ -83,21 +122,44 @@ void aws_client_free(struct aws_client *client)
         return;
     }
     aws_credentials_done(&client->credentials);
+    aws_profiles_free(client->profiles);
+    http_free(client->direct);
     http_free(client->http);
+    free(client->ca_file);
     free(client);
 }
 
-/* A configured address; NULL: none. */
-static const char *configured_endpoint(const struct aws_service_row *row)
+struct http *aws_client_direct_http(struct aws_client *client, struct error *err)
+{
+    struct http_options options = {
+        .ca_file = client->ca_file, .no_proxy = true, .connect_ms = DIRECT_CONNECT_MS};
+    if (client->direct == NULL) {
+        client->direct = http_new(&options, err);
+    }
+    return client->direct;
+}
+
+/* A configured address, in the order of botocore: the service's variable, everyone's variable, the
+ * profile's [services] section, the profile. False: none. */
+static bool configured_endpoint(const struct aws_client *client, const struct aws_service_row *row,
+                                char *out, size_t size)
 {
     char name[64];
     (void)snprintf(name, sizeof(name), "AWS_ENDPOINT_URL_%s", row->label);
-    const char *ignore = aws_environment("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS");
-    if (ignore != NULL && strcasecmp(ignore, "true") == 0) {
-        return NULL;
+    const char *url = client->ignore_endpoints ? NULL : aws_environment(name);
+    if (client->ignore_endpoints) {
+        return false;
     }
-    const char *url = aws_environment(name);
-    return url != NULL ? url : aws_environment("AWS_ENDPOINT_URL");
+    url = url != NULL ? url : aws_environment("AWS_ENDPOINT_URL");
+    if (url == NULL &&
+        aws_profile_service(client->profiles, row->name, "endpoint_url", out, size)) {
+        return true;
+    }
+    url = url != NULL ? url
+                      : aws_profile_get(client->profiles, aws_profiles_chosen(client->profiles),
+                                        "endpoint_url");
+    /* One that is too long is cut, and with that no address: the caller says so. */
+    return url != NULL && snprintf(out, size, "%s", url) > 0;
 }
 
 int aws_client_endpoint(const struct aws_client *client, enum aws_service service,
@@ -105,13 +167,13 @@ int aws_client_endpoint(const struct aws_client *client, enum aws_service servic
 {
     struct aws_endpoint_choice choice = {
         .region = client->region, .fips = client->fips, .dualstack = client->dualstack};
-    const char *url = configured_endpoint(aws_service_row(service));
+    char url[AWS_ENDPOINT_BYTES];
     aws_endpoint(service, &choice, out);
-    if (url == NULL) {
+    if (!configured_endpoint(client, aws_service_row(service), url, sizeof(url))) {
         return 0;
     }
     bool known = strncasecmp(url, "https://", 8) == 0 || strncasecmp(url, "http://", 7) == 0;
-    if (!known || strlen(url) >= sizeof(out->url)) {
+    if (!known || strlen(url) == sizeof(url) - 1) {
         return error_set(err, ERROR_USAGE, 0,
                          "'%.100s' is no address of %s; set AWS_ENDPOINT_URL to 'https://HOST'",
                          url, aws_service_row(service)->label);

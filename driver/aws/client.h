@@ -3,9 +3,9 @@
  * client.h - the inside of struct aws_client, for the files of this directory.
  *
  * aws_exchange_run() makes one call of AWS with everything that belongs to it: endpoint,
- * credentials, signature, attempts (standard mode: at most three, full jitter, at most 20 s
- * apart), one correction of the clock, one refresh of expired credentials. The answer is the
- * caller's to delete.
+ * credentials, signature, attempts (standard mode: three, full jitter, at most 20 s apart), one
+ * correction of the clock, one refresh of expired credentials. The answer is the caller's to
+ * delete.
  */
 #ifndef BERTH_DRIVER_AWS_CLIENT_H
 #define BERTH_DRIVER_AWS_CLIENT_H
@@ -17,6 +17,7 @@
 #include "driver/aws/aws.h"
 #include "driver/aws/credentials.h"
 #include "driver/aws/failure.h"
+#include "driver/aws/profile.h"
 #include "driver/aws/service.h"
 #include "driver/http.h"
 
@@ -26,8 +27,12 @@ struct aws_client {
     const struct config *config; /* borrowed */
     struct signals *signals;     /* borrowed, may be NULL */
     struct http *http;
+    struct http *direct; /* past proxies, for metadata services; NULL until it is needed */
+    struct aws_profiles *profiles;
+    char *ca_file; /* NULL: the machine's own */
     char region[AWS_REGION_BYTES];
-    bool fips, dualstack;
+    bool fips, dualstack, ignore_endpoints;
+    int attempts; /* of one call */
     struct aws_credentials credentials;
     int64_t skew_s;  /* AWS's clock less ours */
     bool skew_known; /* corrected once: not again */
@@ -59,6 +64,9 @@ int aws_exchange_run(struct aws_client *client, const struct aws_exchange *excha
 int aws_client_endpoint(const struct aws_client *client, enum aws_service service,
                         struct aws_endpoint *out, struct error *err)
     __attribute__((warn_unused_result));
+
+/* For addresses of this machine; the client's. NULL with 'err'. */
+struct http *aws_client_direct_http(struct aws_client *client, struct error *err);
 
 /* Now, as AWS's clock shows it as far as known. */
 int64_t aws_client_now_s(const struct aws_client *client);

@@ -10,7 +10,6 @@
 #include "common/log.h"
 #include "driver/aws/client.h"
 
-#define ATTEMPTS            3
 #define ATTEMPT_CEILING_MS  (60 * 1000)
 #define STALL_MS            (25 * 1000)
 #define BACKOFF_FIRST_MS    1000
@@ -280,7 +279,7 @@ static int64_t backoff_ms(const struct course *course)
 /* After a failed attempt: prepares the next. -1 when there is none, and 'err' stays what failed. */
 static int prepare_next(struct course *course, struct error *err)
 {
-    if (course->attempt + 1 >= ATTEMPTS) {
+    if (course->attempt + 1 >= course->client->attempts) {
         return -1;
     }
     if (course->meaning == AWS_EXPIRED) {

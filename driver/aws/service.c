@@ -6,23 +6,27 @@
 
 struct partition {
     const char *prefix; /* of its regions; the last row takes what no other does */
-    const char *id, *suffix, *dualstack_suffix, *iam_host, *iam_region;
+    const char *id, *suffix, *dualstack_suffix;
+    /* IAM is one service per partition: what stands between its name and the suffix. */
+    const char *iam_plain, *iam_dualstack, *iam_fips, *iam_both, *iam_region;
 };
 
 static const struct partition partitions[] = {
-    {"cn-", "aws-cn", "amazonaws.com.cn", "api.amazonwebservices.com.cn", "cn-north-1.",
-     "cn-north-1"},
-    {"us-gov-", "aws-us-gov", "amazonaws.com", "api.aws", "us-gov.", "us-gov-west-1"},
-    {"us-iso-", "aws-iso", "c2s.ic.gov", "api.aws.ic.gov", "us-iso-east-1.", "us-iso-east-1"},
-    {"us-isob-", "aws-iso-b", "sc2s.sgov.gov", "api.aws.scloud", "us-isob-east-1.",
-     "us-isob-east-1"},
-    {"eu-isoe-", "aws-iso-e", "cloud.adc-e.uk", "api.cloud-aws.adc-e.uk", "eu-isoe-west-1.",
-     "eu-isoe-west-1"},
-    {"us-isof-", "aws-iso-f", "csp.hci.ic.gov", "api.aws.hci.ic.gov", "us-isof-south-1.",
-     "us-isof-south-1"},
-    {"eusc-", "aws-eusc", "amazonaws.eu", "api.amazonwebservices.eu", "eusc-de-east-1.",
-     "eusc-de-east-1"},
-    {"", "aws", "amazonaws.com", "api.aws", "", "us-east-1"},
+    {"cn-", "aws-cn", "amazonaws.com.cn", "api.amazonwebservices.com.cn", "cn-north-1.", "global.",
+     "", "", "cn-north-1"},
+    {"us-gov-", "aws-us-gov", "amazonaws.com", "api.aws", "us-gov.", "us-gov.", "us-gov.",
+     "us-gov.", "us-gov-west-1"},
+    {"us-iso-", "aws-iso", "c2s.ic.gov", "api.aws.ic.gov", "us-iso-east-1.", "", "us-iso-east-1.",
+     "", "us-iso-east-1"},
+    {"us-isob-", "aws-iso-b", "sc2s.sgov.gov", "api.aws.scloud", "us-isob-east-1.", "",
+     "us-isob-east-1.", "", "us-isob-east-1"},
+    {"eu-isoe-", "aws-iso-e", "cloud.adc-e.uk", "api.cloud-aws.adc-e.uk", "eu-isoe-west-1.", "", "",
+     "", "eu-isoe-west-1"},
+    {"us-isof-", "aws-iso-f", "csp.hci.ic.gov", "api.aws.hci.ic.gov", "us-isof-south-1.", "", "",
+     "", "us-isof-south-1"},
+    {"eusc-", "aws-eusc", "amazonaws.eu", "api.amazonwebservices.eu", "eusc-de-east-1.", "global.",
+     "", "", "eusc-de-east-1"},
+    {"", "aws", "amazonaws.com", "api.aws", "", "global.", "", "global.", "us-east-1"},
 };
 
 static const struct aws_service_row services[AWS_SERVICE_COUNT] = {
@@ -57,23 +61,15 @@ bool aws_region_is_valid(const char *region)
     return length > 0 && region[length] == '\0' && length < AWS_REGION_BYTES && region[0] != '-';
 }
 
-/* IAM: one endpoint per partition. */
 static void iam_endpoint(const struct partition *partition,
                          const struct aws_endpoint_choice *choice, struct aws_endpoint *out)
 {
-    bool gov = strcmp(partition->id, "aws-us-gov") == 0;
-    bool global = strcmp(partition->id, "aws") == 0 || strcmp(partition->id, "aws-cn") == 0;
-    /* With dual stack the label before the suffix is 'global', or GovCloud's own. */
-    const char *label = !choice->dualstack ? partition->iam_host
-                        : gov              ? "us-gov."
-                        : global           ? "global."
-                                           : "";
-    /* GovCloud's endpoint is a FIPS one anyway; China has no FIPS host in front of its region. */
-    bool fips = choice->fips && !gov;
-    if (fips && !choice->dualstack && strcmp(partition->id, "aws-cn") == 0) {
-        label = "";
-    }
-    (void)snprintf(out->url, sizeof(out->url), "https://iam%s.%s%s", fips ? "-fips" : "", label,
+    /* GovCloud's endpoint is a FIPS one under its plain name. */
+    bool fips = choice->fips && strcmp(partition->id, "aws-us-gov") != 0;
+    const char *labels[2][2] = {{partition->iam_plain, partition->iam_dualstack},
+                                {partition->iam_fips, partition->iam_both}};
+    (void)snprintf(out->url, sizeof(out->url), "https://iam%s.%s%s", fips ? "-fips" : "",
+                   labels[fips][choice->dualstack],
                    choice->dualstack ? partition->dualstack_suffix : partition->suffix);
     (void)snprintf(out->region, sizeof(out->region), "%s", partition->iam_region);
 }

@@ -69,10 +69,13 @@ static void on_start(void *context, const XML_Char *name, const XML_Char **attri
 
 static cJSON *make_leaf(struct reader *reader)
 {
-    const char *text = reader->text.bytes == NULL ? "" : reader->text.bytes;
+    char *text = reader->text.bytes;
     size_t length = reader->text.length;
+    if (text == NULL) {
+        return cJSON_CreateString("");
+    }
     while (length > 0 && strchr(" \t\r\n", text[length - 1]) != NULL) {
-        reader->text.bytes[--length] = '\0';
+        text[--length] = '\0';
     }
     return cJSON_CreateString(text + strspn(text, " \t\r\n"));
 }

@@ -4,6 +4,7 @@
  */
 #include "driver/backend/ecs.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <sodium.h>
 #include <stdarg.h>
@@ -20,6 +21,7 @@
 #include "driver/runner.h"
 
 #define LOOK_MS          20000 /* one DescribeTasks with its retries */
+#define LOOK_PAUSE_MS    2000
 #define FIRST_PAUSE_MS   1000
 #define LAST_PAUSE_MS    5000
 #define MACHINE_ID_BYTES 256
@@ -252,8 +254,26 @@ static int look_again(struct backend_task *task, struct ecs_session *session, st
     return 0;
 }
 
+/* Many jobs look less often, so that all together leave half of the pace to those that wait for
+ * their task. */
+static int64_t ecs_watch_pause_ms(const struct config *config)
+{
+    int64_t jobs = 0;
+    DIR *directory = opendir(config->metadata_directory);
+    while (directory != NULL && readdir(directory) != NULL) {
+        jobs++;
+    }
+    if (directory != NULL) {
+        (void)closedir(directory);
+    }
+    int64_t share_ms = jobs * 2 * 1000 / config->fargate.calls_per_second;
+    int64_t own_ms = config->fargate.watch_interval_ms;
+    return share_ms > own_ms ? share_ms : own_ms;
+}
+
 /* In the process that launched it: as often as the pace allows, for it is called between two tries
- * of SSH. In others: at once, since they ask when they have a reason to. */
+ * of SSH. In others: at once, since they ask when they have a reason to, and then not again for
+ * some seconds, for a lost link is tried far more often than ECS may be asked. */
 static int ecs_alive(struct backend_task *task, struct error *err)
 {
     const char *arn = ecs_state_text(task->metadata, "arn");
@@ -264,13 +284,15 @@ static int ecs_alive(struct backend_task *task, struct error *err)
     if (arn == NULL) {
         return error_set(err, ERROR_SYSTEM, 0, "no task was started");
     }
-    if (session->launched_ms != 0) {
-        if (check_reach(task, err) < 0) {
-            return -1;
-        }
-        if (!due(session, task->config)) {
-            return 0;
-        }
+    if (session->launched_ms != 0 && check_reach(task, err) < 0) {
+        return -1;
+    }
+    if (session->launched_ms != 0 ? !due(session, task->config)
+                                  : clock_now_ms() < session->due_ms) {
+        return 0;
+    }
+    if (session->launched_ms == 0) {
+        session->due_ms = clock_deadline_ms(LOOK_PAUSE_MS);
     }
     return look_again(task, session, err);
 }
@@ -291,6 +313,7 @@ const struct backend backend_ecs = {
     .launch = ecs_launch,
     .patience_ms = ecs_patience_ms,
     .alive = ecs_alive,
+    .watch_pause_ms = ecs_watch_pause_ms,
     .stop = ecs_stop,
     .list = ecs_list,
     .stop_listed = ecs_stop_listed,

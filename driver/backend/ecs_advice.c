@@ -35,14 +35,14 @@ static const struct row refusals[] = {
     {"capacity provider",
      {ECS_PERMANENT, "the cluster must have this capacity provider: 'aws ecs "
                      "put-cluster-capacity-providers'"}},
+    {"override for container named",
+     {ECS_PERMANENT, "set [Fargate] ContainerName to the container that runs the job"}},
     {"TaskDefinition",
      {ECS_PERMANENT,
       "check [Fargate] TaskDefinition and the job variable FARGATE_TASK_DEFINITION"}},
     {"task definition",
      {ECS_PERMANENT,
       "check [Fargate] TaskDefinition and the job variable FARGATE_TASK_DEFINITION"}},
-    {"override for container named",
-     {ECS_PERMANENT, "set [Fargate] ContainerName to the container that runs the job"}},
     {"No Fargate configuration",
      {ECS_PERMANENT, "CPU and memory must be one of Fargate's pairs; check FARGATE_CPU and "
                      "FARGATE_MEMORY"}},

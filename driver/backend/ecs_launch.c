@@ -37,12 +37,9 @@ static int wait_until(const struct backend_task *task, int64_t time_ms, struct e
 }
 
 /* The intent, on disk before the call: with it a cleanup finds what the call may have started. */
-static int persist_attempt(struct backend_task *task, const struct attempt *attempt,
-                           char token[ECS_TOKEN_BYTES], struct error *err)
+static int persist_attempt(struct backend_task *task, const char *token, struct error *err)
 {
     char now[24];
-    (void)snprintf(token, ECS_TOKEN_BYTES, "%s-%d", ecs_state_text(task->metadata, "token"),
-                   attempt->number);
     (void)snprintf(now, sizeof(now), "%lld", (long long)time(NULL));
     cJSON_DeleteItemFromObjectCaseSensitive(task->metadata->state, "arn");
     if (ecs_state_set(task->metadata, "client_token", token, err) < 0 ||
@@ -74,6 +71,12 @@ static enum outcome refused(const struct attempt *attempt, bool permanent, struc
     return advice.verdict == ECS_ELSEWHERE ? OUTCOME_ELSEWHERE : OUTCOME_FAILED;
 }
 
+/* ECS said clearly that it started nothing: a cleanup has nothing to search for. */
+static void forget_attempt(struct backend_task *task)
+{
+    cJSON_DeleteItemFromObjectCaseSensitive(task->metadata->state, "asked_at");
+}
+
 /* An answer of success may still have started nothing, and say so in failures[]. */
 static enum outcome read_answer(struct backend_task *task, const struct attempt *attempt,
                                 const cJSON *answer, struct error *err)
@@ -87,6 +90,7 @@ static enum outcome read_answer(struct backend_task *task, const struct attempt 
                    ? OUTCOME_FAILED
                    : OUTCOME_DONE;
     }
+    forget_attempt(task);
     const cJSON *failure =
         cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(answer, "failures"), 0);
     const char *reason = text_of(failure, "reason");
@@ -97,30 +101,41 @@ static enum outcome read_answer(struct backend_task *task, const struct attempt 
     return refused(attempt, false, err);
 }
 
-static enum outcome run_task(struct backend_task *task, const struct attempt *attempt,
-                             int64_t deadline_ms, struct error *err)
+static enum outcome call_run_task(struct backend_task *task, const struct attempt *attempt,
+                                  const cJSON *request, int64_t deadline_ms, struct error *err)
 {
-    char token[ECS_TOKEN_BYTES];
     struct ecs_session *session = task->session;
     struct aws_failure failure;
     cJSON *answer = NULL;
-    if (wait_until(task, ecs_pace_reserve(task->config, "run"), err) < 0 ||
-        persist_attempt(task, attempt, token, err) < 0) {
-        return OUTCOME_FAILED;
-    }
-    cJSON *request = ecs_request_new(task, attempt->provider, attempt->subnet, token, err);
-    if (request == NULL) {
-        return OUTCOME_FAILED;
-    }
-    int result =
-        aws_ecs(session->client, "RunTask", request,
-                clock_earlier_ms(deadline_ms, clock_deadline_ms(CALL_MS)), &answer, &failure, err);
-    cJSON_Delete(request);
-    if (result < 0) {
+    if (aws_ecs(session->client, "RunTask", request,
+                clock_earlier_ms(deadline_ms, clock_deadline_ms(CALL_MS)), &answer, &failure,
+                err) < 0) {
+        if (!failure.maybe_done) {
+            forget_attempt(task);
+        }
         return failure.code[0] != '\0' ? refused(attempt, failure.permanent, err) : OUTCOME_FAILED;
     }
     enum outcome outcome = read_answer(task, attempt, answer, err);
     cJSON_Delete(answer);
+    return outcome;
+}
+
+static enum outcome run_task(struct backend_task *task, const struct attempt *attempt,
+                             int64_t deadline_ms, struct error *err)
+{
+    char token[ECS_TOKEN_BYTES];
+    (void)snprintf(token, sizeof(token), "%s-%d", ecs_state_text(task->metadata, "token"),
+                   attempt->number);
+    cJSON *request = ecs_request_new(task, attempt->provider, attempt->subnet, token, err);
+    if (request == NULL) {
+        return OUTCOME_FAILED;
+    }
+    enum outcome outcome = OUTCOME_FAILED;
+    if (wait_until(task, ecs_pace_reserve(task->config, "run"), err) == 0 &&
+        persist_attempt(task, token, err) == 0) {
+        outcome = call_run_task(task, attempt, request, deadline_ms, err);
+    }
+    cJSON_Delete(request);
     return outcome;
 }
 

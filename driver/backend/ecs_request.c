@@ -44,6 +44,18 @@ static bool add_variable(cJSON *environment, const char *name, const char *value
     return true;
 }
 
+/* The agent has the same patience as the driver, or one of them would give up on the other. Where
+ * nobody chose one, what the image says about it stays. */
+static bool add_grace(const struct config *config, cJSON *environment)
+{
+    char text[32];
+    if (config->cancel_grace_ms == CONFIG_CANCEL_GRACE_MS) {
+        return true;
+    }
+    (void)snprintf(text, sizeof(text), "%lldms", (long long)config->cancel_grace_ms);
+    return add_variable(environment, "BERTH_GRACE", text);
+}
+
 /* The public half of the user's key, and the seed of the host's: whoever may call DescribeTasks
  * sees both. The half that logs in never leaves this machine. */
 static bool add_container(const struct backend_task *task, cJSON *overrides)
@@ -66,7 +78,8 @@ static bool add_container(const struct backend_task *task, cJSON *overrides)
         environment != NULL &&
         cJSON_AddStringToObject(container, "name", task->config->fargate.container_name) != NULL &&
         add_variable(environment, "SSH_PUBLIC_KEY", line) &&
-        add_variable(environment, "BERTH_HOST_KEY_SEED", seed);
+        add_variable(environment, "BERTH_HOST_KEY_SEED", seed) &&
+        add_grace(task->config, environment);
     sodium_memzero(seed, sizeof(seed));
     return added;
 }

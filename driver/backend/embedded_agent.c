@@ -17,6 +17,12 @@
 extern const unsigned char berth_embedded_agent_start[];
 extern const uint64_t berth_embedded_agent_bytes;
 
+size_t embedded_agent_bytes(const void **out_bytes)
+{
+    *out_bytes = berth_embedded_agent_start;
+    return berth_embedded_agent_bytes;
+}
+
 static int write_agent(int fd)
 {
     return fd_write_all(fd, berth_embedded_agent_start, berth_embedded_agent_bytes, CLOCK_NEVER);

@@ -9,6 +9,11 @@
 #ifndef BERTH_DRIVER_BACKEND_EMBEDDED_AGENT_H
 #define BERTH_DRIVER_BACKEND_EMBEDDED_AGENT_H
 
+#include <stddef.h>
+
+/* The program file's bytes, which are part of this program's own memory. */
+size_t embedded_agent_bytes(const void **out_bytes);
+
 /* A descriptor of the memory file, or -1 when the system has none; close-on-exec. */
 int embedded_agent_open(void);
 

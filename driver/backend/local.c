@@ -26,8 +26,11 @@
 #define LOG_CEILING    (1UL << 20)
 #define AGENT_SPARE_MS 2000 /* what an agent may take on top of its grace period to end */
 #define SWEEP_MS       3000
-#define CHILD_READY_FD 3
-#define CHILD_AGENT_FD 4
+/* What a job that lost its link waits for us beyond our own patience: it must not be the agent
+ * that gives up first. */
+#define DETACH_SPARE_MS (60 * 1000)
+#define CHILD_READY_FD  3
+#define CHILD_AGENT_FD  4
 
 /* The descriptors between us and an agent that is being born. */
 struct birth {
@@ -193,6 +196,7 @@ become_agent(const struct backend_task *task, struct birth *birth, char *const e
     char go;
     char copy[PATH_MAX];
     char grace[32];
+    char detach[32];
     cleanup_fd_fn(&birth->gate[1]); /* or the gate would never close with our parent's end */
     if (task->tied && (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent)) {
         _exit(126);
@@ -202,8 +206,10 @@ become_agent(const struct backend_task *task, struct birth *birth, char *const e
         _exit(126);
     }
     (void)snprintf(grace, sizeof(grace), "%lldms", (long long)task->config->cancel_grace_ms);
-    const char *const argv[] = {"berth-agent", "--listen", "127.0.0.1:0", "--ready-fd",
-                                "3",           "--grace",  grace,         NULL};
+    (void)snprintf(detach, sizeof(detach), "%lldms",
+                   (long long)task->config->ssh_reattach_timeout_ms + DETACH_SPARE_MS);
+    const char *const argv[] = {"berth-agent", "--listen", "127.0.0.1:0",      "--ready-fd", "3",
+                                "--grace",     grace,      "--detach-timeout", detach,       NULL};
     (void)join(copy, directory_of(task->metadata), "berth-agent", NULL);
     signals_restore_defaults();
     (void)umask(022);

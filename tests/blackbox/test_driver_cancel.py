@@ -62,14 +62,6 @@ def test_the_task_survives_for_later_stages(job, until):
     assert job.run("echo after_script\n", "after_script").stdout == b"after_script\n"
 
 
-def test_a_killed_driver_ends_the_job(job, until):
-    process = started(job, "sh -c 'echo up; sleep 60'\n", until)
-    until(lambda: marked(job))
-    process.kill()
-    process.wait()
-    until(lambda: not marked(job), 15, "the job's end after its link")
-
-
 def test_stopping_prepare_leaves_nothing(job):
     for delay_ms in range(0, 60, 10):
         process = job.driver.start("custom", "prepare", env=job.env)

@@ -310,7 +310,7 @@ def test_a_lost_task_is_a_system_failure(job, until):
 
 
 def test_a_silent_link_is_a_system_failure(job, until):
-    job.driver.settings["SSH"] = {"Keepalive": "1s"}
+    job.driver.settings["SSH"] = {"Keepalive": "1s", "ReattachTimeout": "0s"}
     process = job.prepare().start("echo up\nsleep 60\n")
     assert process.stdout.readline() == b"up\n"
     frozen = descendants(job.agent_pid())

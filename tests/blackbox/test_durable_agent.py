@@ -235,6 +235,48 @@ def test_kill_of_the_session_process_does_not_hurt_the_job(durable, until):
     assert bytes(again.outputs[0]) == b"two\n"
 
 
+def test_a_job_whose_monitor_was_killed_is_lost_and_not_started_again(durable, until):
+    instance = durable()
+    name = new_name()
+    script = 'echo started >>"$MARK"; echo up; exec sleep 1000'
+    with instance.connect() as job:
+        job.start(name, script)
+        job.step()
+        monitors = [
+            pid
+            for pid in processes.descendants(instance.pid)
+            if open(f"/proc/{pid}/comm").read().strip() == "berth-job"
+        ]
+        assert len(monitors) == 1
+        os.kill(monitors[0], signal.SIGKILL)
+        with pytest.raises(Refused) as refused:
+            job.step()
+        assert refused.value.args[0] == 6
+    until(lambda: not processes.with_marker(instance.marker) - {instance.pid}, what="the job ended")
+    for again in (lambda job: job.attach(name), lambda job: job.start(name, script)):
+        with instance.connect() as job, pytest.raises(Refused) as refused:
+            again(job)
+        assert refused.value.args[0] == 6
+    assert starts(instance) == 1
+
+
+def test_attaching_to_the_oldest_byte_that_is_kept(durable):
+    instance = durable()
+    name = new_name()
+    with instance.connect() as job:
+        job.start(name, "echo hello; sleep 1000")
+        job.step()
+        job.send(jobwire.SIGNAL, b"USR1")  # behind the ack, on the same socket
+        job.collect()
+    with instance.connect(offsets=(2**64 - 1, 2**64 - 1)) as job:
+        job.attach(name)
+        assert job.offsets == [6, 0]
+        job.collect().release()
+    assert job.exit == (128 + signal.SIGUSR1, "USR1")
+    cpu_ms, _, _, process_peak, oom_kills = job.usage
+    assert cpu_ms < 60_000 and 0 < process_peak < 1 << 40 and oom_kills == 0
+
+
 @pytest.mark.parametrize("where", ["memory", "directory"])
 def test_unread_output_is_bounded_and_the_job_blocks(durable, until, tmp_path, where):
     spool = tmp_path / "spool"
@@ -357,7 +399,7 @@ def test_sigterm_ends_detached_jobs_with_a_full_spool(durable, until):
         jobwire.encode(jobwire.ACK, bytes(16)),
         jobwire.encode(jobwire.RELEASE),
         jobwire.encode(jobwire.SIGNAL, b"TERM"),
-        jobwire.encode(jobwire.EXIT, bytes(36)),
+        jobwire.encode(jobwire.EXIT, bytes(60)),
         jobwire.encode(jobwire.START, b"a" * 32 + b"true") * 2,
         jobwire.encode(jobwire.ATTACH, b"a" * 32 + b"\xff" * 16),
     ],

@@ -1,17 +1,25 @@
 # SPDX-License-Identifier: MIT
 """Whole jobs on ECS: the driver against moto, the agent or a stock sshd in the tasks."""
 
+import base64
 import json
 
-from support.driver import BUILD_FAILURE
+import pytest
+
+from support.driver import BUILD_FAILURE, SYSTEM_FAILURE
+from support.ecs import CONTAINER, FAMILY
+
+
+def prepare(ecs_job, code=0):
+    done = ecs_job.stage("prepare")
+    assert done.returncode == code, done.stderr
+    return done
 
 
 def test_a_job_from_config_to_cleanup(ecs_job, cloud):
     config = json.loads(ecs_job.stage("config").stdout)
     assert "builds_dir" not in config, "config.toml's stays"
-    prepared = ecs_job.stage("prepare")
-    assert prepared.returncode == 0, prepared.stderr
-    assert b"reached by SSH at 127." in prepared.stdout
+    assert b"reached by SSH at 127." in prepare(ecs_job).stdout
     done = ecs_job.run("echo out; echo err >&2; echo $CONTAINER_SAYS; env\n")
     assert done.returncode == 0 and done.stderr == "err\n"
     assert done.stdout.startswith(b"out\nhello\n")
@@ -25,3 +33,198 @@ def test_a_job_from_config_to_cleanup(ecs_job, cloud):
     (stop,) = cloud.requests("StopTask")
     assert stop["task"] == arn and ecs_job.url in stop["reason"]
     assert ecs_job.stage("cleanup").returncode == 0, "and again"
+
+
+def test_the_request_of_a_plain_configuration(ecs_job, cloud):
+    prepare(ecs_job)
+    (request,) = cloud.requests("RunTask")
+    state = ecs_job.metadata()["state"]
+    assert request["startedBy"].startswith("berth/")
+    assert request["startedBy"].split("/")[2].startswith("job-4711-")
+    assert request["clientToken"] == state["client_token"]
+    assert (request["cluster"], request["taskDefinition"]) == (cloud.cluster, FAMILY)
+    assert request["launchType"] == "FARGATE" and "capacityProviderStrategy" not in request
+    assert request["platformVersion"] == "LATEST" and request["count"] == 1
+    assert request["networkConfiguration"]["awsvpcConfiguration"] == {
+        "subnets": [cloud.subnets[0]],
+        "securityGroups": [cloud.group],
+        "assignPublicIp": "DISABLED",
+    }
+    assert "tags" not in request and "propagateTags" not in request
+    assert request["enableExecuteCommand"] is False
+    ((container,),) = (request["overrides"].pop("containerOverrides"),)
+    assert request["overrides"] == {} and container["name"] == CONTAINER
+    names = [row["name"] for row in container["environment"]]
+    assert names == ["SSH_PUBLIC_KEY", "BERTH_HOST_KEY_SEED", "BERTH_GRACE"]
+    assert container["environment"][2]["value"] == "1000ms", "as CancelGrace here"
+
+
+def test_the_private_key_stays_here(ecs_job, cloud):
+    prepare(ecs_job)
+    seed = ecs_job.metadata()["user_key_seed"]
+    assert len(base64.b64decode(seed)) == 32
+    assert seed not in json.dumps(cloud.calls)
+
+
+def test_everything_that_can_be_asked_for(ecs_job, cloud):
+    ecs_job.fargate |= {
+        "SecurityGroups": [cloud.group],
+        "PlatformVersion": "1.4.0",
+        "PropagateTags": True,
+        "EnableExecuteCommand": True,
+        "EnableManagedTags": True,
+        "Tags": ["team=ci", "job=$CI_JOB_ID", "path=${CI_PROJECT_PATH}", "odd=a$b#${NONE}z"],
+        "Cpu": 2048,
+        "EphemeralStorage": 30,
+        "TaskRole": "arn:aws:iam::1:role/plain",
+        "MaxCpu": 4096,
+        "MaxMemory": 8192,
+        "MaxEphemeralStorage": 100,
+        "AllowedTaskRoles": ["arn:aws:iam::1:role/ci-*"],
+        "CapacityProviders": ["FARGATE_SPOT:3", "FARGATE:1:1"],
+    }
+    ecs_job.env |= {
+        "CUSTOM_ENV_FARGATE_CPU": "4096",
+        "CUSTOM_ENV_FARGATE_MEMORY": "8G",
+        "CUSTOM_ENV_FARGATE_TASK_ROLE": "arn:aws:iam::1:role/ci-deploy",
+        "CUSTOM_ENV_CI_PROJECT_PATH": "group/with späce;x",
+    }
+    prepare(ecs_job)
+    (request,) = cloud.requests("RunTask")
+    overrides = request["overrides"]
+    overrides.pop("containerOverrides")
+    assert overrides == {
+        "cpu": "4096",
+        "memory": "8192",
+        "ephemeralStorage": {"sizeInGiB": 30},
+        "taskRoleArn": "arn:aws:iam::1:role/ci-deploy",
+    }
+    assert {row["key"]: row["value"] for row in request["tags"]} == {
+        "team": "ci",
+        "job": "4711",
+        "path": "group/with sp__ce_x",
+        "odd": "a_z",
+    }
+    assert request["capacityProviderStrategy"] == [
+        {"capacityProvider": "FARGATE_SPOT", "weight": 3, "base": 0},
+        {"capacityProvider": "FARGATE", "weight": 1, "base": 1},
+    ]
+    assert "launchType" not in request
+    assert request["propagateTags"] == "TASK_DEFINITION"
+    assert request["enableExecuteCommand"] and request["enableECSManagedTags"]
+    assert request["platformVersion"] == "1.4.0"
+
+
+@pytest.mark.parametrize(
+    "settings, variable, message",
+    [
+        ({}, ("FARGATE_CPU", "512"), "does not let jobs choose it"),
+        ({"MaxCpu": 1024}, ("FARGATE_CPU", "2048"), "above this runner's [Fargate] MaxCpu = 1024"),
+        ({"MaxMemory": 2048}, ("FARGATE_MEMORY", "lots"), "wanted a number from 512 to 2048"),
+        ({"MaxMemory": 2048}, ("FARGATE_MEMORY", "3G"), "above this runner's"),
+        ({"MaxEphemeralStorage": 50}, ("FARGATE_EPHEMERAL_STORAGE", "20"), "from 21 to 50"),
+        ({}, ("FARGATE_TASK_ROLE", "arn:x"), "[Fargate] AllowedTaskRoles does not allow"),
+        ({}, ("FARGATE_EXECUTION_ROLE", "arn:x"), "AllowedExecutionRoles does not allow"),
+        ({"AllowedTaskDefinitions": ["ruby*"]}, ("FARGATE_TASK_DEFINITION", "miner"), "not allow"),
+        ({"AllowedPlatformVersions": ["1.4.*"]}, ("FARGATE_PLATFORM_VERSION", "1.3"), "not allow"),
+        ({"Tags": ["aws:x=y"]}, ("X", "y"), "no KEY=VALUE"),
+        ({"CapacityProviders": ["FARGATE:many"]}, ("X", "y"), "no NAME, NAME:WEIGHT"),
+        ({"Spot": True, "CapacityProviders": ["FARGATE"]}, ("X", "y"), "exclude each other"),
+        ({"TaskRole": "x" * 8192}, ("X", "y"), "ECS takes 8192"),
+    ],
+)
+def test_what_a_job_may_not_have(ecs_job, cloud, settings, variable, message):
+    ecs_job.fargate |= settings
+    ecs_job.env[f"CUSTOM_ENV_{variable[0]}"] = variable[1]
+    done = prepare(ecs_job, BUILD_FAILURE)
+    assert message in done.stderr, "and the runner does not try again"
+    assert cloud.count("RunTask") == 0
+    ecs_job.env.pop(f"CUSTOM_ENV_{variable[0]}")
+
+
+def test_job_variables_choose_within_the_lists(ecs_job, cloud):
+    ecs_job.fargate |= {"TaskDefinition": "other", "AllowedTaskDefinitions": ["ruby330-*"]}
+    ecs_job.env["CUSTOM_ENV_FARGATE_TASK_DEFINITION"] = FAMILY
+    ecs_job.env["CUSTOM_ENV_FARGATE_PLATFORM_VERSION"] = "1.4.0"
+    prepare(ecs_job)
+    (request,) = cloud.requests("RunTask")
+    assert (request["taskDefinition"], request["platformVersion"]) == (FAMILY, "1.4.0")
+
+
+def test_the_container_may_have_another_name(ecs_job, cloud):
+    ecs_job.fargate["ContainerName"] = "builder"
+    prepare(ecs_job)
+    (request,) = cloud.requests("RunTask")
+    assert request["overrides"]["containerOverrides"][0]["name"] == "builder"
+
+
+def test_public_address(ecs_job, cloud):
+    cloud.listen_public = True
+    ecs_job.fargate |= {"EnablePublicIP": True, "UsePublicIP": True}
+    done = prepare(ecs_job)
+    assert cloud.task().public.encode() in done.stdout
+    assert cloud.count("DescribeNetworkInterfaces") >= 1
+    assert ecs_job.run("exit 3\n").returncode == BUILD_FAILURE
+
+
+def test_a_public_address_alone_is_not_used(ecs_job, cloud):
+    ecs_job.fargate |= {"EnablePublicIP": True}
+    assert cloud.count("DescribeNetworkInterfaces") == 0
+    assert b"reached by SSH at 127." in prepare(ecs_job).stdout
+
+
+def test_progress_by_state(ecs_job, cloud):
+    cloud.provisioning_s = 0.2
+    cloud.pending_s = 1.2
+    lines = prepare(ecs_job).stdout.decode().splitlines()
+    name = cloud.task().id
+    assert lines[1].startswith(f"berth: task {name} is PROVISIONING after 0.")
+    assert any(f"task {name} is PENDING after " in line for line in lines)
+    assert any("task has the address 127." in line for line in lines)
+
+
+def test_ssh_is_tried_before_ecs_says_running(ecs_job, cloud):
+    cloud.running_s = 60
+    lines = prepare(ecs_job).stdout.decode()
+    assert "RUNNING" not in lines and "reached by SSH" in lines
+    assert ecs_job.run("echo works\n").stdout == b"works\n"
+
+
+# --- host keys
+
+
+def test_our_agents_key_is_known_and_not_pinned(ecs_job, cloud):
+    ecs_job.driver.settings["SSH"]["HostKey"] = "strict"
+    done = prepare(ecs_job)
+    assert "host key" not in done.stderr and "host_key" not in ecs_job.metadata()
+
+
+def test_the_old_images_key_is_pinned_with_a_warning(ecs_job, cloud):
+    cloud.image = "sshd"
+    done = prepare(ecs_job)
+    assert "pinned the key it showed at this first contact" in done.stderr
+    pinned = ecs_job.metadata()["host_key"]
+    public = (cloud.directory / f"task-{cloud.task().id}/host_key.pub").read_text()
+    assert pinned == " ".join(public.split()[:2])
+    assert ecs_job.run("echo $HOME; exit 5\n").returncode == BUILD_FAILURE
+    assert ecs_job.exit_code() == "5\n"
+
+
+def test_another_key_than_the_pinned_is_refused(ecs_job, cloud):
+    cloud.image = "sshd"
+    prepare(ecs_job)
+    (path,) = ecs_job.driver.metadata.glob("job-*.json")
+    data = json.loads(path.read_text())
+    kind, key = data["host_key"].split()
+    data["host_key"] = f"{kind} {key[:-6]}AAAAAA"
+    path.write_text(json.dumps(data))
+    done = ecs_job.run("touch should-not-exist\n")
+    assert done.returncode == SYSTEM_FAILURE and "host key mismatch" in done.stderr
+
+
+def test_strict_refuses_the_old_image(ecs_job, cloud):
+    cloud.image = "sshd"
+    ecs_job.driver.settings["SSH"]["HostKey"] = "strict"
+    done = prepare(ecs_job, SYSTEM_FAILURE)
+    assert "host key mismatch" in done.stderr
+    assert cloud.running() == []

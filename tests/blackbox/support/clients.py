@@ -25,6 +25,7 @@ def paramiko_key(pair):
 def transport(agent, pair=None, user=None, login=True, **how):
     """A paramiko transport, logged in unless login=False."""
     link = socket.create_connection(("127.0.0.1", agent.port), DEADLINE_S)
+    link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     result = paramiko.Transport(link, **how)
     try:
         result.start_client(timeout=DEADLINE_S)

@@ -91,11 +91,10 @@ class Engine:
     def acquire(self):
         self.runtime.mkdir(mode=0o700, exist_ok=True)
         with self._starting():
+            self._users = open(self.runtime.with_suffix(".users"), "w")  # noqa: SIM115 held until release()
+            fcntl.flock(self._users, fcntl.LOCK_SH)
             if not self.answers():
                 self._start()
-            # Only now: a start makes the directory anew, and a lock on the old file holds nobody.
-            self._users = open(self.runtime / "users", "w")  # noqa: SIM115 held until release()
-            fcntl.flock(self._users, fcntl.LOCK_SH)
         processes.ignored_roots.add(self._pid)
 
     def release(self):
@@ -134,7 +133,6 @@ class Engine:
     def _start(self):
         self._stop()  # what a killed run left
         self.runtime.mkdir(mode=0o700, exist_ok=True)
-        (self.runtime / "users").touch()
         self.directory.mkdir(parents=True, exist_ok=True)
         self._make_bridge()
         port = _free_port()
@@ -207,7 +205,9 @@ class Engine:
             if isinstance(body, (dict, list)):
                 body = json.dumps(body)
                 headers["Content-Type"] = "application/json"
-            link.request(method, path if path == "/_ping" else API + path, body, headers)
+            # A request that is refused early is not read to its end.
+            with contextlib.suppress(BrokenPipeError):
+                link.request(method, path if path == "/_ping" else API + path, body, headers)
             answer = link.getresponse()
             text = answer.read()
         finally:
@@ -239,9 +239,10 @@ class Engine:
         where = {"fromSrc": "-", "repo": name}
         query = urllib.parse.urlencode([*where.items(), *[("changes", c) for c in changes]])
         status, answer = self.call("POST", f"/images/create?{query}", tar, timeout=300)
+        assert status == 200, f"import of {name}: {answer}"
         # One JSON object a line, the last of which is the image or the error.
         shown = answer if isinstance(answer, dict) else json.loads(answer.strip().split(b"\n")[-1])
-        assert status == 200 and "error" not in shown, f"import of {name}: {answer}"
+        assert "error" not in shown, f"import of {name}: {answer}"
 
     def has_image(self, name):
         return self.call("GET", f"/images/{name}/json")[0] == 200

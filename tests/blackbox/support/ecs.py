@@ -35,6 +35,7 @@ import pytest
 from botocore.config import Config
 from botocore.validate import ParamValidator
 
+from support import processes
 from support.driver import Job
 from support.waiting import until
 
@@ -187,6 +188,8 @@ class Task:
     def _end(self):
         self.status = "DEACTIVATING" if self.running_at else "DEPROVISIONING"
         if self.process is not None:
+            # The end of a container is the end of whatever is in it, however it was left there.
+            inside = processes.descendants(self.process.pid)
             if self.process.poll() is None:
                 self.process.send_signal(signal.SIGCONT)
                 self.process.terminate()
@@ -195,6 +198,7 @@ class Task:
                 except subprocess.TimeoutExpired:
                     self.process.kill()
                     self.process.wait()
+            processes.end(inside)
             code = self.process.returncode
             self.exit_code = 128 - code if code < 0 else code
         self.cloud.forget(self)
@@ -278,6 +282,7 @@ class Cloud:
         self.clock_skew_s = 0
         self.faults = []
         self.calls = []
+        self.times = []  # (monotonic, operation)
         self.problems = []
         self.tasks = {}
         self.listen_public = False
@@ -472,7 +477,9 @@ class Cloud:
         if status == 200 and operation == "DescribeTasks":
             known = {task["taskArn"]: task for task in answer["tasks"]}
             answer["tasks"] = [
-                self.tasks[arn].show(known[arn]) for arn in request["tasks"] if arn in known
+                self.tasks[arn].show(known[arn]) if arn in self.tasks else known[arn]
+                for arn in request["tasks"]
+                if arn in known
             ]
             answer["failures"] = [
                 {"arn": arn, "reason": "MISSING"} for arn in request["tasks"] if arn not in known
@@ -484,7 +491,7 @@ class Cloud:
         return status, answer
 
     def _run_task(self, request, body, headers):
-        token = request["clientToken"]
+        token = request.get("clientToken", secrets.token_hex(16))
         with self._lock:  # the same token is the same task, also while the first call is under way
             if token in self._tokens:
                 before, answer = self._tokens[token]
@@ -613,6 +620,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             request = dict(urllib.parse.parse_qsl(body.decode()))
             operation = request.get("Action", "")
         cloud.calls.append((operation, request))
+        cloud.times.append((time.monotonic(), operation))
         fault = cloud.take_fault(operation)
         if fault is not None and fault.reset == "before":
             return self._reset()

@@ -34,6 +34,7 @@ class Job:
     outputs   bytes of stdout and stderr received in this life of the object
     offsets   where they go on
     exit      (status, signal name) once the EXIT frame came
+    usage     CPU ms, peak, limit, largest process, OOM kills; then as well
     """
 
     def __init__(self, port, private_key, offsets=(0, 0), acknowledge=True):
@@ -41,6 +42,7 @@ class Job:
         self.offsets = list(offsets)
         self.exit = None
         self.totals = None
+        self.usage = None
         self.notices = []
         self.first = None
         self._acknowledge = acknowledge
@@ -126,8 +128,9 @@ class Job:
             if self._acknowledge:
                 self.ack()
         elif kind == EXIT:
-            status, _, _, *self.totals = struct.unpack(">IQQQQ", payload[:36])
-            self.exit = (status, payload[36:].decode())
+            status, *numbers = struct.unpack(">I7Q", payload[:60])
+            self.usage, self.totals = numbers[:5], numbers[5:]
+            self.exit = (status, payload[60:].decode())
             assert list(self.totals) == self.offsets
         elif kind == NOTICE:
             self.notices.append((payload[0], payload[1:].decode()))

@@ -86,7 +86,7 @@ class Proxy:
                             _reset(client)
                             _reset(server)
                         if fault.kind == "stall":
-                            select.select([], [], [ends[0]], None)
+                            _swallow(ends)
                         return
         except (OSError, ValueError):
             return
@@ -116,6 +116,14 @@ class Proxy:
 
     def __exit__(self, *_):
         self.close()
+
+
+def _swallow(ends):
+    """Takes whatever comes and passes nothing on, until one side is closed."""
+    while True:
+        for source in select.select(ends, [], [])[0]:
+            if not source.recv(65536):
+                return
 
 
 def _shut(end):

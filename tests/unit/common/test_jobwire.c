@@ -31,12 +31,11 @@ static const struct {
     {"exit",
      {.type = JOBWIRE_EXIT,
       .number = 143,
-      .cpu_ms = 3,
-      .peak_memory_bytes = 1ULL << 33,
+      .usage = {3, 1ULL << 33, JOBWIRE_UNKNOWN, 5, 6},
       .offsets = {4, 5},
       .bytes = "TERM",
       .length = 4},
-     40},
+     64},
     {"notice", {.type = JOBWIRE_NOTICE, .number = 1, .bytes = "text", .length = 4}, 5},
     {"refused", {.type = JOBWIRE_REFUSED, .number = 2, .bytes = "no", .length = 2}, 6},
 };
@@ -46,8 +45,7 @@ static void check_same(const struct jobwire_frame *a, const struct jobwire_frame
     assert_int_equal(a->type, b->type);
     assert_string_equal(a->id, b->id);
     assert_int_equal(a->number, b->number);
-    assert_int_equal(a->cpu_ms, b->cpu_ms);
-    assert_int_equal(a->peak_memory_bytes, b->peak_memory_bytes);
+    assert_memory_equal(&a->usage, &b->usage, sizeof(a->usage));
     assert_memory_equal(a->offsets, b->offsets, sizeof(a->offsets));
     assert_int_equal(a->length, b->length);
     if (a->length > 0) {
@@ -95,6 +93,66 @@ static void test_output_header_is_the_encoder_s(void **state)
     jobwire_output_header(header, JOBWIRE_STDERR, 0x123456789, 3);
     assert_memory_equal(encoded.bytes, header, sizeof(header));
     buffer_done(&encoded);
+}
+
+/* Two OUTPUT frames, one of them empty, and an EXIT behind them, in pieces of every size, with a
+ * reader that takes all but 'kept' bytes of each piece at first. */
+static void check_pieces(size_t step, size_t kept)
+{
+    static const char text[] = "0123456789abcdef";
+    struct jobwire_frame output = {
+        .type = JOBWIRE_OUTPUT, .number = 1, .offsets = {100}, .bytes = text, .length = 16};
+    struct jobwire_frame empty = {.type = JOBWIRE_OUTPUT, .offsets = {7}};
+    struct jobwire_frame exited = {.type = JOBWIRE_EXIT, .number = 3};
+    struct buffer encoded;
+    struct jobwire_decoder decoder;
+    buffer_init(&encoded, 1000);
+    assert_int_equal(jobwire_encode(&output, &encoded), 0);
+    assert_int_equal(jobwire_encode(&empty, &encoded), 0);
+    assert_int_equal(jobwire_encode(&exited, &encoded), 0);
+    jobwire_decoder_init(&decoder);
+    decoder.pieces = true;
+    size_t seen = 0;
+    unsigned empties = 0;
+    struct jobwire_frame frame = {0};
+    for (size_t at = 0; at < encoded.length;) {
+        const char *bytes = encoded.bytes + at;
+        size_t left = encoded.length - at < step ? encoded.length - at : step;
+        size_t offered = left;
+        while (jobwire_decode(&decoder, &bytes, &left, &frame) == JOBWIRE_FRAME) {
+            if (frame.type == JOBWIRE_OUTPUT && frame.length > 0) {
+                size_t back = frame.length > kept ? kept : 0;
+                assert_int_equal(frame.offsets[0], 100 + seen);
+                assert_true(frame.bytes >= encoded.bytes &&
+                            frame.bytes < encoded.bytes + encoded.length);
+                assert_memory_equal(frame.bytes, text + seen, frame.length);
+                jobwire_take_back(&decoder, back, &bytes, &left);
+                seen += frame.length - back;
+                if (back > 0) {
+                    break;
+                }
+            } else if (frame.type == JOBWIRE_OUTPUT) {
+                assert_int_equal(frame.offsets[0], 7);
+                empties++;
+            }
+        }
+        at += offered - left;
+    }
+    assert_int_equal(seen, 16);
+    assert_int_equal(empties, 1);
+    check_same(&frame, &exited);
+    jobwire_decoder_done(&decoder);
+    buffer_done(&encoded);
+}
+
+static void test_output_comes_in_pieces_where_it_lies(void **state)
+{
+    (void)state;
+    for (size_t step = 1; step < 120; step++) {
+        for (size_t kept = 0; kept < 4; kept++) {
+            check_pieces(step, kept);
+        }
+    }
 }
 
 static const struct {
@@ -156,6 +214,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_was_encoded_is_decoded),
         cmocka_unit_test(test_output_header_is_the_encoder_s),
+        cmocka_unit_test(test_output_comes_in_pieces_where_it_lies),
         cmocka_unit_test(test_broken_frames_are_refused_for_good),
         cmocka_unit_test(test_encoder_keeps_the_ceilings),
     };

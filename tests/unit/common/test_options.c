@@ -13,6 +13,7 @@ struct target {
     int64_t grace_ms;
     int64_t size_bytes;
     int choice;
+    struct option_list list;
 };
 
 static const struct option_row table[] = {
@@ -54,6 +55,12 @@ static const struct option_row table[] = {
      .argument = "keep|kill|killall",
      .help = "then",
      .offset = offsetof(struct target, choice)},
+    {.name = "env",
+     .letter = 'e',
+     .type = OPTION_LIST,
+     .argument = "NAME",
+     .help = "more",
+     .offset = offsetof(struct target, list)},
 };
 
 #define WORDS_MAX 6
@@ -135,6 +142,10 @@ static const struct parse_row parse_rows[] = {
      .words = {"--count=1", "--count=2"},
      .wanted = {.listen = "default", .count = 2, .grace_ms = 10000, .choice = -1},
      .next = 3},
+    {.name = "a list grows",
+     .words = {"-e", "A=1", "-eB", "--env=C"},
+     .wanted = {DEFAULTS, .list = {.entries = {"A=1", "B", "C"}, .count = 3}},
+     .next = 5},
     {.name = "unknown option",
      .words = {"--bogus"},
      .error = "unknown option '--bogus'; try --help"},
@@ -196,6 +207,10 @@ static void test_parse(void **state)
     assert_int_equal(target.grace_ms, row->wanted.grace_ms);
     assert_int_equal(target.size_bytes, row->wanted.size_bytes);
     assert_int_equal(target.choice, row->wanted.choice);
+    assert_int_equal(target.list.count, row->wanted.list.count);
+    for (size_t i = 0; i < target.list.count; i++) {
+        assert_string_equal(target.list.entries[i], row->wanted.list.entries[i]);
+    }
 }
 
 static void help_shows_every_option_with_default_and_variable(void **state)

@@ -38,6 +38,12 @@ static void refuses_with_file_line_and_key(void **state)
         {"number in a list", "[Local]\nPassEnvironment = [\"A\", 2]\n", "Local.PassEnvironment"},
         {"too many groups", "[Fargate]\nSecurityGroups = [\"1\",\"2\",\"3\",\"4\",\"5\",\"6\"]\n",
          ":2: Fargate.SecurityGroups: more than 5 entries"},
+        {"no size", "[Docker]\nMemory = \"much\"\n", ":2: Docker.Memory: wanted a size such as"},
+        {"too small a size", "[Docker]\nMemory = 1024\n", "Docker.Memory: wanted a value from 62"},
+        {"no processors", "[Docker]\nCPUs = 0\n", ":2: Docker.CPUs: wanted a number of"},
+        {"processors by name", "[Docker]\nCPUs = \"two\"\n", "Docker.CPUs: wanted a number of"},
+        {"processors and more", "[Docker]\nCPUs = \"2x\"\n", "Docker.CPUs: wanted a number of"},
+        {"not a number of processors", "[Docker]\nCPUs = nan\n", "Docker.CPUs: wanted a number"},
         {"value for a table", "SSH = 1\n", ":1: SSH: wanted a table, found an integer"},
         {"broken TOML", "a = 1\nb = = 2\n", "fargate.toml:2:"},
         {"key twice", "LogFile = \"a\"\nLogFile = \"b\"\n", "fargate.toml:2:"},
@@ -51,6 +57,31 @@ static void refuses_with_file_line_and_key(void **state)
         }
         rows_assert_contains(rows[i].name, err.message, rows[i].message);
         assert_int_equal(err.kind, ERROR_USAGE);
+        config_done(&config);
+    }
+}
+
+static void reads_sizes_and_processors(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *text;
+        int64_t memory_bytes, nano_cpus;
+    } rows[] = {
+        {"nothing", "", 0, 0},
+        {"texts", "[Docker]\nMemory = \"512MiB\"\nCPUs = \"0.25\"\n", 512LL << 20, 250000000},
+        {"numbers", "[Docker]\nMemory = 8388608\nCPUs = 2\n", 8 << 20, 2000000000},
+        {"a fraction", "[docker]\nmemory = \"2G\"\ncpus = 1.5\n", 2LL << 30, 1500000000},
+    };
+    clear_environment();
+    for (size_t i = 0; i < ROW_COUNT(rows); i++) {
+        struct config config;
+        struct error err = {0};
+        int result = load(rows[i].text, &config, &err);
+        if (result < 0 || config.docker.memory_bytes != rows[i].memory_bytes ||
+            config.docker.nano_cpus != rows[i].nano_cpus) {
+            fail_msg("%s: %s", rows[i].name, err.message);
+        }
         config_done(&config);
     }
 }
@@ -156,6 +187,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refuses_with_file_line_and_key),
         cmocka_unit_test(reads_every_key_of_a_fargate_file),
+        cmocka_unit_test(reads_sizes_and_processors),
         cmocka_unit_test(warns_about_unknown_keys),
         cmocka_unit_test(options_win_over_job_variables_over_the_file),
         cmocka_unit_test(a_missing_file_is_the_persons_mistake),

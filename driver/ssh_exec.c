@@ -1,21 +1,17 @@
 /* SPDX-License-Identifier: MIT */
+/* ssh_exec.c - a plain command, or a shell in a terminal, that lives as long as its link. */
 #include <errno.h>
-#include <libssh/callbacks.h>
-#include <libssh/server.h>
 #include <poll.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "driver/link_channel.h"
 #include "driver/output.h"
-#include "driver/ssh_private.h"
-
-#define CHUNK_BYTES      32768 /* one SSH packet */
-#define KILL_AFTER_MS    2000  /* the agent itself kills after its grace period: let it */
-#define GIVE_UP_AFTER_MS 5000  /* from KILL to the end of our patience */
-#define KEEPALIVE_MISSES 3
+#include "driver/stop.h"
 
 enum { STREAM_STDOUT, STREAM_STDERR, STREAM_COUNT };
 
@@ -26,20 +22,15 @@ struct remote {
     ssh_channel channel;
     ssh_event event;
     struct output outputs[STREAM_COUNT];
-    char *pending[STREAM_COUNT]; /* taken from libssh, not yet by the output; CHUNK_BYTES each */
-    size_t pending_length[STREAM_COUNT];
+    struct inflow inflows[STREAM_COUNT];
     size_t input_sent; /* of request->input */
     bool input_wanted; /* request->input_fd has not ended, and the window has room */
     bool input_ended;  /* EOF was sent */
     bool exited;
     bool ended; /* the other side sends no more bytes */
     struct ssh_outcome outcome;
-    bool stopping;
-    int64_t kill_ms, give_up_ms, keepalive_ms;
-    bool keepalive_sent;
-    int missed;
-    struct ssh_counter_struct received; /* raw bytes of the socket, for the keepalive */
-    uint64_t seen_bytes;
+    struct stop stop;
+    struct keepalive keepalive;
 };
 
 static int on_data(ssh_session session, ssh_channel channel, void *bytes, uint32_t length,
@@ -48,11 +39,12 @@ static int on_data(ssh_session session, ssh_channel channel, void *bytes, uint32
     (void)session;
     (void)channel;
     struct remote *remote = userdata;
-    int stream = is_stderr ? STREAM_STDERR : STREAM_STDOUT;
-    if (remote->pending_length[stream] > 0 || remote->outputs[stream].blocked) {
-        return 0; /* stays in libssh, which opens the window only for what was taken */
-    }
-    return (int)output_write(&remote->outputs[stream], bytes, length);
+    return inflow_offer(&remote->inflows[is_stderr ? STREAM_STDERR : STREAM_STDOUT], bytes, length);
+}
+
+static size_t take_output(void *context, const char *bytes, size_t length)
+{
+    return output_write(context, bytes, length);
 }
 
 static void on_exit_status(ssh_session session, ssh_channel channel, int status, void *userdata)
@@ -100,41 +92,15 @@ static int lost(struct remote *remote, struct error *err)
                      remote->link->name, why[0] != '\0' ? ": " : "", why);
 }
 
-/* Moves what libssh holds to the output until one of them has no more to give. */
-static int flush_stream(struct remote *remote, int stream)
-{
-    struct output *output = &remote->outputs[stream];
-    char *pending = remote->pending[stream];
-    for (;;) {
-        size_t taken = output_write(output, pending, remote->pending_length[stream]);
-        remote->pending_length[stream] -= taken;
-        memmove(pending, pending + taken, remote->pending_length[stream]);
-        if (remote->pending_length[stream] > 0) {
-            return 0;
-        }
-        /* Reading may take in packets and call on_data(): only behind what is already there. */
-        output->blocked = true;
-        int got = ssh_channel_read_nonblocking(remote->channel, pending, CHUNK_BYTES,
-                                               stream == STREAM_STDERR);
-        output->blocked = false;
-        if (got <= 0) {
-            return got == SSH_ERROR && !ssh_link_healthy(remote->link) ? -1 : 0;
-        }
-        remote->pending_length[stream] = (size_t)got;
-    }
-}
-
 static bool drained(struct remote *remote)
 {
-    return remote->pending_length[STREAM_STDOUT] == 0 &&
-           remote->pending_length[STREAM_STDERR] == 0 && ssh_channel_is_eof(remote->channel);
+    return !remote->inflows[STREAM_STDOUT].held && !remote->inflows[STREAM_STDERR].held &&
+           ssh_channel_is_eof(remote->channel);
 }
 
 static bool channel_takes_input(struct remote *remote)
 {
-    return !remote->exited && ssh_channel_is_open(remote->channel) &&
-           ssh_channel_window_size(remote->channel) > 0 &&
-           (ssh_get_status(remote->link->session) & SSH_WRITE_PENDING) == 0;
+    return !remote->exited && link_takes_bytes(remote->link, remote->channel);
 }
 
 static void end_input(struct remote *remote)
@@ -162,7 +128,7 @@ static void pump_input(struct remote *remote)
         }
         int sent =
             ssh_channel_write(remote->channel, (const char *)request->input + remote->input_sent,
-                              (uint32_t)(left < CHUNK_BYTES ? left : CHUNK_BYTES));
+                              (uint32_t)(left < LINK_CHUNK_BYTES ? left : LINK_CHUNK_BYTES));
         if (sent <= 0) {
             return;
         }
@@ -173,7 +139,7 @@ static void pump_input(struct remote *remote)
 /* The descriptor has bytes and the window has room: no more than that room is read. */
 static void copy_input(struct remote *remote)
 {
-    char chunk[CHUNK_BYTES];
+    char chunk[LINK_CHUNK_BYTES];
     uint32_t window = ssh_channel_window_size(remote->channel);
     size_t wanted = window < sizeof(chunk) ? window : sizeof(chunk);
     ssize_t got = read(remote->request->input_fd, chunk, wanted);
@@ -192,98 +158,87 @@ static void send_signal(struct remote *remote, const char *name)
     }
 }
 
-static void request_stop(struct remote *remote, int64_t grace_ms)
+static int end_job(struct remote *remote, struct error *err)
 {
-    remote->stopping = true;
-    remote->kill_ms = clock_deadline_ms(grace_ms + KILL_AFTER_MS);
-    remote->give_up_ms = remote->kill_ms + GIVE_UP_AFTER_MS;
-    send_signal(remote, "TERM");
+    const struct ssh_request *request = remote->request;
+    return request->end_job == NULL ? 0 : request->end_job(request->end_context, err);
 }
 
 /* A request to stop, and an output that nobody reads any more, end the job. */
 static int check_stop(struct remote *remote, struct error *err)
 {
-    int64_t now_ms = clock_now_ms();
     bool unread = remote->outputs[STREAM_STDOUT].failed_errno != 0;
-    if (!remote->stopping && (unread || signals_pending(remote->request->signals))) {
+    if (!remote->stop.asked && (unread || signals_pending(remote->request->signals))) {
         remote->outcome.cancelled = !unread && !remote->exited;
         if (remote->request->signals != NULL) {
             signals_acknowledge(remote->request->signals);
         }
-        request_stop(remote, remote->request->grace_ms);
+        stop_ask(&remote->stop, clock_now_ms());
     }
-    if (remote->stopping && now_ms >= remote->kill_ms) {
-        remote->kill_ms = CLOCK_NEVER;
+    switch (stop_next(&remote->stop, clock_now_ms())) {
+    case STOP_TERM:
+        send_signal(remote, "TERM");
+        return end_job(remote, err);
+    case STOP_KILL:
         send_signal(remote, "KILL");
-    }
-    if (remote->stopping && now_ms >= remote->give_up_ms) {
+        break;
+    case STOP_GIVE_UP:
         return error_set(err, ERROR_SYSTEM, 0,
                          remote->exited
                              ? "nobody reads the output of the job that ended in the task at %s"
                              : "the job was told to stop and then killed, but the task at %s did "
                                "not confirm its end",
                          remote->link->name);
+    case STOP_NOTHING:
+        break;
     }
     return 0;
 }
 
-/* ssh_global_request() keeps a finished request until it is asked again, so a keepalive takes two
- * calls: one that collects the last answer, and one that sends. */
 static int check_keepalive(struct remote *remote, struct error *err)
 {
-    int64_t period_ms = remote->request->keepalive_ms;
-    if (period_ms <= 0 || received_all(remote) || clock_now_ms() < remote->keepalive_ms) {
+    if (received_all(remote) || keepalive_check(&remote->keepalive, err) == 0) {
         return 0;
     }
-    remote->keepalive_ms = clock_deadline_ms(period_ms);
-    bool heard = remote->received.in_bytes != remote->seen_bytes;
-    remote->seen_bytes = remote->received.in_bytes;
-    remote->missed = heard ? 0 : remote->missed + 1;
-    if (remote->missed >= KEEPALIVE_MISSES) {
-        return error_set(err, ERROR_SYSTEM, 0,
-                         "the connection to the task at %s was lost while the job ran: no sign of "
-                         "life for %lld s",
-                         remote->link->name, (long long)(period_ms * KEEPALIVE_MISSES / 1000));
-    }
-    if (remote->keepalive_sent) {
-        (void)ssh_send_keepalive(remote->link->session);
-        remote->seen_bytes = remote->received.in_bytes;
-    }
-    remote->keepalive_sent = true;
-    (void)ssh_send_keepalive(remote->link->session);
-    return 0;
+    return error_wrap(err, "the connection to the task at %s was lost while the job ran",
+                      remote->link->name);
 }
 
 static int64_t next_deadline(const struct remote *remote)
 {
-    int64_t deadline_ms = remote->request->keepalive_ms > 0 ? remote->keepalive_ms : CLOCK_NEVER;
-    if (remote->stopping) {
-        deadline_ms = clock_earlier_ms(deadline_ms, remote->kill_ms);
-        deadline_ms = clock_earlier_ms(deadline_ms, remote->give_up_ms);
-    }
-    return deadline_ms;
+    int64_t alive_ms =
+        received_all(remote) ? CLOCK_NEVER : keepalive_deadline_ms(&remote->keepalive);
+    return clock_earlier_ms(alive_ms, stop_deadline_ms(&remote->stop));
 }
 
 static int output_poll_fd(const struct remote *remote, int stream)
 {
-    return remote->pending_length[stream] > 0 || remote->outputs[stream].blocked
-               ? remote->outputs[stream].fd
-               : -1;
+    return remote->inflows[stream].held ? remote->outputs[stream].fd : -1;
+}
+
+static void resize(struct remote *remote)
+{
+    struct terminal_size size = {0};
+    if (terminal_changed(remote->request->terminal, &size)) {
+        (void)ssh_channel_change_pty_size(remote->channel, size.columns, size.rows);
+    }
 }
 
 /* Waits for anything to do and does the part of it that has to do with descriptors. */
 static int wait_and_dispatch(struct remote *remote, struct error *err)
 {
     ssh_session session = remote->link->session;
-    struct signals *signals = remote->request->signals;
+    const struct ssh_request *request = remote->request;
+    struct signals *signals = request->signals;
     bool writing = (ssh_get_poll_flags(session) & SSH_WRITE_PENDING) != 0;
     struct pollfd entries[] = {
         {.fd = received_all(remote) ? -1 : ssh_get_fd(session),
          .events = (short)(POLLIN | (writing ? POLLOUT : 0))},
         {.fd = signals == NULL || signals->acknowledged ? -1 : signals->fd, .events = POLLIN},
-        {.fd = remote->input_wanted ? remote->request->input_fd : -1, .events = POLLIN},
+        {.fd = remote->input_wanted ? request->input_fd : -1, .events = POLLIN},
         {.fd = output_poll_fd(remote, STREAM_STDOUT), .events = POLLOUT},
         {.fd = output_poll_fd(remote, STREAM_STDERR), .events = POLLOUT},
+        {.fd = request->terminal == NULL ? -1 : request->terminal->events_fd, .events = POLLIN},
     };
     if (poll(entries, sizeof(entries) / sizeof(entries[0]),
              clock_poll_timeout(next_deadline(remote))) < 0) {
@@ -295,9 +250,13 @@ static int wait_and_dispatch(struct remote *remote, struct error *err)
     if (entries[2].revents != 0 && channel_takes_input(remote)) {
         copy_input(remote);
     }
+    if (entries[5].revents != 0) {
+        resize(remote);
+    }
     for (int stream = 0; stream < STREAM_COUNT; stream++) {
         bool may_write = entries[3 + stream].revents != 0 || output_poll_fd(remote, stream) < 0;
-        if (may_write && flush_stream(remote, stream) < 0) {
+        if (may_write && inflow_flush(&remote->inflows[stream]) < 0 &&
+            !ssh_link_healthy(remote->link)) {
             return lost(remote, err);
         }
     }
@@ -326,42 +285,50 @@ static int run_to_exit(struct remote *remote, struct error *err)
     }
 }
 
-static int open_session(struct remote *remote)
+static int ask_for_terminal(ssh_channel channel, const void *context)
 {
-    return ssh_channel_open_session(remote->channel);
+    const struct terminal *terminal = context;
+    const char *type = getenv("TERM");
+    return ssh_channel_request_pty_size(channel, type != NULL && type[0] != '\0' ? type : "dumb",
+                                        terminal->size.columns, terminal->size.rows);
 }
 
-static int request_exec(struct remote *remote)
+static int ask_for_command(ssh_channel channel, const void *context)
 {
-    return ssh_channel_request_exec(remote->channel, remote->request->command);
+    const struct ssh_request *request = context;
+    return request->command == NULL ? ssh_channel_request_shell(channel)
+                                    : ssh_channel_request_exec(channel, request->command);
 }
 
 /* Opens the channel and starts the command; nothing of the job runs when this fails. */
 static int start_command(struct remote *remote, struct error *err)
 {
-    static int (*const steps[])(struct remote *) = {open_session, request_exec};
-    struct ssh_link *link = remote->link;
-    int64_t deadline_ms = clock_deadline_ms(remote->request->start_ms);
-    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-        int result;
-        while ((result = steps[i](remote)) == SSH_AGAIN) {
-            if (ssh_link_wait(link, remote->request->signals, deadline_ms, err) < 0) {
-                return -1;
-            }
-        }
-        if (result != SSH_OK) {
-            return error_set(err, ERROR_PEER, 0, "%s", ssh_get_error(link->session));
-        }
+    const struct ssh_request *request = remote->request;
+    int64_t deadline_ms = clock_deadline_ms(request->start_ms);
+    if (link_do(remote->link, remote->channel, link_open_session, NULL, request->signals,
+                deadline_ms, err) < 0 ||
+        (request->terminal != NULL &&
+         link_do(remote->link, remote->channel, ask_for_terminal, request->terminal,
+                 request->signals, deadline_ms, err) < 0)) {
+        return -1;
     }
-    return 0;
+    if (link_do(remote->link, remote->channel, ask_for_command, request, request->signals,
+                deadline_ms, err) < 0) {
+        return -1;
+    }
+    return request->terminal == NULL ? 0 : terminal_make_raw(request->terminal, err);
 }
 
-static void open_streams(struct remote *remote, char *pending)
+static void open_streams(struct remote *remote)
 {
-    output_open(&remote->outputs[STREAM_STDOUT], STDOUT_FILENO);
-    output_open(&remote->outputs[STREAM_STDERR], STDERR_FILENO);
+    static const int fds[] = {STDOUT_FILENO, STDERR_FILENO};
     for (int stream = 0; stream < STREAM_COUNT; stream++) {
-        remote->pending[stream] = pending + (size_t)stream * CHUNK_BYTES;
+        struct inflow *inflow = &remote->inflows[stream];
+        output_open(&remote->outputs[stream], fds[stream]);
+        inflow->channel = remote->channel;
+        inflow->is_stderr = stream == STREAM_STDERR;
+        inflow->take = take_output;
+        inflow->context = &remote->outputs[stream];
     }
 }
 
@@ -407,25 +374,24 @@ static int run_with_callbacks(struct remote *remote, struct error *err)
 int ssh_link_run(struct ssh_link *link, const struct ssh_request *request,
                  struct ssh_outcome *out_outcome, struct error *err)
 {
-    char pending[STREAM_COUNT * CHUNK_BYTES];
     struct remote remote = {
         .link = link,
         .request = request,
         .channel = ssh_channel_new(link->session),
         .event = ssh_event_new(),
-        .keepalive_ms = clock_deadline_ms(request->keepalive_ms),
     };
     int result = -1;
+    stop_init(&remote.stop, request->grace_ms);
     if (remote.channel == NULL || remote.event == NULL) {
         (void)error_set(err, ERROR_SYSTEM, ENOMEM, "cannot start the job");
     } else {
-        ssh_set_counters(link->session, &remote.received, NULL);
-        open_streams(&remote, pending);
+        keepalive_begin(&remote.keepalive, link, request->keepalive_ms);
+        open_streams(&remote);
         result = run_with_callbacks(&remote, err);
         if (close_streams(&remote, result == 0 ? err : NULL) < 0) {
             result = -1;
         }
-        ssh_set_counters(link->session, NULL, NULL);
+        keepalive_end(&remote.keepalive);
     }
     ssh_event_free(remote.event);
     ssh_channel_free(remote.channel);

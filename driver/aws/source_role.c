@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+/* Credentials from STS: AssumeRole with the credentials of another source, and
+ * AssumeRoleWithWebIdentity with a token that something else writes to a file. */
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/parse.h"
+#include "driver/aws/query.h"
+#include "driver/aws/sources.h"
+
+#define SESSION_NAME        "berth-driver" /* what CloudTrail shows */
+#define TOKEN_CEILING_BYTES (20UL << 10)
+#define TAG_CEILING         50 /* of STS, for session tags */
+#define TAG_NAME_BYTES      64
+#define PARAMETER_CEILING   (2 * (8 + 2 * TAG_CEILING) + 1)
+
+/* The parameters of one call, with the names of tags in memory of their own. */
+struct parameters {
+    const char *words[PARAMETER_CEILING];
+    size_t count;
+    char names[2 * TAG_CEILING][TAG_NAME_BYTES];
+    char keys[TAG_CEILING][129]; /* STS takes keys of 128 characters */
+};
+
+static void add(struct parameters *parameters, const char *name, const char *value)
+{
+    if (value != NULL && parameters->count + 2 < PARAMETER_CEILING) {
+        parameters->words[parameters->count++] = name;
+        parameters->words[parameters->count++] = value;
+        parameters->words[parameters->count] = NULL;
+    }
+}
+
+/* [AWS] SessionTags: "key=value" each. */
+static int add_tags(struct parameters *parameters, const struct config_list *tags,
+                    struct error *err)
+{
+    if (tags->count > TAG_CEILING) {
+        return error_set(err, ERROR_USAGE, 0, "[AWS] SessionTags: more than %d tags", TAG_CEILING);
+    }
+    for (size_t i = 0; i < tags->count; i++) {
+        const char *entry = tags->entries[i];
+        const char *equals = strchr(entry, '=');
+        size_t length = equals == NULL ? 0 : (size_t)(equals - entry);
+        if (length == 0 || length >= sizeof(parameters->keys[i])) {
+            return error_set(err, ERROR_USAGE, 0,
+                             "[AWS] SessionTags: '%.100s' is not of the form key=value", entry);
+        }
+        (void)snprintf(parameters->keys[i], sizeof(parameters->keys[i]), "%.*s", (int)length,
+                       entry);
+        (void)snprintf(parameters->names[2 * i], TAG_NAME_BYTES, "Tags.member.%zu.Key", i + 1);
+        (void)snprintf(parameters->names[2 * i + 1], TAG_NAME_BYTES, "Tags.member.%zu.Value",
+                       i + 1);
+        add(parameters, parameters->names[2 * i], parameters->keys[i]);
+        add(parameters, parameters->names[2 * i + 1], equals + 1);
+    }
+    return 0;
+}
+
+static const char *text_of(const cJSON *object, const char *name)
+{
+    return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
+}
+
+/* Calls STS and keeps what it gives. Returns 1 or -1. */
+static int call_sts(struct aws_search *search, const struct aws_query *query, const char *source,
+                    struct error *err)
+{
+    char result_name[64];
+    cJSON *answer = NULL;
+    struct aws_failure failure = {0};
+    if (aws_query_run(search->client, query, search->deadline_ms, &answer, &failure, err) < 0) {
+        if (failure.permanent) {
+            err->kind = ERROR_USAGE;
+        }
+        return error_wrap(err, "%s", source);
+    }
+    (void)snprintf(result_name, sizeof(result_name), "%sResult", query->operation);
+    const cJSON *got = cJSON_GetObjectItemCaseSensitive(
+        cJSON_GetObjectItemCaseSensitive(answer, result_name), "Credentials");
+    struct aws_credentials_texts texts = {
+        .key_id = text_of(got, "AccessKeyId"),
+        .secret = text_of(got, "SecretAccessKey"),
+        .token = text_of(got, "SessionToken"),
+        .expiration = text_of(got, "Expiration"),
+    };
+    int result = aws_credentials_set(search->out, &texts, source, err) < 0 ? -1 : 1;
+    cJSON *item = NULL;
+    cJSON_ArrayForEach(item, got)
+    {
+        if (cJSON_IsString(item)) {
+            explicit_bzero(item->valuestring, strlen(item->valuestring));
+        }
+    }
+    cJSON_Delete(answer);
+    return result;
+}
+
+static int enter(struct aws_search *search, const char *profile, struct error *err)
+{
+    if (search->visited_count == AWS_ROLE_CHAIN_CEILING) {
+        return error_set(err, ERROR_USAGE, 0,
+                         "profile '%s': more than %d profiles in a row by source_profile", profile,
+                         AWS_ROLE_CHAIN_CEILING);
+    }
+    for (size_t i = 0; i < search->visited_count; i++) {
+        if (strcmp(search->visited[i], profile) == 0) {
+            return error_set(err, ERROR_USAGE, 0,
+                             "profile '%s': source_profile leads back to itself", profile);
+        }
+    }
+    search->visited[search->visited_count++] = profile;
+    return 0;
+}
+
+static int from_credential_source(struct aws_search *search, const char *name, const char *profile,
+                                  struct error *err)
+{
+    static const struct {
+        const char *name;
+        int (*find)(struct aws_search *search, struct error *err);
+    } rows[] = {
+        {"Environment", aws_source_environment},
+        {"EcsContainer", aws_source_container},
+        {"Ec2InstanceMetadata", aws_source_metadata},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (strcasecmp(rows[i].name, name) == 0) {
+            int found = rows[i].find(search, err);
+            return found != 0 ? found
+                              : error_set(err, ERROR_USAGE, 0,
+                                          "profile '%s': credential_source '%s' has no credentials",
+                                          profile, name);
+        }
+    }
+    return error_set(err, ERROR_USAGE, 0,
+                     "profile '%s': credential_source '%.60s' is not one of Environment, "
+                     "EcsContainer, Ec2InstanceMetadata",
+                     profile, name);
+}
+
+static bool has_keys(const struct aws_search *search, const char *profile)
+{
+    return aws_profile_get(search->profiles, profile, "aws_access_key_id") != NULL ||
+           aws_profile_get(search->profiles, profile, "aws_secret_access_key") != NULL;
+}
+
+static bool has_role(const struct aws_search *search, const char *profile)
+{
+    return aws_profile_get(search->profiles, profile, "role_arn") != NULL &&
+           aws_profile_get(search->profiles, profile, "web_identity_token_file") == NULL;
+}
+
+/* The credentials that may assume the role. */
+static int from_source_profile(struct aws_search *search, const char *source, const char *profile,
+                               struct error *err)
+{
+    if (!aws_profile_exists(search->profiles, source)) {
+        return error_set(err, ERROR_USAGE, 0, "profile '%s': there is no source_profile '%s'",
+                         profile, source);
+    }
+    /* A profile with keys may name itself. */
+    if (has_keys(search, source) || !has_role(search, source)) {
+        int found = aws_source_profile(search, source, err);
+        return found != 0 ? found
+                          : error_set(err, ERROR_USAGE, 0,
+                                      "profile '%s': source_profile '%s' has no credentials",
+                                      profile, source);
+    }
+    return aws_source_role(search, source, err);
+}
+
+static int find_base(struct aws_search *search, const char *profile, struct error *err)
+{
+    const char *source = aws_profile_get(search->profiles, profile, "source_profile");
+    const char *named = aws_profile_get(search->profiles, profile, "credential_source");
+    if ((source == NULL) == (named == NULL)) {
+        return error_set(err, ERROR_USAGE, 0,
+                         "profile '%s': role_arn needs source_profile or credential_source%s",
+                         profile, source == NULL ? "" : ", not both");
+    }
+    return source != NULL ? from_source_profile(search, source, profile, err)
+                          : from_credential_source(search, named, profile, err);
+}
+
+static int assume(struct aws_search *search, const char *profile,
+                  const struct aws_credentials *base, bool last, struct error *err)
+{
+    const struct aws_profiles *profiles = search->profiles;
+    const char *role = aws_profile_get(profiles, profile, "role_arn");
+    const char *session = aws_profile_get(profiles, profile, "role_session_name");
+    struct parameters parameters = {.count = 0};
+    char source[160];
+    add(&parameters, "RoleArn", role);
+    add(&parameters, "RoleSessionName", session != NULL ? session : SESSION_NAME);
+    add(&parameters, "DurationSeconds", aws_profile_get(profiles, profile, "duration_seconds"));
+    add(&parameters, "ExternalId", aws_profile_get(profiles, profile, "external_id"));
+    /* Only the role that the work is done with carries the tags. */
+    if (last && add_tags(&parameters, &search->client->config->aws_session_tags, err) < 0) {
+        return -1;
+    }
+    struct aws_query query = {
+        .service = AWS_SERVICE_STS,
+        .operation = "AssumeRole",
+        .parameters = parameters.words,
+        .credentials = base,
+    };
+    (void)snprintf(source, sizeof(source), "role '%.100s' of profile '%.30s'", role, profile);
+    return call_sts(search, &query, source, err);
+}
+
+int aws_source_role(struct aws_search *search, const char *profile, struct error *err)
+{
+    if (!has_role(search, profile)) {
+        return 0;
+    }
+    if (aws_profile_get(search->profiles, profile, "mfa_serial") != NULL) {
+        return error_set(err, ERROR_USAGE, 0,
+                         "profile '%s': mfa_serial needs a person; use a role without MFA",
+                         profile);
+    }
+    bool last = search->visited_count == 0;
+    if (enter(search, profile, err) < 0) {
+        return -1;
+    }
+    struct aws_credentials *wanted = search->out;
+    struct aws_credentials base = {0};
+    search->out = &base;
+    int found = find_base(search, profile, err);
+    search->out = wanted;
+    if (found == 1) {
+        found = assume(search, profile, &base, last, err);
+    }
+    aws_credentials_done(&base);
+    return found;
+}
+
+int aws_source_web_identity(struct aws_search *search, const char *profile, bool environment,
+                            struct error *err)
+{
+    const char *file = aws_source_setting(search, profile, "AWS_WEB_IDENTITY_TOKEN_FILE",
+                                          "web_identity_token_file", environment);
+    const char *role = aws_source_setting(search, profile, "AWS_ROLE_ARN", "role_arn", environment);
+    const char *session = aws_source_setting(search, profile, "AWS_ROLE_SESSION_NAME",
+                                             "role_session_name", environment);
+    struct buffer token;
+    char source[160];
+    if (file == NULL) {
+        return 0;
+    }
+    if (role == NULL) {
+        return error_set(err, ERROR_USAGE, 0,
+                         "AWS_WEB_IDENTITY_TOKEN_FILE is set and AWS_ROLE_ARN is not");
+    }
+    buffer_init(&token, TOKEN_CEILING_BYTES);
+    if (aws_read_token_file(file, &token, err) < 0) {
+        aws_wipe(&token);
+        return error_wrap(err, "cannot read the web identity's token");
+    }
+    struct parameters parameters = {.count = 0};
+    add(&parameters, "RoleArn", role);
+    add(&parameters, "RoleSessionName", session != NULL ? session : SESSION_NAME);
+    add(&parameters, "WebIdentityToken", token.bytes);
+    struct aws_query query = {
+        .service = AWS_SERVICE_STS,
+        .operation = "AssumeRoleWithWebIdentity",
+        .parameters = parameters.words,
+        .unsigned_call = true,
+    };
+    (void)snprintf(source, sizeof(source), "role '%.100s' by web identity", role);
+    int found = call_sts(search, &query, source, err);
+    aws_wipe(&token);
+    return found;
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+#include "driver/backend/docker_auth.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <limits.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buffer.h"
+#include "common/fd.h"
+#include "common/log.h"
+#include "driver/backend/docker_json.h"
+#include "driver/runner.h"
+
+#define FILE_CEILING_BYTES   (1UL << 20)
+#define SECRET_CEILING_BYTES 8192
+#define HEADER_BYTES         (4 * SECRET_CEILING_BYTES)
+#define HUB_KEY              "https://index.docker.io/v1/"
+
+struct login {
+    char user[SECRET_CEILING_BYTES];
+    char password[SECRET_CEILING_BYTES];
+    char token[SECRET_CEILING_BYTES]; /* instead of the two */
+};
+
+/* "https://registry.example:5000/v2/" is about "registry.example:5000". */
+static bool is_about(const char *key, const char *registry)
+{
+    if (strcmp(registry, "docker.io") == 0 && strcmp(key, HUB_KEY) == 0) {
+        return true;
+    }
+    const char *scheme = strstr(key, "://");
+    const char *host = scheme == NULL ? key : scheme + 3;
+    size_t length = strcspn(host, "/");
+    return strlen(registry) == length && strncmp(host, registry, length) == 0;
+}
+
+/* "auth" is base64 of "user:password". */
+static int split_auth(const char *auth, struct login *login)
+{
+    char text[SECRET_CEILING_BYTES];
+    size_t length = 0;
+    int result = -1;
+    if (sodium_base642bin((unsigned char *)text, sizeof(text) - 1, auth, strlen(auth), " \r\n",
+                          &length, NULL, sodium_base64_VARIANT_ORIGINAL) == 0) {
+        text[length] = '\0';
+        char *colon = strchr(text, ':');
+        if (colon != NULL) {
+            *colon = '\0';
+            (void)snprintf(login->user, sizeof(login->user), "%s", text);
+            (void)snprintf(login->password, sizeof(login->password), "%s", colon + 1);
+            result = 0;
+        }
+    }
+    sodium_memzero(text, sizeof(text));
+    return result;
+}
+
+static void copy_text(char *out, const char *text)
+{
+    (void)snprintf(out, SECRET_CEILING_BYTES, "%s", text == NULL ? "" : text);
+}
+
+static int read_login(const cJSON *entry, const char *key, struct login *login, struct error *err)
+{
+    const char *auth = json_text_at(entry, "auth");
+    copy_text(login->token, json_text_at(entry, "identitytoken"));
+    if (auth != NULL && auth[0] != '\0') {
+        return split_auth(auth, login) == 0
+                   ? 0
+                   : error_set(err, ERROR_USAGE, 0,
+                               "the login for '%s' is no base64 of user:password", key);
+    }
+    copy_text(login->user, json_text_at(entry, "username"));
+    copy_text(login->password, json_text_at(entry, "password"));
+    return 0;
+}
+
+/* cJSON frees texts as they are, so they are wiped first. */
+static void wipe(cJSON *item)
+{
+    for (; item != NULL; item = item->next) {
+        if (cJSON_IsString(item)) {
+            sodium_memzero(item->valuestring, strlen(item->valuestring));
+        }
+        wipe(item->child);
+    }
+}
+
+static void delete_json(cJSON *root)
+{
+    wipe(root);
+    cJSON_Delete(root);
+}
+
+static int write_header(const struct login *login, const char *registry, char **out_header,
+                        struct error *err)
+{
+    static const char name[] = "X-Registry-Auth: ";
+    bool ok = true;
+    cJSON *root = cJSON_CreateObject();
+    if (login->token[0] != '\0') {
+        json_text(root, "identitytoken", login->token, &ok);
+    } else {
+        json_text(root, "username", login->user, &ok);
+        json_text(root, "password", login->password, &ok);
+    }
+    json_text(root, "serveraddress", registry, &ok);
+    char *text = sodium_malloc(HEADER_BYTES);
+    char *header = sodium_malloc(2 * HEADER_BYTES);
+    ok = ok && text != NULL && header != NULL &&
+         cJSON_PrintPreallocated(root, text, HEADER_BYTES, 0);
+    if (ok) {
+        size_t length = sizeof(name) - 1;
+        memcpy(header, name, sizeof(name));
+        (void)sodium_bin2base64(header + length, 2 * HEADER_BYTES - length,
+                                (const unsigned char *)text, strlen(text),
+                                sodium_base64_VARIANT_URLSAFE);
+        *out_header = header;
+        header = NULL;
+    }
+    sodium_free(text);
+    sodium_free(header);
+    delete_json(root);
+    return ok ? 0 : error_set(err, ERROR_SYSTEM, ENOMEM, "cannot pass the registry's login on");
+}
+
+/* Returns 1 when there was a login. */
+static int search(const char *text, size_t length, const char *origin, const char *registry,
+                  char **out_header, struct error *err)
+{
+    cJSON *root = cJSON_ParseWithLength(text, length);
+    if (root == NULL) {
+        return error_set(err, ERROR_USAGE, 0, "%s is no JSON", origin);
+    }
+    int result = 0;
+    const cJSON *entry = NULL;
+    cJSON_ArrayForEach(entry, json_at(root, "auths"))
+    {
+        struct login *login;
+        if (!is_about(entry->string, registry) || cJSON_GetArraySize(entry) == 0) {
+            continue;
+        }
+        login = sodium_malloc(sizeof(*login));
+        if (login == NULL) {
+            result = error_set(err, ERROR_SYSTEM, ENOMEM, "cannot read the registry's login");
+            break;
+        }
+        memset(login, 0, sizeof(*login));
+        result = read_login(entry, entry->string, login, err);
+        if (result == 0) {
+            result = write_header(login, registry, out_header, err) < 0 ? -1 : 1;
+        }
+        sodium_free(login);
+        break;
+    }
+    if (result == 0 && json_at(root, "credHelpers") == NULL &&
+        json_at(root, "credsStore") != NULL) {
+        log_debug("%s keeps logins in a credential helper, which is not asked", origin);
+    }
+    delete_json(root);
+    return result;
+}
+
+static int search_file(const char *registry, char **out_header, struct error *err)
+{
+    char path[PATH_MAX];
+    const char *directory = getenv("DOCKER_CONFIG");
+    const char *home = getenv("HOME");
+    bool named = directory != NULL && directory[0] != '\0';
+    if (!named && home == NULL) {
+        return 0;
+    }
+    int length = snprintf(path, sizeof(path), "%s%s/config.json", named ? directory : home,
+                          named ? "" : "/.docker");
+    if (length < 0 || (size_t)length >= sizeof(path)) {
+        return 0;
+    }
+    struct buffer text;
+    struct error own;
+    buffer_init(&text, FILE_CEILING_BYTES);
+    int result = fd_read_file(path, &text, &own);
+    if (result < 0) {
+        log_debug("no registry logins: %s", own.message);
+        result = 0;
+    } else if (text.length > 0) {
+        result = search(text.bytes, text.length, path, registry, out_header, err);
+    }
+    if (text.bytes != NULL) {
+        sodium_memzero(text.bytes, text.length);
+    }
+    buffer_done(&text);
+    return result;
+}
+
+int docker_auth_header(const char *registry, char **out_header, struct error *err)
+{
+    const char *variable = runner_variable("DOCKER_AUTH_CONFIG");
+    int result = variable == NULL
+                     ? 0
+                     : search(variable, strlen(variable), "the variable DOCKER_AUTH_CONFIG",
+                              registry, out_header, err);
+    if (result == 0) {
+        result = search_file(registry, out_header, err);
+    }
+    return result < 0 ? -1 : 0;
+}

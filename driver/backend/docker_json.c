@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+#include "driver/backend/docker_json.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NAME_BYTES 64
+
+static cJSON *keep(cJSON *added, bool *ok)
+{
+    *ok = *ok && added != NULL;
+    return added;
+}
+
+cJSON *json_object(cJSON *to, const char *name, bool *ok)
+{
+    return keep(cJSON_AddObjectToObject(to, name), ok);
+}
+
+cJSON *json_array(cJSON *to, const char *name, bool *ok)
+{
+    return keep(cJSON_AddArrayToObject(to, name), ok);
+}
+
+void json_text(cJSON *to, const char *name, const char *value, bool *ok)
+{
+    (void)keep(cJSON_AddStringToObject(to, name, value), ok);
+}
+
+void json_number(cJSON *to, const char *name, int64_t value, bool *ok)
+{
+    (void)keep(cJSON_AddNumberToObject(to, name, (double)value), ok);
+}
+
+void json_bool(cJSON *to, const char *name, bool value, bool *ok)
+{
+    (void)keep(cJSON_AddBoolToObject(to, name, value), ok);
+}
+
+void json_append(cJSON *to, const char *value, bool *ok)
+{
+    cJSON *item = cJSON_CreateString(value);
+    if (item == NULL || !cJSON_AddItemToArray(to, item)) {
+        cJSON_Delete(item);
+        *ok = false;
+    }
+}
+
+void json_append_format(cJSON *to, bool *ok, const char *format, ...)
+{
+    char *text = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vasprintf(&text, format, arguments);
+    va_end(arguments);
+    if (length < 0) {
+        *ok = false;
+        return;
+    }
+    json_append(to, text, ok);
+    free(text);
+}
+
+const cJSON *json_at(const cJSON *from, const char *path)
+{
+    while (from != NULL && *path != '\0') {
+        char name[NAME_BYTES];
+        size_t length = strcspn(path, ".");
+        if (length >= sizeof(name)) {
+            return NULL;
+        }
+        memcpy(name, path, length);
+        name[length] = '\0';
+        from = cJSON_GetObjectItemCaseSensitive(from, name);
+        path += length + (path[length] == '.' ? 1 : 0);
+    }
+    return from;
+}
+
+const char *json_text_at(const cJSON *from, const char *path)
+{
+    const cJSON *item = json_at(from, path);
+    return cJSON_IsString(item) ? item->valuestring : NULL;
+}
+
+int64_t json_number_at(const cJSON *from, const char *path)
+{
+    const cJSON *item = json_at(from, path);
+    return cJSON_IsNumber(item) && item->valuedouble > -9e15 && item->valuedouble < 9e15
+               ? (int64_t)item->valuedouble
+               : 0;
+}
+
+bool json_true_at(const cJSON *from, const char *path)
+{
+    return cJSON_IsTrue(json_at(from, path));
+}

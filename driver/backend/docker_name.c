@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+#include "driver/backend/docker_name.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define ALPHANUMERIC "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+static bool is_made_of(const char *text, const char *characters)
+{
+    return text[0] != '\0' && text[strspn(text, characters)] == '\0';
+}
+
+/* "sha256:" and hexadecimal digits. */
+static bool is_digest(const char *text)
+{
+    const char *colon = strchr(text, ':');
+    return colon != NULL && colon > text && strlen(colon + 1) >= 32 &&
+           is_made_of(colon + 1, "0123456789abcdef") && strspn(text, ALPHANUMERIC) > 0 &&
+           strchr(text, '/') == NULL;
+}
+
+static void choose_registry(struct docker_name *name)
+{
+    size_t length = strcspn(name->repository, "/");
+    bool has_registry =
+        length < sizeof(name->registry) && name->repository[length] == '/' &&
+        (memchr(name->repository, '.', length) != NULL ||
+         memchr(name->repository, ':', length) != NULL ||
+         (length == strlen("localhost") && strncmp(name->repository, "localhost", length) == 0));
+    if (has_registry) {
+        (void)snprintf(name->registry, sizeof(name->registry), "%.*s", (int)length,
+                       name->repository);
+    } else {
+        (void)snprintf(name->registry, sizeof(name->registry), "docker.io");
+    }
+}
+
+/* Only digits from a colon to the first slash. */
+static bool port_is_valid(const char *repository)
+{
+    const char *colon = strchr(repository, ':');
+    size_t digits = colon == NULL ? 0 : strspn(colon + 1, "0123456789");
+    return colon == NULL || (colon > repository && digits > 0 && colon[1 + digits] == '/');
+}
+
+/* No empty component, no port but the registry's. */
+static bool repository_is_valid(const char *repository)
+{
+    const char *slash = strchr(repository, '/');
+    const char *path = slash == NULL ? repository : slash + 1;
+    return is_made_of(repository, ALPHANUMERIC "._-/:") && strchr(path, ':') == NULL &&
+           port_is_valid(repository) && strstr(repository, "//") == NULL && repository[0] != '/' &&
+           repository[0] != '-' && repository[0] != '.' && path[0] != '\0' &&
+           path[strlen(path) - 1] != '/';
+}
+
+int docker_name_parse(const char *text, struct docker_name *out_name)
+{
+    struct docker_name name = {0};
+    if (strlen(text) >= sizeof(name.repository)) {
+        return -1;
+    }
+    (void)snprintf(name.repository, sizeof(name.repository), "%s", text);
+    char *at = strchr(name.repository, '@');
+    if (at != NULL) {
+        if (!is_digest(at + 1) || strlen(at + 1) >= sizeof(name.tag)) {
+            return -1;
+        }
+        (void)snprintf(name.tag, sizeof(name.tag), "%s", at + 1);
+        *at = '\0';
+    }
+    char *slash = strrchr(name.repository, '/');
+    char *colon = strchr(slash == NULL ? name.repository : slash, ':');
+    if (colon != NULL) {
+        if (!is_made_of(colon + 1, ALPHANUMERIC "._-") || strlen(colon + 1) > 128) {
+            return -1;
+        }
+        if (at == NULL) { /* beside a digest the tag says nothing more */
+            (void)snprintf(name.tag, sizeof(name.tag), "%s", colon + 1);
+        }
+        *colon = '\0';
+    } else if (at == NULL) {
+        (void)snprintf(name.tag, sizeof(name.tag), "latest");
+    }
+    if (!repository_is_valid(name.repository)) {
+        return -1;
+    }
+    choose_registry(&name);
+    *out_name = name;
+    return 0;
+}
+
+/* With one place to go back to per kind of star, so the time is bounded by the product of the two
+ * lengths; a later star makes an earlier one's place needless. */
+static bool glob(const char *pattern, const char *text)
+{
+    const char *star = NULL, *star_text = NULL;   /* after the last '*', no '/' swallowed */
+    const char *stars = NULL, *stars_text = NULL; /* after the last '**' */
+    for (;;) {
+        if (pattern[0] == '*' && pattern[1] == '*') {
+            pattern += strspn(pattern, "*");
+            stars = pattern;
+            stars_text = text;
+            star = NULL;
+        } else if (pattern[0] == '*') {
+            star = ++pattern;
+            star_text = text;
+        } else if (*text == '\0' && *pattern == '\0') {
+            return true;
+        } else if (*text != '\0' && (*pattern == *text || (*pattern == '?' && *text != '/'))) {
+            pattern++;
+            text++;
+        } else if (star != NULL && *star_text != '\0' && *star_text != '/') {
+            text = ++star_text;
+            pattern = star;
+        } else if (stars != NULL && *stars_text != '\0') {
+            star = NULL;
+            text = ++stars_text;
+            pattern = stars;
+        } else {
+            return false;
+        }
+    }
+}
+
+bool docker_name_matches(const char *pattern, const char *text)
+{
+    char full[DOCKER_NAME_BYTES + 16];
+    const char *slash = strrchr(text, '/');
+    bool has_tag = strpbrk(slash == NULL ? text : slash, ":@") != NULL;
+    (void)snprintf(full, sizeof(full), "%s:latest", text);
+    return glob(pattern, text) || (!has_tag && glob(pattern, full));
+}
+
+bool docker_name_allowed(const struct config_list *patterns, const char *text)
+{
+    for (size_t i = 0; i < patterns->count; i++) {
+        if (docker_name_matches(patterns->entries[i], text)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void docker_name_aliases(const struct docker_name *name, char out_aliases[2][DOCKER_ALIAS_BYTES])
+{
+    size_t lengths[2] = {0, 0};
+    const char *slash = strchr(name->repository, '/');
+    const char *colon = strchr(name->repository, ':');
+    for (const char *at = name->repository; *at != '\0'; at++) {
+        if (colon != NULL && at >= colon && slash != NULL && at < slash) {
+            continue; /* the registry's port */
+        }
+        for (size_t i = 0; i < 2; i++) {
+            const char *as = i == 0 ? "__" : "-";
+            size_t room = DOCKER_ALIAS_BYTES - lengths[i];
+            int wrote = *at == '/' ? snprintf(out_aliases[i] + lengths[i], room, "%s", as)
+                                   : snprintf(out_aliases[i] + lengths[i], room, "%c", *at);
+            lengths[i] += (size_t)wrote < room ? (size_t)wrote : room - 1;
+        }
+    }
+    out_aliases[0][lengths[0]] = '\0';
+    out_aliases[1][slash == NULL ? 0 : lengths[1]] = '\0';
+}

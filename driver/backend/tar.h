@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tar.h - a small tar archive in memory, as the Docker Engine takes it for a container's files.
+ *
+ * Format: POSIX.1-1988 ustar, owner root, time 0, so that the same input is the same bytes. The
+ * caller owns the buffer: entries in order, then tar_end(). Names are relative, up to 99 bytes.
+ */
+#ifndef BERTH_DRIVER_BACKEND_TAR_H
+#define BERTH_DRIVER_BACKEND_TAR_H
+
+#include <stddef.h>
+
+#include "common/buffer.h"
+
+/* Return -1 when the name is too long or the buffer is full. */
+int tar_directory(struct buffer *archive, const char *name, unsigned mode)
+    __attribute__((warn_unused_result));
+int tar_file(struct buffer *archive, const char *name, unsigned mode, const void *bytes,
+             size_t length) __attribute__((warn_unused_result));
+int tar_end(struct buffer *archive) __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: MIT
+"""Pulls from a real registry: policies, logins, progress, names that are wrong."""
+
+import base64
+import json
+import os
+import shutil
+
+import pytest
+
+from support.docker_engine import Registry
+from support.driver import BUILD_FAILURE, SYSTEM_FAILURE
+
+# htpasswd -nbB user pass-word
+LOGIN = ("user", "$2b$05$VsKRlNbNSFrzL.hAFryUTO0q6NmuMpTlMU80F6dhWb.7fqSAa.0oy")
+
+
+@pytest.fixture(scope="module")
+def registry(engine, busybox, tmp_path_factory):
+    if shutil.which("docker-registry") is None:
+        pytest.skip("not installed: docker-registry")
+    instance = Registry(tmp_path_factory.mktemp("registry"), LOGIN).start()
+    try:
+        name = f"{instance.name}/group/app"
+        engine.good("POST", f"/images/{busybox}/tag?repo={name}&tag=1")
+        login = json.dumps({"username": "user", "password": "pass-word"}).encode()
+        header = {"X-Registry-Auth": base64.urlsafe_b64encode(login).decode()}
+        pushed = engine.good("POST", f"/images/{name}/push?tag=1", headers=header)
+        assert b"errorDetail" not in pushed, pushed
+        engine.remove_image(f"{name}:1")
+        yield instance
+    finally:
+        instance.stop()
+
+
+@pytest.fixture
+def pulling(docker_job, registry, engine, tmp_path):
+    """The job's image is in the registry, and not on the engine."""
+    image = f"{registry.name}/group/app:1"
+    engine.remove_image(image)
+    docker_job.image = image
+    docker_job.driver.settings["Docker"]["Image"] = image
+    docker_job.env["HOME"] = str(tmp_path)
+    yield docker_job
+    docker_job.stage("cleanup")
+    engine.remove_image(image)
+
+
+def auths(registry, word="pass-word", key=None):
+    text = base64.b64encode(f"user:{word}".encode()).decode()
+    return json.dumps({"auths": {key or registry.name: {"auth": text}}})
+
+
+def by_variable(job, registry):
+    job.env["CUSTOM_ENV_DOCKER_AUTH_CONFIG"] = auths(registry)
+
+
+def by_home(job, registry):
+    directory = os.path.join(job.env["HOME"], ".docker")
+    os.makedirs(directory)
+    with open(os.path.join(directory, "config.json"), "w") as file:
+        file.write(auths(registry, key=f"https://{registry.name}/v2/"))
+
+
+def by_docker_config(job, registry):
+    job.env["DOCKER_CONFIG"] = job.env["HOME"]
+    with open(os.path.join(job.env["HOME"], "config.json"), "w") as file:
+        file.write(auths(registry))
+
+
+@pytest.mark.parametrize("log_in", [by_variable, by_home, by_docker_config])
+def test_a_private_image(pulling, registry, log_in):
+    log_in(pulling, registry)
+    done = pulling.stage("prepare")
+    assert done.returncode == 0, done.stderr
+    assert f"pulling '{pulling.image}'" in done.stderr and "pulled '" in done.stderr
+    assert "pass-word" not in done.stderr + done.stdout.decode()
+    assert pulling.run("echo $IMAGE_SAYS\n").stdout == b"hello\n"
+
+
+@pytest.mark.parametrize("word", [None, "wrong"])
+def test_without_the_login(pulling, registry, word):
+    if word:
+        pulling.env["CUSTOM_ENV_DOCKER_AUTH_CONFIG"] = auths(registry, word)
+    done = pulling.stage("prepare")
+    assert done.returncode == BUILD_FAILURE, done.stderr
+    assert pulling.image in done.stderr and "login" in done.stderr
+
+
+def test_a_login_that_is_no_json(pulling):
+    pulling.env["CUSTOM_ENV_DOCKER_AUTH_CONFIG"] = "{"
+    done = pulling.stage("prepare")
+    assert done.returncode == BUILD_FAILURE and "DOCKER_AUTH_CONFIG is no JSON" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["group/app:2", "group/typo:1"])
+def test_a_name_that_is_wrong(pulling, registry, name):
+    by_variable(pulling, registry)
+    pulling.driver.settings["Docker"]["Image"] = f"{registry.name}/{name}"
+    done = pulling.stage("prepare")
+    pulling.driver.settings["Docker"]["Image"] = pulling.image
+    assert done.returncode == BUILD_FAILURE, done.stderr
+    assert f"no image '{registry.name}/{name}'" in done.stderr
+
+
+def test_a_registry_that_is_not_there(pulling):
+    pulling.driver.settings["Docker"]["Image"] = "127.0.0.1:1/group/app:1"
+    done = pulling.stage("prepare")
+    pulling.driver.settings["Docker"]["Image"] = pulling.image
+    assert done.returncode == SYSTEM_FAILURE and "cannot pull '127.0.0.1:1" in done.stderr
+
+
+def test_policies(pulling, registry):
+    by_variable(pulling, registry)
+    docker = pulling.driver.settings["Docker"]
+    assert "pulling" in pulling.stage("prepare").stderr
+    assert "pulling" not in pulling.stage("prepare").stderr, "it is there already"
+    docker["PullPolicy"] = "always"
+    assert "pulling" in pulling.stage("prepare").stderr
+    docker["PullPolicy"] = "never"
+    assert pulling.stage("prepare").returncode == 0
+
+
+def test_by_digest(pulling, registry, engine):
+    by_variable(pulling, registry)
+    pulling.prepare()
+    (digest,) = engine.good("GET", f"/images/{pulling.image}/json")["RepoDigests"]
+    pulling.stage("cleanup")
+    engine.remove_image(pulling.image)
+    pulling.driver.settings["Docker"]["Image"] = digest
+    assert pulling.prepare().run("echo ran\n").stdout == b"ran\n"
+    pulling.stage("cleanup")
+    engine.remove_image(digest)
+    pulling.driver.settings["Docker"]["Image"] = pulling.image

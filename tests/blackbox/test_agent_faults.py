@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: MIT
+"""What the machine may do to an agent: stop it, run out of descriptors, disk or memory, turn back
+the clock. Whatever it is, no result is wrong and the agent serves on once it has passed."""
+
+import contextlib
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+import paramiko
+import pytest
+
+from support import processes
+from support.clients import read_all, run, start, transport
+from support.jobwire import Job, LinkLost
+
+MIB = 1 << 20
+
+
+def comm(pid):
+    try:
+        with open(f"/proc/{pid}/comm", encoding="ascii", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def own_processes(started):
+    """The agent's own: init, sessions, monitors."""
+    found = processes.descendants(started.pid) | {started.pid}
+    return [pid for pid in found if comm(pid).startswith("berth-")]
+
+
+@contextlib.contextmanager
+def stopped(pids):
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_a_stopped_agent_takes_no_live_client_for_dead(agent, ssh):
+    """Time passes for it, but it has not asked: silence then proves nothing."""
+    started = agent(args=["--keepalive", "300ms", "--keepalive-count", "2"])
+    process = ssh(started).start("echo up; read x; echo $x; exit 7")
+    assert process.stdout.readline() == b"up\n"
+    with stopped(own_processes(started)):
+        time.sleep(1.5)  # five times what it waits for an answer
+    out, _ = process.communicate(b"still here\n", timeout=20)
+    assert (out, process.returncode) == (b"still here\n", 7)
+    assert "keepalive" not in started.log()
+
+
+def test_a_stopped_agent_loses_no_output(agent, ssh):
+    started = agent()
+    process = ssh(started).start("seq 1 400000; exit 7")
+    assert process.stdout.read(2) == b"1\n"
+    with stopped(own_processes(started)):
+        time.sleep(1)
+    rest = process.stdout.read()
+    assert rest == "".join(f"{i}\n" for i in range(2, 400001)).encode()
+    assert process.wait(20) == 7
+
+
+def test_a_stopped_agent_starts_no_durable_job_twice(agent, client_key_path, tmp_path):
+    """The driver loses patience meanwhile and attaches anew."""
+    mark = tmp_path / "mark"
+    started = agent(env={"MARK": str(mark)}, args=["--keepalive", "300ms"])
+    key = paramiko.Ed25519Key.from_private_key_file(str(client_key_path))
+    name = os.urandom(16).hex()
+    script = b"echo started >>$MARK; echo one; sleep 1; echo two; exit 5"
+    with Job(started.port, key) as job:
+        job.start(name, "sh -s", script)
+        job.step()
+        with stopped(own_processes(started)):
+            time.sleep(1.5)
+            job.close()
+    with Job(started.port, key, offsets=job.offsets) as again:
+        again.start(name, "sh -s", script)
+        again.collect().release()
+    assert (bytes(job.outputs[0]), bytes(again.outputs[0])) == (b"one\n", b"two\n")
+    assert (again.exit, mark.read_text()) == ((5, ""), "started\n")
+
+
+def ticks(pid):
+    """Processor time of a process, in hundredths of a second."""
+    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def test_out_of_descriptors(agent, until):
+    """Connections wait meanwhile; the agent neither spins nor floods its log, and forgets none."""
+    started = agent(args=["--max-unauthenticated-per-address", "10"])
+    with transport(started) as logged_in:
+        run(logged_in, "exit 0")
+        used = {int(name) for name in os.listdir(f"/proc/{started.pid}/fd")}
+        lowest = min(set(range(len(used) + 1)) - used)
+        resource.prlimit(started.pid, resource.RLIMIT_NOFILE, (lowest, 4096))
+        with contextlib.ExitStack() as stack:
+            waiting = stack.enter_context(socket.create_connection(("127.0.0.1", started.port)))
+            until(lambda: "cannot accept a connection" in started.log(), 5)
+            before = ticks(started.pid)
+            waiting.settimeout(1)
+            with contextlib.suppress(TimeoutError):
+                assert waiting.recv(4) == b"", "refused, or left waiting"
+            assert ticks(started.pid) - before < 20
+            assert started.log().count("cannot accept a connection") == 1
+            resource.prlimit(started.pid, resource.RLIMIT_NOFILE, (1024, 4096))
+        assert run(logged_in, "exit 4")[0] == 4
+        with transport(started) as link:
+            assert run(link, "exit 5")[0] == 5
+
+
+def small_disk(directory, redirect=""):
+    """Words that start a program in a mount namespace where 'directory' has a MiB of room."""
+    directory.mkdir()
+    probe = subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True)
+    if probe.returncode:
+        pytest.skip("needs the right to make a mount namespace (unshare -m)")
+    script = f'mount -t tmpfs -o size=1m none {directory} && exec "$@" {redirect}'
+    return ["unshare", "-m", "sh", "-c", script, "sh"]
+
+
+@pytest.fixture
+def private_key(client_key_path):
+    return paramiko.Ed25519Key.from_private_key_file(str(client_key_path))
+
+
+def test_a_full_disk_blocks_a_durable_job_like_a_full_spool(agent, private_key, tmp_path):
+    """The spool may have 64 MiB, the disk has one: the job waits for its reader, and no byte is
+    lost."""
+    disk = tmp_path / "disk"
+    started = agent(before=small_disk(disk), args=["--spool-dir", str(disk)])
+    with Job(started.port, private_key) as job:
+        job.start(os.urandom(16).hex(), "seq 1 600000; exit 6")
+        job.collect().release()
+    assert job.exit == (6, "")
+    assert bytes(job.outputs[0]) == "".join(f"{i}\n" for i in range(1, 600001)).encode()
+
+
+def test_a_disk_that_is_full_before_the_start_refuses_the_job(agent, private_key, tmp_path, until):
+    disk = tmp_path / "disk"
+    started = agent(before=small_disk(disk), args=["--spool-dir", str(disk)])
+    with transport(started) as link:
+        assert run(link, f"head -c 2000000 /dev/zero >{disk}/filler; exit 0")[0] == 0
+        with Job(started.port, private_key) as job:
+            with pytest.raises(Exception, match="No space left on device"):
+                job.start(os.urandom(16).hex(), "echo never")
+            with pytest.raises(LinkLost):
+                job.next()
+        assert run(link, f"rm {disk}/filler; exit 0")[0] == 0
+    with Job(started.port, private_key) as job:
+        job.start(os.urandom(16).hex(), "echo now")
+        assert job.collect().exit == (0, "")
+        job.release()
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(agent, tmp_path):
+    disk = tmp_path / "disk"
+    started = agent(before=small_disk(disk, f"2>{disk}/log"), args=["--log-level", "debug"])
+    with transport(started) as link:
+        assert run(link, f"head -c 2000000 /dev/zero >{disk}/filler; exit 0")[0] == 0
+        for code in range(20):
+            assert run(link, f"exit {code}")[0] == code
+    assert started.terminate() == 0
+
+
+def test_a_session_out_of_memory_ends_alone(agent, ssh, programs):
+    if programs.sanitized:
+        pytest.skip("the sanitizer needs more than the limit")
+    started = agent()
+    with transport(started) as link:
+        ok = start(link, "cat; exit 9")
+        before = set(processes.descendants(started.pid))
+        process = ssh(started).start("echo up; cat")
+        assert process.stdout.readline() == b"up\n"
+        (session,) = [
+            pid for pid in processes.descendants(started.pid) - before
+            if comm(pid) == "berth-session"
+        ]  # fmt: skip
+        resource.prlimit(session, resource.RLIMIT_AS, (1 * MIB, 1 * MIB))
+        with contextlib.suppress(OSError):
+            process.stdin.write(b"x" * 20 * MIB)
+        process.kill()
+        ok.shutdown_write()
+        assert (read_all(ok), ok.recv_exit_status()) == (b"", 9)
+        assert run(link, "exit 8")[0] == 8
+    with transport(started) as link:
+        assert run(link, "exit 7")[0] == 7
+
+
+CLOCK = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+static long offset(void)
+{
+    char text[32] = "";
+    int fd = open(getenv("TEST_CLOCK_OFFSET"), O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)!read(fd, text, sizeof(text) - 1);
+        close(fd);
+    }
+    return atol(text);
+}
+
+int clock_gettime(clockid_t id, struct timespec *now)
+{
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real) {
+        real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    }
+    int result = real(id, now);
+    if (id == CLOCK_REALTIME) {
+        now->tv_sec += offset();
+    }
+    return result;
+}
+
+int gettimeofday(struct timeval *now, void *zone)
+{
+    struct timespec exact;
+    int result = clock_gettime(CLOCK_REALTIME, &exact);
+    (void)zone;
+    now->tv_sec = exact.tv_sec;
+    now->tv_usec = exact.tv_nsec / 1000;
+    return result;
+}
+
+time_t time(time_t *out)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (out) {
+        *out = now.tv_sec;
+    }
+    return now.tv_sec;
+}
+"""
+
+
+@pytest.mark.parametrize("hours", [1, -1, 24 * 365])
+def test_a_clock_that_jumps(agent, ssh, programs, tmp_path, hours):
+    """The wall clock, by a library in front of the C library's; every deadline goes on unmoved."""
+    if not programs.sanitized:
+        pytest.skip("a static program's clock cannot be changed from outside; see the other build")
+    if shutil.which("cc") is None:
+        pytest.skip("cc is not installed")
+    library, source, offset = tmp_path / "clock.so", tmp_path / "clock.c", tmp_path / "offset"
+    source.write_text(CLOCK)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    offset.write_text("0")
+    started = agent(
+        env={"LD_PRELOAD": str(library), "TEST_CLOCK_OFFSET": str(offset),
+             "ASAN_OPTIONS": os.environ["ASAN_OPTIONS"] + ":verify_asan_link_order=0"},
+        args=["--keepalive", "300ms", "--keepalive-count", "2", "--idle-timeout", "3s",
+              "--grace", "1s", "--log-format", "json"],
+    )  # fmt: skip
+    process = ssh(started).start("echo up; read x; date +%s; exit 7")
+    assert process.stdout.readline() == b"up\n"
+    offset.write_text(str(hours * 3600))
+    time.sleep(1)  # three keepalives, answered
+    out, _ = process.communicate(b"go on\n", timeout=20)
+    assert process.returncode == 7
+    assert abs(int(out) - time.time() - hours * 3600) < 60, "the job saw the other time"
+    began = time.monotonic()
+    assert started.wait(10) == 0
+    assert time.monotonic() - began > 1.5, "idle for three seconds of real time"
+    assert "--idle-timeout" in started.log()

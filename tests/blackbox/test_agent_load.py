@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: MIT
+"""Many, large, slow and stopped: memory and descriptors stay where they are, nothing gets mixed up.
+
+BERTH_TEST_FULL=1 runs the figures of docs/catalogue.md in full; without it the largest are smaller.
+"""
+
+import contextlib
+import hashlib
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import paramiko
+import pytest
+
+from support import processes
+from support.clients import read_all, run, start, transport
+
+MIB = 1 << 20
+FULL = os.environ.get("BERTH_TEST_FULL") == "1"
+
+
+def named(started, name):
+    found = []
+    for pid in processes.descendants(started.pid):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/comm") as file:
+            if file.read().strip() == name:
+                found.append(pid)
+    return found
+
+
+def resident(pid):
+    """Resident bytes of one process that are its own: the spool's and the program's pages are
+    shared."""
+    with open(f"/proc/{pid}/status") as file:
+        return int(file.read().split("RssAnon:")[1].split()[0]) * 1024
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def open_and_close(link):
+    """The place of a closed one is free when the agent has answered, which paramiko does not await:
+    refused meanwhile."""
+    for _ in range(1000):
+        with contextlib.suppress(paramiko.ChannelException):
+            link.open_session(timeout=10).close()
+            return
+    raise AssertionError("no channel to be had")
+
+
+def patient_run(link, command):
+    try:
+        return run(link, command)[0]
+    except paramiko.ChannelException:
+        return None
+
+
+def test_channels_opened_and_closed(agent, programs, until):
+    """On one connection, by one that counts."""
+    cycles = 500 if programs.sanitized else 10_000
+    started = agent()
+    with transport(started) as link:
+        assert run(link, "exit 3")[0] == 3
+        (session,) = named(started, "berth-session")
+        for cycle in range(cycles):
+            if cycle == cycles // 10:  # whatever grows only at first has grown
+                before = [(resident(pid), descriptors(pid)) for pid in (session, started.pid)]
+            open_and_close(link)
+        until(lambda: patient_run(link, "exit 4") == 4)
+        after = [(resident(pid), descriptors(pid)) for pid in (session, started.pid)]
+    for (memory, files), (memory_after, files_after) in zip(before, after, strict=True):
+        assert files_after <= files + 2
+        assert programs.sanitized or memory_after - memory < 256 * 1024
+
+
+def test_connections_opened_and_closed(agent, programs, until):
+    """Those that never log in, with a login now and then."""
+    cycles = 10_000 if FULL else 200 if programs.sanitized else 1000
+    started = agent(args=["--max-unauthenticated", "200", "--log-level", "error",
+                          "--max-unauthenticated-per-address", "200"])  # fmt: skip
+    for cycle in range(cycles):
+        with socket.create_connection(("127.0.0.1", started.port), 10) as link:
+            assert link.recv(4) == b"SSH-"
+        if cycle == cycles // 10:
+            before = resident(started.pid), descriptors(started.pid)
+        if cycle % (cycles // 5) == 0:
+            with transport(started) as link:
+                assert run(link, "exit 5")[0] == 5
+    until(lambda: not processes.descendants(started.pid, True), 10, "no process is left")
+    assert descriptors(started.pid) <= before[1]
+    assert programs.sanitized or resident(started.pid) - before[0] < 256 * 1024
+
+
+def test_jobs_started_and_ended(agent, programs, until):
+    cycles = 2000 if FULL else 100 if programs.sanitized else 300
+    started = agent(args=["--log-level", "error"])
+    with transport(started) as link:
+        assert run(link, "exit 3")[0] == 3
+        (session,) = named(started, "berth-session")
+        for cycle in range(cycles):
+            assert run(link, f"exit {cycle % 256}") == (cycle % 256, b"")
+            if cycle == cycles // 10:
+                before = [(resident(pid), descriptors(pid)) for pid in (session, started.pid)]
+        after = [(resident(pid), descriptors(pid)) for pid in (session, started.pid)]
+        until(lambda: not named(started, "berth-job"), 10, "no monitor is left")
+    for (memory, files), (memory_after, files_after) in zip(before, after, strict=True):
+        assert files_after <= files + 4
+        assert programs.sanitized or memory_after - memory < 256 * 1024
+
+
+def transfer_mib(programs):
+    return 1024 if FULL else 64 if programs.sanitized else 512
+
+
+BLOCK = os.urandom(MIB)
+
+
+def hash_of(count):
+    digest = hashlib.sha256()
+    for _ in range(count):
+        digest.update(BLOCK)
+    return digest.hexdigest()
+
+
+def test_a_large_transfer_to_the_job(agent, ssh, programs):
+    count = transfer_mib(programs)
+    process = ssh(agent()).start("sha256sum", options=["-c", "aes128-gcm@openssh.com"])
+    for _ in range(count):
+        process.stdin.write(BLOCK)
+    process.stdin.close()
+    assert process.stdout.read().split()[0].decode() == hash_of(count)
+    assert process.wait(20) == 0
+
+
+def test_a_large_transfer_from_the_job(agent, ssh, programs, tmp_path):
+    count = transfer_mib(programs)
+    block = tmp_path / "block"
+    block.write_bytes(BLOCK)
+    command = f"i=0; while [ $i -lt {count} ]; do cat {block}; i=$((i+1)); done; exit 7"
+    process = ssh(agent()).start(command, options=["-c", "aes128-gcm@openssh.com"])
+    digest = hashlib.sha256()
+    while chunk := process.stdout.read(MIB):
+        digest.update(chunk)
+    assert digest.hexdigest() == hash_of(count)
+    assert process.wait(20) == 7
+
+
+def test_a_stopped_reader_with_5_gb_waiting(agent, ssh, until):
+    """The job blocks; no process of the agent keeps what the client does not take."""
+    started = agent()
+    process = ssh(started).start("head -c 5000000000 /dev/zero")
+    assert process.stdout.read(1) == b"\0"
+    process.send_signal(signal.SIGSTOP)
+    try:
+        (head,) = until(lambda: writers(started), 10, "the job")
+        until(lambda: stands_still(head), 20, "the job to block")
+        assert written(head) < 100 * MIB
+        for pid in [started.pid, *named(started, "berth-session"), *named(started, "berth-job")]:
+            with open(f"/proc/{pid}/status") as file:
+                assert int(file.read().split("VmHWM:")[1].split()[0]) < 64 * 1024, pid
+    finally:
+        process.kill()
+        process.send_signal(signal.SIGCONT)
+    until(lambda: not started.jobs(), 10, "the job of a client that is gone ends")
+
+
+def writers(started):
+    return [pid for pid in started.jobs() if "head -c 5" in processes.command_line(pid)][-1:]
+
+
+def written(pid):
+    with open(f"/proc/{pid}/io") as file:
+        return int(file.read().split("wchar: ")[1].split()[0])
+
+
+def stands_still(pid):
+    before = written(pid)
+    time.sleep(0.5)  # what is looked for is that nothing happens
+    return written(pid) == before
+
+
+def test_a_hundred_jobs_at_once(agent, programs):
+    """Ten connections with ten jobs each, which all run at the same time."""
+    connections, lines = 10, 200 if programs.sanitized else 2000
+    started = agent(args=["--max-unauthenticated-per-address", "10"])
+    texts, codes, problems = {}, {}, []
+    ready = threading.Barrier(connections * 10 + 1, timeout=60)
+
+    def collect(channel, number):
+        try:
+            assert channel.recv(3) == b"up\n"
+            ready.wait()  # nobody goes on before all hundred run
+            channel.sendall(b"go\n")
+            texts[number] = read_all(channel)
+            codes[number] = channel.recv_exit_status()
+        except Exception as problem:  # noqa: BLE001 - told below
+            problems.append((number, problem))
+
+    with contextlib.ExitStack() as stack:
+        threads = []
+        for number in range(connections * 10):
+            if number % 10 == 0:
+                link = stack.enter_context(transport(started))
+            command = f"echo up; read x; yes {number} | head -n {lines}; exit {number}"
+            channel = start(link, command)
+            channel.settimeout(60)
+            threads.append(threading.Thread(target=collect, args=(channel, number)))
+            threads[-1].start()
+        with contextlib.suppress(threading.BrokenBarrierError):
+            ready.wait()
+        for thread in threads:
+            thread.join(60)
+    assert problems == []
+    assert codes == {number: number for number in range(connections * 10)}
+    for number, text in texts.items():
+        assert text == f"{number}\n".encode() * lines
+
+
+class SlowSenders:
+    """Connections that send a byte a second, each from one of many addresses."""
+
+    def __init__(self, port, count):
+        self.links = []
+        for number in range(count):
+            source = (f"127.0.1.{1 + number % 200}", 0)
+            with contextlib.suppress(OSError):
+                link = socket.create_connection(("127.0.0.1", port), 5, source)
+                link.setblocking(False)
+                self.links.append(link)
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._send)
+        self.thread.start()
+
+    def _send(self):
+        text = b"SSH-2.0-slow" + b"w" * 100
+        for at in range(len(text)):
+            for link in self.links:
+                with contextlib.suppress(OSError):
+                    link.send(text[at : at + 1])
+            if self.over.wait(1):
+                return
+
+    def close(self):
+        self.over.set()
+        self.thread.join()
+        for link in self.links:
+            link.close()
+
+
+def test_200_slow_connections_keep_no_login_out(agent, ssh):
+    """They hold all places for logins; the oldest gives way, long before its time is up."""
+    started = agent()
+    senders = SlowSenders(started.port, 200)
+    try:
+        client = ssh(started)
+        began = time.monotonic()
+        while client.run("exit 6").returncode != 6:
+            assert time.monotonic() - began < 6, "kept out"
+        while client.run("exit 6").returncode != 6:
+            assert time.monotonic() - began < 6, "kept out"
+    finally:
+        senders.close()
+    assert "making room" in started.log()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2"], ids=["its own", "another"])
+def test_silent_connections_of_an_address(agent, ssh, address):
+    started = agent()
+    links = []
+    try:
+        for _ in range(5):
+            links.append(socket.create_connection(("127.0.0.1", started.port), 5, (address, 0)))
+        client = ssh(started)
+        began = time.monotonic()
+        while client.run("exit 6").returncode != 6:
+            assert time.monotonic() - began < 6, "kept out"
+        assert address == "127.0.0.1" or time.monotonic() - began < 2
+    finally:
+        for link in links:
+            link.close()
+
+
+def test_a_stop_of_an_idle_agent_as_pid_1(agent, ssh, until):
+    """As 'docker stop' does: SIGTERM to PID 1, and a second later it is gone."""
+    before = ("unshare", "-pf", "--mount-proc", "--kill-child=TERM")
+    probe = subprocess.run([*before[:-1], "true"], check=False, capture_output=True)
+    if probe.returncode:
+        pytest.skip("needs the right to make a PID namespace (unshare -pf)")
+    started = agent(before=before)
+    assert ssh(started).run("exit 3").returncode == 3
+    (init,) = named(started, "berth-agent")
+    began = time.monotonic()
+    os.kill(init, signal.SIGTERM)
+    assert started.wait(10) == 0
+    assert time.monotonic() - began < 1

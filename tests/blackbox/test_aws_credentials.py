@@ -1,0 +1,679 @@
+# SPDX-License-Identifier: MIT
+"""Where credentials, region and endpoints come from: the same as botocore's choice."""
+
+import datetime
+import json
+import os
+import subprocess
+import sys
+
+import botocore.exceptions
+import botocore.session
+import pytest
+from botocore.endpoint_provider import EndpointProvider
+
+from support.aws_faults import AwsFaults
+from support.metadata import Metadata, credentials
+
+STS_ANSWER = (
+    "body:<{0}Response><{0}Result><Credentials><AccessKeyId>ASIA{0}</AccessKeyId>"
+    "<SecretAccessKey>secret-of-{0}</SecretAccessKey><SessionToken>token-of-{0}</SessionToken>"
+    "<Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></{0}Result></{0}Response>"
+)
+KEYS = "aws_access_key_id = AKIA{0}\naws_secret_access_key = secret-of-{0}\n"
+ENV_KEYS = {"AWS_ACCESS_KEY_ID": "AKIAENV", "AWS_SECRET_ACCESS_KEY": "secret-of-ENV"}
+
+
+@pytest.fixture
+def sts():
+    with AwsFaults() as running:
+        for operation in ("AssumeRole", "AssumeRoleWithWebIdentity"):
+            running.always[operation] = STS_ANSWER.format(operation)
+        yield running
+
+
+@pytest.fixture
+def metadata():
+    with Metadata() as running:
+        yield running
+
+
+class Account:
+    """A machine's configuration of AWS: files in a home directory and an environment."""
+
+    def __init__(self, programs, home, sts):
+        self.programs, self.home = programs, home
+        (home / ".aws").mkdir()
+        self.env = {
+            "HOME": str(home),
+            "PATH": os.environ["PATH"],
+            "AWS_REGION": "eu-west-1",
+            "AWS_DEFAULT_REGION": "eu-west-1",
+            "AWS_ENDPOINT_URL_STS": sts.url,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_METADATA_SERVICE_TIMEOUT": "1",
+        }
+        self.own = "-"
+
+    def write(self, config=None, credentials=None):
+        for name, text in (("config", config), ("credentials", credentials)):
+            if text is not None:
+                (self.home / ".aws" / name).write_text(text)
+
+    def probe(self, *words, deadline_ms=20000):
+        sanitizer = {k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")}
+        done = subprocess.run(
+            [self.programs.tool("aws-probe"), self.own, str(deadline_ms), *words],
+            env=self.env | sanitizer,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        self.log = done.stderr.decode()
+        assert "secret-of" not in self.log and "token-of" not in self.log
+        return json.loads(done.stdout)
+
+    def ours(self):
+        return self.probe("credentials")
+
+    def theirs(self, monkeypatch):
+        """What botocore finds: (key, secret, token), None, or its exception."""
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "environ", dict(self.env))
+            try:
+                found = botocore.session.Session().get_credentials()
+                if found is None:
+                    return None
+                frozen = found.get_frozen_credentials()
+            except (botocore.exceptions.BotoCoreError, ValueError) as error:
+                return error
+        return frozen.access_key, frozen.secret_key, frozen.token or ""
+
+
+@pytest.fixture
+def account(programs, tmp_path, sts):
+    return Account(programs, tmp_path, sts)
+
+
+def script(path, text):
+    path.write_text(f"#!{sys.executable}\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+ROLE = "role_arn = arn:aws:iam::123456789012:role/ci\n"
+PROCESS = (
+    "import json,sys; print(json.dumps(dict(Version=1, AccessKeyId='AKIAPROCESS',"
+    " SecretAccessKey='secret-of-PROCESS', SessionToken='token-of-PROCESS',"
+    " Expiration='2099-01-01T00:00:00Z')))"
+)
+WEB_ROLE = "arn:aws:iam::123456789012:role/web"
+# name: (config, credentials, environment)
+CASES = {
+    "nothing": (None, None, {}),
+    "environment": (None, None, ENV_KEYS),
+    "environment with token": (None, None, ENV_KEYS | {"AWS_SESSION_TOKEN": "token-of-ENV"}),
+    "environment over files": (
+        "[default]\n" + KEYS.format("C"),
+        "[default]\n" + KEYS.format("S"),
+        ENV_KEYS,
+    ),
+    "half an environment": (None, None, {"AWS_ACCESS_KEY_ID": "AKIAENV"}),
+    "credentials file": (None, "[default]\n" + KEYS.format("S"), {}),
+    "config file": ("[default]\n" + KEYS.format("C"), None, {}),
+    "credentials over config": (
+        "[default]\n" + KEYS.format("C"),
+        "[default]\n" + KEYS.format("S"),
+        {},
+    ),
+    "token in the file": (
+        None,
+        "[default]\n" + KEYS.format("S") + "aws_session_token=token-of-S\n",
+        {},
+    ),
+    "half a profile": (None, "[default]\naws_access_key_id = AKIAS\n", {}),
+    "named profile in both": (
+        "[profile ci]\nregion = us-east-2\n",
+        "[default]\n" + KEYS.format("D") + "[ci]\n" + KEYS.format("S"),
+        {"AWS_PROFILE": "ci"},
+    ),
+    "named profile in config": ("[profile ci]\n" + KEYS.format("C"), None, {"AWS_PROFILE": "ci"}),
+    "quoted profile": ('[profile "c i"]\n' + KEYS.format("C"), None, {"AWS_PROFILE": "c i"}),
+    "profile without its word": ("[ci]\n" + KEYS.format("C"), None, {"AWS_PROFILE": "ci"}),
+    "default profile's variable first": (
+        None,
+        "[a]\n" + KEYS.format("A") + "[b]\n" + KEYS.format("B"),
+        {"AWS_PROFILE": "a", "AWS_DEFAULT_PROFILE": "b"},
+    ),
+    "missing profile": (None, "[default]\n" + KEYS.format("S"), {"AWS_PROFILE": "none"}),
+    "comments and blanks": (
+        None,
+        "# c\n; c\n\n[default]\n\n  \nAWS_Access_Key_ID=AKIAS\n"
+        "# c\naws_secret_access_key : x=y#z ;w\n",
+        {},
+    ),
+    "a malformed line": (None, "[default]\nwhat is this\n", {}),
+    "a key twice": (None, "[default]\n" + KEYS.format("S") + KEYS.format("T"), {}),
+    "before a section": (None, "a = b\n[default]\n" + KEYS.format("S"), {}),
+    "role with a source": (
+        "[profile ci]\n" + ROLE + "source_profile = base\nexternal_id = ext-1\n"
+        "duration_seconds = 900\n"
+        "role_session_name = me\n[profile base]\n" + KEYS.format("BASE"),
+        None,
+        {"AWS_PROFILE": "ci"},
+    ),
+    "role over keys of its profile": (
+        "[default]\n" + ROLE + "source_profile = default\n" + KEYS.format("SELF"),
+        None,
+        {},
+    ),
+    "role over role": (
+        "[profile ci]\n"
+        + ROLE
+        + "source_profile = mid\n[profile mid]\n"
+        + ROLE
+        + "source_profile = base\n[profile base]\n"
+        + KEYS.format("BASE"),
+        None,
+        {"AWS_PROFILE": "ci"},
+    ),
+    "role in a circle": (
+        "[profile a]\n"
+        + ROLE
+        + "source_profile = b\n[profile b]\n"
+        + ROLE
+        + "source_profile = a\n",
+        None,
+        {"AWS_PROFILE": "a"},
+    ),
+    "role without a source": ("[default]\n" + ROLE, None, {}),
+    "role with both sources": (
+        "[default]\n"
+        + ROLE
+        + "source_profile = b\ncredential_source = Environment\n[profile b]\n"
+        + KEYS.format("B"),
+        None,
+        {},
+    ),
+    "role of a missing profile": ("[default]\n" + ROLE + "source_profile = none\n", None, {}),
+    "role by environment": (
+        "[profile ci]\n" + ROLE + "credential_source = Environment\n",
+        None,
+        {"AWS_PROFILE": "ci"},
+    ),
+    "role of an unknown source": ("[default]\n" + ROLE + "credential_source = Moon\n", None, {}),
+    "role of a source without keys": (
+        "[default]\n" + ROLE + "source_profile = b\n[profile b]\nregion = x\n",
+        None,
+        {},
+    ),
+    "web identity": (
+        None,
+        None,
+        {
+            "AWS_ROLE_ARN": WEB_ROLE,
+            "AWS_WEB_IDENTITY_TOKEN_FILE": "{home}/token",
+            "AWS_ROLE_SESSION_NAME": "web",
+        },
+    ),
+    "web identity before keys in files": (
+        None,
+        "[default]\n" + KEYS.format("S"),
+        {"AWS_ROLE_ARN": WEB_ROLE, "AWS_WEB_IDENTITY_TOKEN_FILE": "{home}/token"},
+    ),
+    "web identity in a profile": (
+        "[default]\n" + ROLE + "web_identity_token_file = {home}/token\n",
+        None,
+        {},
+    ),
+    "web identity without a role": (None, None, {"AWS_WEB_IDENTITY_TOKEN_FILE": "{home}/token"}),
+    "web identity as a source": (
+        "[default]\n"
+        + ROLE
+        + "source_profile = web\n[profile web]\n"
+        + ROLE
+        + "web_identity_token_file = {home}/token\n",
+        None,
+        {},
+    ),
+    "process": ("[default]\ncredential_process = '{home}/process' \"a b\"\n", None, {}),
+    "process after keys": (
+        "[default]\ncredential_process = {home}/process\n",
+        "[default]\n" + KEYS.format("S"),
+        {},
+    ),
+    "process as a source": (
+        "[default]\n" + ROLE + "source_profile = p\n[profile p]\n"
+        "credential_process = {home}/process\n",
+        None,
+        {},
+    ),
+    "process that fails": ("[default]\ncredential_process = false\n", None, {}),
+    "process that prints nothing": ("[default]\ncredential_process = true\n", None, {}),
+    "other files": (
+        None,
+        None,
+        {"AWS_SHARED_CREDENTIALS_FILE": "{home}/other", "AWS_CONFIG_FILE": "~/none"},
+    ),
+}
+
+
+def plain(text, home):
+    return None if text is None else text.replace("{home}", str(home))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_same_choice_as_botocore(account, sts, monkeypatch, tmp_path, name):
+    config, keys, env = CASES[name]
+    (tmp_path / "token").write_text("web.identity.token")
+    (tmp_path / "other").write_text("[default]\n" + KEYS.format("OTHER"))
+    script(tmp_path / "process", PROCESS)
+    account.write(plain(config, tmp_path), plain(keys, tmp_path))
+    account.env |= {key: plain(value, tmp_path) for key, value in env.items()}
+    if name == "role by environment":
+        # botocore would take the keys themselves; with a profile in our own file the role counts.
+        account.env |= ENV_KEYS
+        account.own = str(tmp_path / "own.toml")
+        (tmp_path / "own.toml").write_text('[AWS]\nProfile = "ci"\n')
+    ours = account.ours()
+    our_calls = [(call.key_id, call.signature, call.parameters) for call in sts.calls]
+    sts.calls.clear()
+    if name == "role by environment":
+        assert ours["key_id"] == "ASIAAssumeRole" and our_calls[0][0] == "AKIAENV"
+        return
+    theirs = account.theirs(monkeypatch)
+    if isinstance(theirs, Exception) or theirs is None:
+        assert ours.get("ok") is False, (ours, theirs)
+        assert ours["message"] and ours["kind"] in (1, 4), ours
+        return
+    assert (ours.get("key_id"), ours.get("secret"), ours.get("token")) == theirs, ours
+    their_calls = [(call.key_id, call.signature, call.parameters) for call in sts.calls]
+    assert [call[0] for call in our_calls] == [call[0] for call in their_calls]
+    for (_, _, mine), (_, _, other) in zip(our_calls, their_calls, strict=True):
+        if "role_session_name" not in (config or "") and "AWS_ROLE_SESSION_NAME" not in env:
+            assert mine.pop("RoleSessionName") == "berth-driver"
+            other.pop("RoleSessionName")
+        assert mine == other
+
+
+def test_session_tags_go_with_the_last_role(account, sts, tmp_path):
+    account.write(CASES["role over role"][0])
+    account.own = str(tmp_path / "own.toml")
+    (tmp_path / "own.toml").write_text(
+        '[AWS]\nProfile = "ci"\nSessionTags = ["team=a=b", "project=x y"]\n'
+    )
+    assert account.ours()["key_id"] == "ASIAAssumeRole"
+    first, second = (call.parameters for call in sts.calls)
+    assert not any(name.startswith("Tags") for name in first)
+    assert second["Tags.member.1.Key"] == "team" and second["Tags.member.1.Value"] == "a=b"
+    assert second["Tags.member.2.Key"] == "project" and second["Tags.member.2.Value"] == "x y"
+
+
+@pytest.mark.parametrize("tag", ["novalue", "=v", "k" * 129 + "=v"])
+def test_session_tags_that_are_none(account, tmp_path, tag):
+    account.write(CASES["role over role"][0])
+    account.own = str(tmp_path / "own.toml")
+    (tmp_path / "own.toml").write_text(f'[AWS]\nProfile = "ci"\nSessionTags = "{tag}"\n')
+    answer = account.ours()
+    assert "is not of the form key=value" in answer["message"] and answer["kind"] == 1
+
+
+def test_mfa_is_refused(account):
+    account.write(
+        "[default]\n" + ROLE + "source_profile = default\nmfa_serial = x\n" + KEYS.format("D")
+    )
+    assert "mfa_serial needs a person" in account.ours()["message"]
+
+
+def test_identity_center_is_named(account):
+    account.write("[default]\nsso_session = x\n")
+    assert "IAM Identity Center" in account.ours()["message"]
+
+
+def test_the_error_of_sts_is_told(account, sts):
+    sts.always["AssumeRole"] = "code:403,AccessDenied"
+    account.write("[default]\n" + ROLE + "source_profile = default\n" + KEYS.format("D"))
+    answer = account.ours()
+    assert "role/ci" in answer["message"] and "AccessDenied: told by the test" in answer["message"]
+
+
+@pytest.mark.parametrize(
+    "text,message",
+    [
+        ("import time; time.sleep(60)", "did not end in time"),
+        ("print('x' * 100000)", "prints more than 65536 bytes"),
+        ("print('no json')", "no JSON object"),
+        ("print('{\"Version\": 2}')", '"Version" is not 1'),
+        ('print(\'{"Version": 1, "AccessKeyId": "A"}\')', "the secret access key is missing"),
+        ("import os; os.kill(os.getpid(), 9)", "ended with signal 9"),
+        ("import sys; sys.exit(3)", "ended with status 3"),
+    ],
+)
+def test_processes_that_misbehave(account, tmp_path, text, message):
+    script(tmp_path / "process", text)
+    account.write(f"[default]\ncredential_process = {tmp_path}/process\n")
+    answer = account.probe("credentials", deadline_ms=2000)
+    assert message in answer["message"], answer
+
+
+def test_a_process_has_no_descriptors_of_ours(account, tmp_path):
+    script(
+        tmp_path / "process",
+        "import os\n"
+        f"open('{tmp_path}/fds', 'w').write(' '.join(os.listdir('/proc/self/fd')))\n" + PROCESS,
+    )
+    account.write(f"[default]\ncredential_process = {tmp_path}/process\n")
+    assert account.ours()["key_id"] == "AKIAPROCESS"
+    seen = set((tmp_path / "fds").read_text().split())
+    assert len(seen - {"0", "1", "2"}) <= 2, "its own directory and file only"
+
+
+@pytest.mark.parametrize("line", ["'", '"a', "a\\", "x" * 5000, " ".join("abc" for _ in range(70))])
+def test_command_lines_that_are_none(account, line):
+    account.write(f"[default]\ncredential_process = {line}\n")
+    assert "not a command line" in account.ours()["message"]
+
+
+def instance(account, metadata):
+    account.env["AWS_EC2_METADATA_DISABLED"] = "false"
+    account.env["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = metadata.url + "/"
+
+
+def test_instance_metadata(account, metadata, monkeypatch):
+    instance(account, metadata)
+    ours = account.ours()
+    assert (ours["key_id"], ours["secret"], ours["token"]) == account.theirs(monkeypatch)
+    assert ours["source"] == "the instance's metadata service"
+    assert [request[:2] for request in metadata.requests[:3]] == [
+        ("PUT", "/latest/api/token"),
+        ("GET", "/latest/meta-data/iam/security-credentials/"),
+        ("GET", "/latest/meta-data/iam/security-credentials/ci-role"),
+    ]
+
+
+@pytest.mark.parametrize("status", [403, 404, 405])
+def test_no_fallback_to_version_1(account, metadata, status):
+    instance(account, metadata)
+    metadata.failures = [status]
+    answer = account.ours()
+    assert "allow IMDSv2" in answer["message"]
+    assert [request[0] for request in metadata.requests] == ["PUT"]
+
+
+def test_instance_without_a_role(account, metadata):
+    instance(account, metadata)
+    metadata.role = None
+    assert "this instance has no role" in account.ours()["message"]
+
+
+def test_a_role_that_cannot_be_one(account, metadata):
+    instance(account, metadata)
+    metadata.role = "../../x"
+    assert "a role that cannot be one" in account.ours()["message"]
+
+
+def test_instance_metadata_recovers(account, metadata):
+    instance(account, metadata)
+    metadata.failures = []
+    metadata.credentials = credentials("ASIAAGAIN")
+    account.env["AWS_METADATA_SERVICE_NUM_ATTEMPTS"] = "3"
+    metadata.failures = [500, 503]
+    assert account.ours()["key_id"] == "ASIAAGAIN"
+
+
+def test_a_silent_metadata_service_costs_a_second(account, metadata):
+    instance(account, metadata)
+    metadata.failures = [None]
+    answer = account.ours()
+    assert "no AWS credentials" in answer["message"] and "[AWS] Profile" in answer["message"]
+
+
+def test_metadata_past_the_proxy(account, metadata):
+    instance(account, metadata)
+    account.env |= {"http_proxy": "http://127.0.0.1:1", "ALL_PROXY": "http://127.0.0.1:1"}
+    assert account.ours()["key_id"] == "ASIAMETADATA"
+
+
+def test_container(account, metadata, monkeypatch, tmp_path):
+    account.env["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = f"{metadata.url}/container"
+    for header in (None, "plain", "of a file"):
+        metadata.authorization = header
+        if header == "plain":
+            account.env["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = header
+        if header == "of a file":
+            (tmp_path / "auth").write_text(header)
+            account.env["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"] = str(tmp_path / "auth")
+        ours = account.ours()
+        assert ours.get("key_id") == "ASIAMETADATA", ours
+        assert (ours["key_id"], ours["secret"], ours["token"]) == account.theirs(monkeypatch)
+
+
+def test_container_that_fails_is_the_end(account, metadata):
+    instance(account, metadata)
+    account.env["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = f"{metadata.url}/none"
+    assert "answered HTTP 404" in account.ours()["message"]
+    assert len(metadata.requests) == 1
+
+
+def test_container_recovers(account, metadata):
+    account.env["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = f"{metadata.url}/container"
+    metadata.failures = [500, 503]
+    assert account.ours()["key_id"] == "ASIAMETADATA"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.com/x",
+        "http://127.0.0.1.example.com/x",
+        "http://127.0.0.1@example.com/x",
+        "http://127.0.0.256/",
+        "http://127.1/",
+        "http://169.254.170.3/",
+        "http://169.254.169.254/",
+        "http://[::2]/",
+        "ftp://127.0.0.1/",
+        "127.0.0.1",
+        "http://localhost.example.com",
+        "http://127.0.0.1\\\\@example.com",
+    ],
+)
+def test_a_token_is_not_sent_anywhere(account, url):
+    account.env["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = url
+    account.env["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = "token-of-container"
+    answer = account.ours()
+    assert "neither https nor on a loopback" in answer["message"], answer
+
+
+def test_a_token_of_two_lines_is_refused(account, metadata):
+    account.env["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = f"{metadata.url}/container"
+    account.env["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = "a\r\nX-Evil: 1"
+    assert "more than one line" in account.ours()["message"] and not metadata.requests
+
+
+@pytest.mark.parametrize("minutes,refreshes", [(60, False), (16, False), (14, True), (1, True)])
+def test_refresh_a_quarter_of_an_hour_before_the_end(account, metadata, sts, minutes, refreshes):
+    instance(account, metadata)
+    metadata.credentials = credentials("ASIAFIRST", hours=minutes / 60)
+    account.env["AWS_ENDPOINT_URL"] = sts.url
+    done = subprocess.run(
+        [account.programs.tool("aws-probe"), "-", "20000", "ecs", "ListTasks", "{}", "3"],
+        env=account.env,
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.count(b'"ok":true') == 3
+    asked = sum(path.endswith("ci-role") for _, path, _ in metadata.requests)
+    assert asked == (3 if refreshes else 1)
+
+
+def test_a_failed_refresh_uses_what_still_holds(account, metadata, sts):
+    instance(account, metadata)
+    metadata.credentials = credentials("ASIAFIRST", hours=0.2)
+    account.env["AWS_ENDPOINT_URL"] = sts.url
+    sts.then("pass", "throttle", "throttle", "throttle")
+
+    def no_more(_):
+        metadata.role = None
+        return "pass"
+
+    sts.take = no_more
+    done = subprocess.run(
+        [account.programs.tool("aws-probe"), "-", "20000", "ecs", "ListTasks", "{}", "2"],
+        env=account.env,
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.count(b'"ok":true') == 2
+    assert b"using the credentials at hand" in done.stderr
+
+
+@pytest.mark.parametrize("code", ["ExpiredTokenException", "ExpiredToken"])
+def test_expired_credentials_are_fetched_again_once(account, metadata, sts, code):
+    instance(account, metadata)
+    account.env["AWS_ENDPOINT_URL"] = sts.url
+    sts.then(f"code:400,{code}")
+    assert account.probe("ecs", "ListTasks", "{}")["ok"]
+    asked = sum(path.endswith("ci-role") for _, path, _ in metadata.requests)
+    assert asked == 2 and len(sts.calls) == 2
+    sts.then(*[f"code:400,{code}"] * 5)
+    answer = account.probe("ecs", "ListTasks", "{}")
+    assert not answer["ok"] and answer["code"] == code and len(sts.calls) == 4
+
+
+REGIONS = [
+    "eu-west-1", "ap-northeast-1", "us-east-1", "cn-north-1", "cn-northwest-1", "us-gov-west-1",
+    "us-gov-east-1", "us-iso-east-1", "us-isob-east-1", "eu-isoe-west-1", "us-isof-south-1",
+    "eusc-de-east-1", "xx-nowhere-1",
+]  # fmt: skip
+
+
+def their_endpoints(service):
+    loader = botocore.session.Session().get_component("data_loader")
+    provider = EndpointProvider(
+        loader.load_service_model(service, "endpoint-rule-set-1"), loader.load_data("partitions")
+    )
+
+    def resolve(region, fips, dualstack):
+        found = provider.resolve_endpoint(Region=region, UseFIPS=fips, UseDualStack=dualstack)
+        schemes = found.properties.get("authSchemes") or [{}]
+        return found.url, schemes[0].get("signingRegion", region)
+
+    return resolve
+
+
+@pytest.mark.parametrize("service", ["ecs", "ec2", "sts", "iam"])
+def test_endpoints_are_those_of_botocore(account, service, monkeypatch):
+    monkeypatch.setenv("HOME", str(account.home))
+    account.env.pop("AWS_ENDPOINT_URL_STS")
+    resolve = their_endpoints(service)
+    wrong = []
+    for region in REGIONS:
+        for fips in (False, True):
+            for dualstack in (False, True):
+                account.env |= {
+                    "AWS_REGION": region,
+                    "AWS_USE_FIPS_ENDPOINT": str(fips).lower(),
+                    "AWS_USE_DUALSTACK_ENDPOINT": str(dualstack),
+                }
+                ours = account.probe("endpoint", service)
+                theirs = resolve(region, fips, dualstack)
+                if (ours["url"], ours["signing_region"]) != theirs:
+                    wrong.append((region, fips, dualstack, ours, theirs))
+    assert not wrong, wrong
+
+
+SERVICES = (
+    "[default]\nservices = mine\nendpoint_url = http://profile\nregion = us-west-2\n"
+    "[services mine]\necs =\n  endpoint_url = http://service\nec2 =\n  other = x\n"
+)
+
+
+@pytest.mark.parametrize(
+    "config,env,service,url",
+    [
+        (SERVICES, {}, "ecs", "http://service"),
+        (SERVICES, {}, "ec2", "http://profile"),
+        (SERVICES, {"AWS_ENDPOINT_URL": "http://all"}, "ecs", "http://all"),
+        (SERVICES, {"AWS_ENDPOINT_URL": "http://all", "AWS_ENDPOINT_URL_ECS": "http://one"}, "ecs", "http://one"),
+        (SERVICES, {"AWS_ENDPOINT_URL": "http://all", "AWS_ENDPOINT_URL_ECS": "http://one"}, "ec2", "http://all"),
+        (SERVICES, {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}, "ecs", "https://ecs.eu-west-1.amazonaws.com"),
+        ("[default]\nuse_fips_endpoint = true\n", {}, "ecs", "https://ecs-fips.eu-west-1.amazonaws.com"),
+        ("[default]\nuse_dualstack_endpoint = true\n", {}, "ecs", "https://ecs.eu-west-1.api.aws"),
+        ("[default]\nuse_fips_endpoint = true\n", {"AWS_USE_FIPS_ENDPOINT": "false"}, "ecs", "https://ecs.eu-west-1.amazonaws.com"),
+    ],
+)  # fmt: skip
+def test_configured_endpoints(account, monkeypatch, config, env, service, url):
+    account.env.pop("AWS_ENDPOINT_URL_STS")
+    account.write(config)
+    account.env |= env
+    assert account.probe("endpoint", service)["url"] == url
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "environ", account.env | ENV_KEYS)
+        client = botocore.session.Session().create_client(service, region_name="eu-west-1")
+        assert client.meta.endpoint_url == url
+
+
+@pytest.mark.parametrize(
+    "own,env,region",
+    [
+        ("eu-north-1", {"AWS_REGION": "a-1", "AWS_DEFAULT_REGION": "b-1"}, "eu-north-1"),
+        (None, {"AWS_REGION": "a-1", "AWS_DEFAULT_REGION": "b-1"}, "a-1"),
+        (None, {"AWS_DEFAULT_REGION": "b-1"}, "b-1"),
+        (None, {}, "us-west-2"),
+        (None, {"AWS_PROFILE": "other"}, None),
+    ],
+)
+def test_region(account, tmp_path, own, env, region):
+    account.write(SERVICES + "[profile other]\noutput = json\n")
+    del account.env["AWS_REGION"], account.env["AWS_DEFAULT_REGION"]
+    account.env |= env
+    if own:
+        account.own = str(tmp_path / "own.toml")
+        (tmp_path / "own.toml").write_text(f'[Fargate]\nRegion = "{own}"\n')
+    answer = account.probe("endpoint", "ecs")
+    assert answer.get("region") == region
+    if region is None:
+        assert "no AWS region" in answer["message"]
+
+
+@pytest.mark.parametrize("text,attempts", [("1", 1), ("5", 5), ("0", None), ("x", None)])
+def test_number_of_attempts(account, sts, text, attempts):
+    account.env |= ENV_KEYS | {"AWS_MAX_ATTEMPTS": text, "AWS_ENDPOINT_URL": sts.url}
+    sts.then(*["status:503"] * 6)
+    answer = account.probe("ecs", "ListTasks", "{}", deadline_ms=60000 if attempts != 5 else 59000)
+    assert len(sts.calls) == (attempts or 0)
+    assert ("is not from 1 to 20" in answer["message"]) == (attempts is None)
+
+
+def test_ca_bundle_of_variable_and_profile(account, tmp_path):
+    from support.certificates import Authority
+    from support.http_server import HttpServer
+
+    authority = Authority(tmp_path)
+    account.env |= ENV_KEYS
+    with HttpServer(certificate=authority.issue("server")) as server:
+        account.env["AWS_ENDPOINT_URL"] = f"{server.url}"
+        assert "AWS_CA_BUNDLE" in account.probe("ecs", "ListTasks", "{}")["message"]
+        account.write(f"[default]\nca_bundle = {authority.ca_file}\n")
+        account.probe("ecs", "ListTasks", "{}")
+        assert len(server.requests) > 0
+        account.write("[default]\n")
+        account.env["AWS_CA_BUNDLE"] = str(authority.ca_file)
+        before = len(server.requests)
+        account.probe("ecs", "ListTasks", "{}")
+        assert len(server.requests) > before
+
+
+def test_times_with_zone_and_fraction(account, tmp_path):
+    wanted = datetime.datetime(2099, 1, 1, tzinfo=datetime.UTC).timestamp()
+    for text in (
+        "2099-01-01T00:00:00Z",
+        "2099-01-01T01:30:00+01:30",
+        "2098-12-31T23:00:00.123-0100",
+    ):
+        script(tmp_path / "process", PROCESS.replace("2099-01-01T00:00:00Z", text))
+        account.write(f"[default]\ncredential_process = {tmp_path}/process\n")
+        assert account.ours()["expires_s"] == wanted
+    script(tmp_path / "process", PROCESS.replace("2099-01-01T00:00:00Z", "tomorrow"))
+    assert "'tomorrow' is no time" in account.ours()["message"]

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: MIT
+"""What AWS does when it does not do what was asked: refusals, shortages, silence, dead tasks."""
+
+import json
+import signal
+import time
+
+import pytest
+
+from support.driver import BUILD_FAILURE, SYSTEM_FAILURE
+from support.ecs import Fault, refusal, throttled
+
+CAPACITY = [{"reason": "Capacity is unavailable at this time. Please try again later"}]
+QUOTA = [{"reason": "You've reached the limit on the number of vCPUs you can run concurrently"}]
+
+
+def subnet(request):
+    return request["networkConfiguration"]["awsvpcConfiguration"]["subnets"]
+
+
+def provider(request):
+    return [row["capacityProvider"] for row in request.get("capacityProviderStrategy", [])]
+
+
+def prepare(ecs_job, code=0):
+    done = ecs_job.stage("prepare")
+    assert done.returncode == code, done.stderr
+    return done
+
+
+# --- RunTask starts nothing
+
+
+def test_no_capacity_in_one_subnet_is_the_next_ones_turn(ecs_job, cloud):
+    ecs_job.fargate["Subnets"] = cloud.subnets
+    cloud.faults.append(Fault("RunTask", failures=CAPACITY))
+    done = prepare(ecs_job)
+    first, second = cloud.requests("RunTask")
+    assert sorted(subnet(first) + subnet(second)) == sorted(cloud.subnets)
+    assert first["clientToken"] != second["clientToken"], "another request is another token"
+    assert "Capacity is unavailable" in done.stderr and "next" in done.stderr
+
+
+def test_no_spot_capacity_is_on_demands_turn(ecs_job, cloud):
+    ecs_job.fargate |= {"Subnets": cloud.subnets, "Spot": True}
+    cloud.faults.append(Fault("RunTask", failures=CAPACITY, times=2))
+    prepare(ecs_job)
+    asked = [provider(request) for request in cloud.requests("RunTask")]
+    assert asked == [["FARGATE_SPOT"], ["FARGATE_SPOT"], ["FARGATE"]]
+
+
+def test_no_fallback_when_it_is_not_wanted(ecs_job, cloud):
+    ecs_job.fargate |= {"Spot": True, "SpotFallback": False}
+    cloud.faults.append(Fault("RunTask", failures=CAPACITY))
+    done = prepare(ecs_job, SYSTEM_FAILURE)
+    assert "SpotFallback = true" in done.stderr and cloud.count("RunTask") == 1
+
+
+def test_a_task_that_stops_for_lack_of_addresses_is_the_next_subnets_turn(ecs_job, cloud, until):
+    ecs_job.fargate["Subnets"] = cloud.subnets
+    reason = "InsufficientFreeAddressesInSubnet: the subnet has no free addresses"
+    cloud.start_failure = ("TaskFailedToStart", reason, "")
+    process = ecs_job.driver.start("custom", "prepare", env=ecs_job.env)
+    until(lambda: cloud.count("RunTask") == 1)
+    until(lambda: any(task.status == "STOPPED" for task in cloud.tasks.values()))
+    cloud.start_failure = None
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert cloud.count("RunTask") == 2 and reason.encode() in err
+
+
+@pytest.mark.parametrize(
+    "fault, message, code",
+    [
+        (Fault(failures=QUOTA), "ask for a higher quota", BUILD_FAILURE),
+        (Fault(failures=[{"reason": "MOON", "detail": "full"}]), "MOON: full", SYSTEM_FAILURE),
+        (Fault(failures=[]), "without a task and without a failure", SYSTEM_FAILURE),
+        (
+            Fault(status=400, body=refusal("ClusterNotFoundException", "Cluster not found.")),
+            "check [Fargate] Cluster and Region",
+            BUILD_FAILURE,
+        ),
+        (
+            Fault(status=400, body=refusal("ClientException", "TaskDefinition not found.")),
+            "check [Fargate] TaskDefinition",
+            BUILD_FAILURE,
+        ),
+        (
+            Fault(
+                status=400,
+                body=refusal(
+                    "AccessDeniedException",
+                    "User: arn:aws:iam::1:user/x is not authorized to perform: ecs:RunTask",
+                ),
+            ),
+            "prints the policy that the runner needs",
+            BUILD_FAILURE,
+        ),
+        (
+            Fault(
+                status=400,
+                body=refusal(
+                    "InvalidParameterException",
+                    "Override for container named ci-coordinator is not a container in the "
+                    "TaskDefinition.",
+                ),
+            ),
+            "set [Fargate] ContainerName",
+            BUILD_FAILURE,
+        ),
+    ],
+    ids=["quota", "unknown", "nothing", "cluster", "definition", "denied", "container"],
+)
+def test_refusals(ecs_job, cloud, fault, message, code):
+    fault.operation = "RunTask"
+    cloud.faults.append(fault)
+    started = time.monotonic()
+    done = prepare(ecs_job, code)
+    assert message in done.stderr
+    assert cloud.count("RunTask") == 1
+    assert time.monotonic() - started < 5, "a clear answer needs no search for a task"
+
+
+# --- calls that fail for a while
+
+
+@pytest.mark.parametrize("operation", ["RunTask", "DescribeTasks"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        throttled(""),
+        Fault(status=503, body={"message": "Service Unavailable"}),
+        Fault(status=500, body=refusal("ServerException", "Service Unavailable. Try later.")),
+        Fault(reset="before"),
+        Fault(reset="after"),
+    ],
+    ids=["throttled", "503", "server exception", "reset", "reset after"],
+)
+def test_what_passes_is_tried_again(ecs_job, cloud, operation, fault):
+    cloud.faults.append(Fault(**{**vars(fault), "operation": operation}))
+    prepare(ecs_job)
+    assert len(cloud.tasks) == 1, "never a second task"
+    tokens = {request["clientToken"] for request in cloud.requests("RunTask")}
+    assert len(tokens) == 1
+
+
+def test_a_task_that_is_not_known_yet(ecs_job, cloud):
+    cloud.faults.append(Fault("DescribeTasks", missing=True, times=2))
+    prepare(ecs_job)
+    assert cloud.count("DescribeTasks") >= 3
+
+
+def test_a_skewed_clock(ecs_job, cloud):
+    cloud.clock_skew_s = 3600
+    body = refusal("InvalidSignatureException", "Signature expired: 20261124T000000Z is earlier")
+    cloud.faults.append(Fault("RunTask", status=400, body=body))
+    prepare(ecs_job)
+    assert cloud.count("RunTask") == 2
+
+
+def test_an_answer_that_never_comes_leaves_no_task(ecs_job, cloud):
+    cloud.faults.append(Fault("RunTask", reset="after", times=20))
+    done = prepare(ecs_job, SYSTEM_FAILURE)
+    assert cloud.running() == [], done.stderr
+    assert len(cloud.tasks) == 1 and cloud.count("ListTasks") >= 1
+
+
+# --- tasks that stop
+
+
+@pytest.mark.parametrize(
+    "failure, hint",
+    [
+        (
+            ("TaskFailedToStart", "CannotPullContainerError: pull image i/o timeout", ""),
+            "the way from the subnet to the registry",
+        ),
+        (
+            ("TaskFailedToStart", "ResourceInitializationError: unable to pull secrets", ""),
+            "check the execution role",
+        ),
+        (("SomethingNew", "The moon was in the way", "and Venus"), "The moon was in the way (and"),
+    ],
+)
+def test_a_task_that_never_starts_ends_the_wait(ecs_job, cloud, failure, hint):
+    cloud.start_failure = failure
+    started = time.monotonic()
+    done = prepare(ecs_job, SYSTEM_FAILURE)
+    assert failure[0] in done.stderr and failure[1] in done.stderr and hint in done.stderr
+    assert time.monotonic() - started < 10
+
+
+def test_an_image_that_does_not_exist_needs_no_second_try(ecs_job, cloud):
+    reason = "CannotPullContainerError: ref pull: manifest unknown: not found"
+    cloud.start_failure = ("TaskFailedToStart", reason, "")
+    assert "check the image's name" in prepare(ecs_job, BUILD_FAILURE).stderr
+
+
+def test_a_container_that_exits_at_once(ecs_job, cloud):
+    cloud.agent_arguments = ["--no-such-option"]
+    done = prepare(ecs_job, SYSTEM_FAILURE)
+    assert "EssentialContainerExited" in done.stderr and "with exit code 2" in done.stderr
+
+
+def test_running_and_yet_out_of_reach(ecs_job, cloud):
+    cloud.image = ""
+    ecs_job.driver.settings["SSH"]["ConnectTimeout"] = "1s"
+    done = prepare(ecs_job, SYSTEM_FAILURE)
+    assert "has been RUNNING for 1 s and nothing answers" in done.stderr
+    assert "security group" in done.stderr and cloud.running() == []
+
+
+def test_the_total_time_of_a_launch(ecs_job, cloud):
+    cloud.provisioning_s = 60
+    ecs_job.fargate["LaunchTimeout"] = "2s"
+    started = time.monotonic()
+    done = prepare(ecs_job, SYSTEM_FAILURE)
+    assert time.monotonic() - started < 8
+    assert "no address within [Fargate] LaunchTimeout" in done.stderr
+    assert "'PROVISIONING'" in done.stderr
+
+
+# --- cleanup
+
+
+def test_cleanup_tries_again_and_names_the_task(ecs_job, cloud):
+    prepare(ecs_job)
+    (arn,) = cloud.running()
+    cloud.faults.append(throttled("StopTask"))
+    ecs_job.driver.settings["CleanupTimeout"] = "30s"
+    assert ecs_job.stage("cleanup").returncode == 0 and cloud.running() == []
+    ecs_job.stage("prepare")
+    (arn,) = cloud.running()
+    body = refusal("AccessDeniedException", "not authorized to perform: ecs:StopTask")
+    cloud.faults.append(Fault("StopTask", status=400, body=body, times=5))
+    done = ecs_job.stage("cleanup")
+    assert done.returncode == SYSTEM_FAILURE or done.returncode == BUILD_FAILURE
+    assert arn in done.stderr and ecs_job.metadata() is not None, "for another cleanup"
+
+
+def test_cleanup_of_a_task_that_ecs_has_forgotten(ecs_job, cloud):
+    prepare(ecs_job)
+    (path,) = ecs_job.driver.metadata.glob("job-*.json")
+    data = json.loads(path.read_text())
+    arn = cloud.running()[0]
+    data["state"]["arn"] = arn.rsplit("/", 1)[0] + "/" + "0" * 32
+    path.write_text(json.dumps(data))
+    assert ecs_job.stage("cleanup").returncode == 0
+    cloud.moto.ecs.stop_task(cluster=cloud.cluster, task=arn)
+
+
+@pytest.mark.parametrize("moment", ["RunTask", "PROVISIONING", "PENDING", "RUNNING"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_prepare_stopped_at_any_moment_leaves_no_task(ecs_job, cloud, until, moment, number):
+    cloud.provisioning_s = cloud.pending_s = 0.6
+    cloud.image = "" if moment == "RUNNING" else "agent"
+    if moment == "RunTask":
+        cloud.faults.append(Fault("RunTask", delay_s=1))
+    process = ecs_job.driver.start("custom", "prepare", env=ecs_job.env)
+    until(lambda: cloud.count("RunTask") and cloud.tasks)
+    if moment != "RunTask":
+        until(lambda: cloud.task().status == moment)
+    process.send_signal(number)
+    code = process.wait(30)
+    assert code == (BUILD_FAILURE if number == signal.SIGTERM else -number), process.stderr.read()
+    if number == signal.SIGTERM:
+        assert cloud.running() == [], "it had cleaned up already"
+    assert ecs_job.stage("cleanup").returncode == 0
+    assert cloud.running() == [] and len(cloud.tasks) == 1
+
+
+def test_a_second_prepare_ends_what_the_first_left(ecs_job, cloud):
+    prepare(ecs_job)
+    (first,) = cloud.running()
+    prepare(ecs_job)
+    (second,) = cloud.running()
+    assert first != second

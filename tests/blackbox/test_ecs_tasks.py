@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""'ps' and 'gc' on ECS, and many jobs at once."""
+
+import re
+import threading
+import time
+
+import pytest
+
+from support.ecs import CONTAINER, FAMILY, EcsJob, Fault, refusal
+
+
+def run(ecs_job, *words):
+    done = ecs_job.driver.run(*words, env=ecs_job.env)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.decode().splitlines(), done.stderr
+
+
+@pytest.fixture
+def prepared(ecs_job, cloud):
+    ecs_job.driver.settings["Price"] = {"VcpuHour": 3600, "GibHour": 0.0}
+    ecs_job.fargate["Tags"] = ["job=$CI_JOB_URL"]
+    assert ecs_job.stage("prepare").returncode == 0
+    return ecs_job
+
+
+def test_ps_without_a_task(ecs_job):
+    assert run(ecs_job, "ps") == ([], "no task of this runner on the backend 'ecs'\n")
+
+
+def test_ps(prepared, cloud, until):
+    task = cloud.task()
+    until(lambda: task.status == "RUNNING" and time.time() - task.running_at > 0.1)
+    heading, row = run(prepared, "ps")[0]
+    assert heading.split() == ["JOB", "AGE", "STATE", "SIZE", "COST", "TASK"]
+    pattern = r"(job-4711-\S+) +(\d+)s +RUNNING +1 vCPU, 2 GiB +([\d.]+) +(\S+) (\S+)"
+    match = re.fullmatch(pattern, row)
+    assert match, row
+    assert match[4] == task.arn and match[5] == prepared.url
+    # One currency unit a second; the age is cut to whole seconds.
+    assert 0 <= float(match[3]) - int(match[2]) < 1.01
+
+
+def strange_tasks(cloud, owner="berth/0123456789ab/job-9-f00"):
+    """Tasks that are not ours."""
+    network = {"subnets": [cloud.subnets[0]], "securityGroups": [cloud.group]}
+    for started_by in ("", "somebody", owner):
+        cloud.moto.ecs.run_task(
+            cluster=cloud.cluster,
+            taskDefinition=FAMILY,
+            launchType="FARGATE",
+            networkConfiguration={"awsvpcConfiguration": network},
+            overrides={"containerOverrides": [{"name": CONTAINER}]},
+            startedBy=started_by,
+        )
+
+
+def test_gc_knows_what_is_ours(prepared, cloud):
+    cloud.page = 2
+    strange_tasks(cloud)
+    assert run(prepared, "gc") == ([], "every task on the backend 'ecs' has its job\n")
+    (path,) = prepared.driver.metadata.glob("job-*.json")
+    text = path.read_bytes()
+    path.unlink()
+    lines, told = run(prepared, "gc")
+    (line,) = lines
+    assert cloud.task().arn in line and line.startswith("would stop")
+    assert "nothing was stopped" in told and cloud.task().arn in cloud.running()
+    lines, _ = run(prepared, "gc", "--stop")
+    assert lines == [f"stopped {cloud.task().arn} of {path.stem}"]
+    left = cloud.running()
+    assert cloud.task().arn not in left and len(left) == 3
+    (stop,) = cloud.requests("StopTask")
+    assert "no job of this runner knows this task" in stop["reason"]
+    path.write_bytes(text)
+    for arn in left:
+        cloud.moto.ecs.stop_task(cluster=cloud.cluster, task=arn)
+
+
+def test_gc_says_what_it_could_not_stop(prepared, cloud):
+    (path,) = prepared.driver.metadata.glob("job-*.json")
+    text = path.read_bytes()
+    path.unlink()
+    body = refusal("AccessDeniedException", "not authorized to perform: ecs:StopTask")
+    cloud.faults.append(Fault("StopTask", status=400, body=body))
+    done = prepared.driver.run("gc", "--stop", env=prepared.env)
+    assert done.returncode != 0 and cloud.task().arn in done.stderr
+    path.write_bytes(text)
+
+
+def test_exec_leaves_nothing(ecs_job, cloud):
+    done = ecs_job.driver.run("exec", "--", "echo $CONTAINER_SAYS; exit 9", env=ecs_job.env)
+    assert (done.returncode, done.stdout) == (9, b"hello\n"), done.stderr
+    assert cloud.running() == []
+
+
+def test_many_jobs_at_once(berth_driver, cloud, tmp_path):
+    """Each gets its own task and its own output, and their calls stay below the pace."""
+    cloud.pending_s = 0.5
+    jobs = []
+    for number in range(24):
+        directory = tmp_path / f"job-{number}"
+        directory.mkdir()
+        jobs.append(EcsJob(berth_driver, directory, cloud, 1000 + number))
+    berth_driver.settings["Fargate"]["CallsPerSecond"] = 20
+    path = berth_driver.config()
+    results = {}
+
+    def stage(job, *words):
+        # The file is written once: nobody may read it while another thread writes it anew.
+        words = ("--config", path, "custom", *words)
+        return berth_driver.run(*words, env=job.env, config=False)
+
+    def one(job, number):
+        script = job.script(f"echo {number}-$((20 + 22)); exit {number}\n")
+        results[number] = [
+            stage(job, "prepare"),
+            stage(job, "run", script, "build_script"),
+            stage(job, "cleanup"),
+        ]
+
+    started = time.monotonic()
+    threads = [threading.Thread(target=one, args=(job, n)) for n, job in enumerate(jobs)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    took = time.monotonic() - started
+    for number, (prepared, done, cleaned) in results.items():
+        assert prepared.returncode == 0, prepared.stderr
+        assert done.stdout == f"{number}-42\n".encode()
+        assert jobs[number].exit_code() == (f"{number}\n" if number else None)
+        assert cleaned.returncode == 0, cleaned.stderr
+    assert cloud.running() == [] and len(cloud.tasks) == len(jobs)
+    assert cloud.count("RunTask") == cloud.count("StopTask") == len(jobs)
+    assert cloud.count("DescribeTasks") <= 20 * took + len(jobs) + 5

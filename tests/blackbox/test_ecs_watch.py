@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+"""A task that stops while a script runs in it: the stage ends within seconds and says why."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from support import processes
+from support.driver import BUILD_FAILURE, SYSTEM_FAILURE
+from support.ecs import throttled
+
+SPOT = ("SpotInterruption", "Your Spot Task was interrupted.")
+
+
+@pytest.fixture
+def started(ecs_job, cloud, until):
+    """started(script, image): a run stage whose script has said 'up'."""
+
+    def start(script, image="agent"):
+        cloud.image = image
+        ecs_job.fargate["WatchInterval"] = "500ms"
+        done = ecs_job.stage("prepare")
+        assert done.returncode == 0, done.stderr
+        until(lambda: cloud.task().status == "RUNNING")
+        process = ecs_job.start(script)
+        assert process.stdout.readline() == b"up\n"
+        return process
+
+    return start
+
+
+def end(process, deadline_s=15):
+    begun = time.monotonic()
+    code = process.wait(deadline_s)
+    return code, process.stderr.read().decode(), time.monotonic() - begun
+
+
+@pytest.mark.parametrize("image", ["agent", "sshd"])
+def test_spot_interruption_is_no_failure_of_the_script(started, cloud, ecs_job, image):
+    process = started("trap 'exit 1' TERM\necho up\nsleep 60 & wait\n", image)
+    cloud.task().stop(*SPOT)
+    code, told, took = end(process)
+    assert code == SYSTEM_FAILURE, told
+    assert SPOT[0] in told and SPOT[1] in told and "retry: runner_system_failure" in told
+    assert ecs_job.exit_code() is None and took < 10
+
+
+@pytest.mark.parametrize("image", ["agent", "sshd"])
+def test_a_task_that_is_gone_without_a_word(started, cloud, ecs_job, image, until):
+    """Its connection stays open and silent, as behind a network interface that was taken away."""
+    process = started("echo up\nsleep 60\n", image)
+    task = cloud.task()
+
+    def below():
+        return [processes.command_line(pid) for pid in processes.descendants(task.process.pid)]
+
+    until(lambda: "sleep 60" in below())
+    stopped = [task.process.pid, *processes.descendants(task.process.pid)]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        task.stop_code, task.reason = "InfrastructureHealth", "The host was lost."
+        code, told, took = end(process)
+    finally:
+        processes.end(stopped)  # or what is below an sshd would outlive it
+    assert code == SYSTEM_FAILURE and "The host was lost." in told, told
+    assert took < 12
+
+
+def test_out_of_memory_is_named(started, cloud, ecs_job):
+    process = started("echo up\nsleep 60\n")
+    cloud.task().kill("OutOfMemoryError: Container killed due to memory usage")
+    code, told, _ = end(process, 30)
+    assert code == SYSTEM_FAILURE and "OutOfMemoryError" in told
+    assert "give the task more memory" in told
+
+
+def test_scripts_need_no_call_of_aws(ecs_job, cloud):
+    assert ecs_job.stage("prepare").returncode == 0
+    before = len(cloud.calls)
+    assert ecs_job.stage("config").returncode == 0
+    assert ecs_job.run("echo fine\n").returncode == 0
+    assert ecs_job.run("exit 4\n").returncode == BUILD_FAILURE
+    assert len(cloud.calls) == before
+
+
+def test_aws_out_of_order_does_not_end_a_job(started, cloud, ecs_job, until):
+    process = started("echo up\nsleep 3\nexit 6\n")
+    cloud.faults.append(throttled("DescribeTasks", 1000))
+    until(lambda: cloud.count("DescribeTasks") > 3)
+    code, told, _ = end(process, 30)
+    assert code == BUILD_FAILURE and ecs_job.exit_code() == "6\n", told
+
+
+def test_a_killed_driver_leaves_no_watch(started, cloud, until):
+    process = started("echo up\nsleep 60\n")
+    until(lambda: processes.descendants(process.pid))
+    (watch,) = processes.descendants(process.pid)
+    process.kill()
+    process.wait()
+    until(lambda: not processes.alive(watch))
