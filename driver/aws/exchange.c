@@ -155,7 +155,7 @@ static void tell(const struct course *course, const struct aws_told *told, struc
         return;
     }
     const char *hint = course->meaning == AWS_NOT_ALLOWED
-                           ? "; 'berth-driver doctor --policy' prints the permissions needed"
+                           ? "; docs/fargate.md has the policy that the runner needs"
                            : "";
     (void)error_set(err, ERROR_SYSTEM, 0, "%s %s: %s%s%s%s%s", service, exchange->operation,
                     told->code, told->text[0] == '\0' ? "" : ": ", told->text, id, hint);

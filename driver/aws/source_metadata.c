@@ -277,8 +277,8 @@ static int read_role(struct aws_search *search, struct metadata *metadata, struc
     size_t length = name == NULL ? 0 : strcspn(name, "\r\n");
     if (status == 404 || (status == 200 && length == 0)) {
         return error_set(err, ERROR_USAGE, 0,
-                         "this instance has no role; attach an instance profile with the policy of "
-                         "'berth-driver doctor --policy'");
+                         "this instance has no role; attach an instance profile with the policy in "
+                         "docs/fargate.md");
     }
     if (status == 200) {
         if (strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+=,.@_-") <

@@ -47,12 +47,11 @@ static const struct row refusals[] = {
      {ECS_PERMANENT, "CPU and memory must be one of Fargate's pairs; check FARGATE_CPU and "
                      "FARGATE_MEMORY"}},
     {"iam:PassRole",
-     {ECS_PERMANENT, "allow the runner iam:PassRole for the task's roles; 'berth-driver doctor' "
-                     "prints the policy"}},
+     {ECS_PERMANENT, "allow the runner iam:PassRole for the task's roles; docs/fargate.md "
+                     "has the policy"}},
     {"not authorized to perform",
-     {ECS_PERMANENT, "'berth-driver doctor' prints the policy that the runner needs"}},
-    {"AccessDenied",
-     {ECS_PERMANENT, "'berth-driver doctor' prints the policy that the runner needs"}},
+     {ECS_PERMANENT, "docs/fargate.md has the policy that the runner needs"}},
+    {"AccessDenied", {ECS_PERMANENT, "docs/fargate.md has the policy that the runner needs"}},
     {"platform version", {ECS_PERMANENT, "check [Fargate] PlatformVersion"}},
     {"subnet", {ECS_PERMANENT, "check [Fargate] Subnet: it must be in Region"}},
     {"security group",
