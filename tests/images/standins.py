@@ -135,7 +135,9 @@ def _mirror():
         "apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages",
         "Origin: Debian", "Codename: bookworm", text=True,
     ).stdout.split()  # fmt: skip
-    return listed[0] if listed else "http://deb.debian.org/debian"
+    if not listed:
+        raise RuntimeError("apt knows no Debian archive for bookworm; run 'apt-get update' first")
+    return listed[0]
 
 
 def _sbin():
