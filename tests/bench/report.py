@@ -35,17 +35,27 @@ def summary_table(rows):
         unit = f" {row.unit}" if row.target.absolute else ""
         versus = f" ({row.peer})" if row.peer and not row.target.absolute else ""
         value = shown(row.value()) + (unit or " x") if row.value() is not None else "not measured"
-        lines.append(f"| {row.measure} | {row.target.words()}{unit}{versus} | {value} | {verdict(row)} |")
+        lines.append(
+            f"| {row.measure} | {row.target.words()}{unit}{versus} | {value} | {verdict(row)} |"
+        )
     return lines
 
 
 def detail_table(rows):
-    lines = ["| Measure | Unit | Contestant | Median ± spread | Rounds | Ours / this |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| Measure | Unit | Contestant | Median ± spread | Rounds | Ours / this |",
+        "|---|---|---|---|---|---|",
+    ]
     for row in rows:
         for name, values in row.samples.items():
-            ratio = "" if name == row.ours else shown(figures.paired_ratio(row.samples[row.ours], values))
+            ratio = (
+                ""
+                if name == row.ours
+                else shown(figures.paired_ratio(row.samples[row.ours], values))
+            )
             lines.append(
-                f"| {row.measure} | {row.unit} | {name} | {contestant_cell(row, name)} | {len(values)} | {ratio} |"
+                f"| {row.measure} | {row.unit} | {name} | {contestant_cell(row, name)} "
+                f"| {len(values)} | {ratio} |"
             )
     return lines
 
@@ -56,7 +66,11 @@ def notes(rows):
 
 def markdown(rows, growths, machine, options):
     parts = [MARK, "", "## Targets", "", *summary_table(rows), "", "## All figures", ""]
-    parts += ["Spread is half the distance of the quartiles. 'Ours / this' is the median of the rounds' ratios.", ""]
+    parts += [
+        "Spread is half the distance of the quartiles. 'Ours / this' is the median of the rounds' "
+        "ratios.",
+        "",
+    ]
     parts += [*detail_table(rows), "", *notes(rows), "", "## Growth", ""]
     for growth in growths:
         parts += [f"![{growth.title}](benchmarks/{growth.name}.svg)", ""]
@@ -81,7 +95,10 @@ def as_json(rows, growths, machine):
             }
             for row in rows
         ],
-        "growth": [{"name": growth.name, "title": growth.title, "lines": growth.lines} for growth in growths],
+        "growth": [
+            {"name": growth.name, "title": growth.title, "lines": growth.lines}
+            for growth in growths
+        ],
     }
 
 
