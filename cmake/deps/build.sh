@@ -131,7 +131,7 @@ recipe_openssl() {
         no-unit-test no-uplink no-zlib no-tfo no-http no-multiblock no-dsa no-ml-dsa no-ec2m \
         no-argon2 no-blake2 no-siv no-ocb no-cmac no-tls1 no-tls1_1 no-nextprotoneg \
         no-integrity-only-ciphers no-tls-deprecated-ec no-dgram no-thread-pool \
-        no-default-thread-pool
+        no-default-thread-pool no-filenames
     make -j"$jobs" build_libs
     make DESTDIR="$deps/$flavour/stage" install_dev
     cp -a "$deps/$flavour/stage/berth/." "$prefix/"

@@ -1,20 +1,41 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: MIT
-#? ./dev bench [REPEATS]
-#? Time each stage of a job and the way to its first command
+#? ./dev bench [--quick] [--rounds N] [--only NAME,...]
+#? Measure agent and driver beside what they replace; writes docs/benchmarks.md
 #?
-#? Runs a job whose script is 'true' REPEATS times (default 10) on the 'local' backend and prints
-#? median, quickest and slowest of each stage. The first command of the job's script runs after
-#? config, prepare, prepare_script and get_sources.
+#? Takes turns between Berth and its peers (Debian's sshd under tini, dropbear, tini, dumb-init, a Go
+#? program that does what today's driver does) and writes tables, JSON and plots; about 15 minutes,
+#? as root. The text before the tables in docs/benchmarks.md is kept.
+#?
+#?   --quick      less of everything, about 2 minutes, into build/bench instead of docs
+#?   --rounds N   how often each contestant is measured (default 7)
+#?   --only NAME  limits, throughput, upload, login, start, idle, reaping, connections, driver,
+#?                stages; with commas between; into build/bench too
+#?
 #? './dev bench ecs [JOBS]' launches JOBS (default 200) at once on ECS as moto plays it, and counts.
 
 command_bench() {
-    need_packages demo
+    [ "$(id -u)" = 0 ] || die "sshd with Debian's settings wants root; as root: ./dev bench"
+    need_packages demo bench
     build_preset release
     if [ "${1:-}" = ecs ]; then
         need_packages blackbox
         need_venv
         exec "$venv/bin/python" -B tests/bench/ecs_jobs.py "${2:-200}"
     fi
-    exec "$python" -B tests/bench/stages.py "${1:-10}"
+    bench_tools
+    # Jobs run in login shells: what this machine's root has set up there is no contestant's.
+    # shellcheck disable=SC2016 # the inner shell's
+    exec unshare -m sh -c 'for file in .bashrc .bash_profile .bash_login .profile; do
+            [ ! -e "$HOME/$file" ] || mount --bind /dev/null "$HOME/$file"
+        done
+        exec "$@"' sh "$python" -B tests/bench/main.py "$@"
+}
+
+bench_tools() {
+    local out=$top/build/bench
+    mkdir -p "$out"
+    gcc -O2 -Wall -Wextra -Werror -o "$out/orphans" tests/bench/peers/orphans.c
+    gcc -static -O2 -Wall -Wextra -Werror -o "$out/timed" tests/bench/peers/timed.c
+    (cd tests/bench/go && GOTOOLCHAIN=local go build -trimpath -mod=readonly -o "$out/go-driver" .)
 }

@@ -16,6 +16,8 @@ declare -A packages=(
     [engine]="docker.io docker-registry iproute2 iptables busybox-static util-linux"
     [python]="python3 python3-venv"
     [fuzz]="clang clang-14 libclang-rt-14-dev llvm-14"
+    [bench]="gcc libc6-dev golang-go openssh-server openssh-client dropbear-bin tini dumb-init openssl
+        util-linux"
     [go]="golang-go"
     [images]="debootstrap git nodejs npm openssh-client"
     [arm64]="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static file openssh-client"

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: MIT
+"""The driver as the runner calls it, against a Go program that does what today's driver does."""
+
+import os
+import subprocess
+
+from bench import clients
+from bench.figures import Row, Target
+
+NAME = "driver"
+MIB = 1 << 20
+CONFIG = """\
+Backend = "local"
+LogLevel = "warn"
+[TaskMetadata]
+Directory = "{scratch}/metadata"
+[Local]
+Directory = "{scratch}/tasks"
+"""
+DRIVER = "berth-driver"
+TODAY = "Go stand-in, sshd"
+SAME_AGENT = "Go stand-in, berth-agent"
+
+
+class Job:
+    """A job on the 'local' backend, stage by stage."""
+
+    def __init__(self, context, name):
+        self.context = context
+        self.scratch = context.scratch / name
+        self.scratch.mkdir()
+        config = self.scratch / "fargate.toml"
+        config.write_text(CONFIG.format(scratch=self.scratch))
+        response = self.scratch / "job.json"
+        response.write_text('{"id": 1, "token": "t"}')
+        self.words = [str(context.bin / "berth-driver"), "--config", str(config), "custom"]
+        self.env = os.environ | {
+            "JOB_RESPONSE_FILE": str(response),
+            "BUILD_FAILURE_EXIT_CODE": "1",
+            "SYSTEM_FAILURE_EXIT_CODE": "2",
+            "BUILD_EXIT_CODE_FILE": str(self.scratch / "exit-code"),
+        }
+
+    def stage(self, *words):
+        return [*self.words, *words]
+
+    def run_script(self, text):
+        path = self.scratch / "script"
+        path.write_text(text)
+        return self.stage("run", str(path), "step_script")
+
+    def call(self, command):
+        subprocess.run(command, env=self.env, check=True, stdout=subprocess.DEVNULL)
+
+
+def prepare_cpu(context):
+    """CPU of the whole stage, the agent's start and the login with it."""
+
+    def ours():
+        job = Job(context, f"prepare-{os.urandom(4).hex()}")
+        cost = clients.timed(context.tools, job.stage("prepare"), context.scratch, job.env)
+        job.call(job.stage("cleanup"))
+        return cost[1] * 1e3
+
+    def stand_in():
+        command = [str(context.tools / "go-driver"), "prepare", str(context.scratch)]
+        return clients.timed(context.tools, command, context.scratch)[1] * 1e3
+
+    rounds = context.amount(15, 3)
+    samples = context.interleaved({DRIVER: ours, "Go stand-in": stand_in}, rounds)
+    return Row(
+        "driver prepare, CPU", "ms", samples, ours=DRIVER, peer="Go stand-in", target=Target(0.05)
+    )
+
+
+def empty_run(context, job):
+    """Whole processes whose script does nothing."""
+    fleet = context.fleet
+    go = [str(context.tools / "go-driver"), "run", str(context.scratch)]
+    script = context.scratch / "empty"
+    script.write_text(":\n")
+    fleet.public_key = (context.scratch / "key.pub").read_text().strip()
+    servers = {TODAY: fleet.sshd().wait_ready(), SAME_AGENT: fleet.agent().wait_ready()}
+    commands = {DRIVER: (job.run_script(":\n"), job.env)}
+    for name, server in servers.items():
+        commands[name] = ([*go, str(server.port), str(script)], None)
+    memory = {name: [] for name in commands}
+
+    def take(name):
+        command, env = commands[name]
+        wall, _, resident = clients.timed(context.tools, command, context.scratch, env)
+        memory[name].append(resident)
+        return wall * 1e3
+
+    rounds = context.amount(25, 6)
+    wall = context.interleaved({name: lambda n=name: take(n) for name in commands}, rounds)
+    for server in servers.values():
+        fleet.stop(server)
+    return [
+        Row("driver run of an empty script", "ms", wall, ours=DRIVER, peer=TODAY,
+            target=Target(0.25)),
+        Row("the same, largest resident set", "KiB", memory, ours=DRIVER, peer=TODAY,
+            target=Target(0.4)),
+    ]  # fmt: skip
+
+
+def whole_path(context, job):
+    """A job's output through agent and driver to a pipe, against ssh from sshd."""
+    length = context.amount(1024, 256) * MIB
+    script = f"head -c {length} /dev/zero"
+    server = context.fleet.sshd().wait_ready()
+    ssh = clients.ssh_command(context.fleet, server, script, "aes128-gcm@openssh.com")
+    run = job.run_script(script + "\n")
+    path = context.random_file("noise", 32 * MIB)
+    wanted = clients.hash_output(["cat", str(path)])
+    noise = job.run_script(f"cat {path}\n")
+    if clients.hash_output(noise, subprocess.DEVNULL, job.env) != wanted:
+        raise RuntimeError("berth-driver: what arrived is not what the job wrote")
+    job.run_script(script + "\n")
+    samples = context.interleaved(
+        {
+            DRIVER: lambda: length / clients.count_output(run, length, job.env) / MIB,
+            "ssh from sshd": lambda: length / clients.count_output(ssh, length) / MIB,
+        }
+    )
+    context.fleet.stop(server)
+    return Row(
+        "driver run, stdout to a pipe", "MiB/s", samples, ours=DRIVER, peer="ssh from sshd",
+        target=Target(1.2, at_least=True),
+    )  # fmt: skip
+
+
+def measure(context):
+    key = context.fleet.public_key
+    rows = [prepare_cpu(context)]
+    job = Job(context, "driver-job")
+    job.call(job.stage("prepare"))
+    try:
+        rows += empty_run(context, job)
+        context.fleet.public_key = key
+        rows.append(whole_path(context, job))
+    finally:
+        context.fleet.public_key = key
+        job.call(job.stage("cleanup"))
+    return rows, []
