@@ -13,7 +13,7 @@
  *                        DURABLE_ATTACH + 1 fd id; the monitor's end of a job socket
  *   init -> session      SHUTDOWN              end when the last channel is closed
  *   init -> monitor      JOB_ATTACH + 1 fd     a durable job's new session
- *   session -> monitor   JOB_SIGNAL            signal number, while the job runs
+ *   session -> monitor   JOB_SIGNAL            signal number, until the output is at its end
  *                        JOB_ACK               durable: offsets of what may be forgotten
  *                        JOB_RELEASE           durable: the result may be forgotten
  *   monitor -> session   JOB_STARTED + 3 fds   stdin, stdout, stderr of the job

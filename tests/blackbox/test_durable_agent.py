@@ -320,6 +320,40 @@ def test_signals_travel_through_a_new_link(durable, until):
     until(lambda: not instance.jobs(), what="the whole tree ended")
 
 
+# Its shell ends at TERM, what it detached does not; it tells the shell's pid.
+STUBBORN = (
+    "trap 'exit 3' TERM; "
+    "setsid sh -c \"trap '' TERM; echo $$; while :; do sleep 0.1; done\" & wait"
+)
+
+
+def test_kill_reaches_what_outlives_the_shell(durable, until):
+    instance = durable("--grace", "20s")
+    with instance.connect() as job:
+        job.start(new_name(), STUBBORN)
+        job.step()
+        job.send(jobwire.SIGNAL, b"TERM")
+        until(lambda: not processes.alive(int(job.outputs[0])), what="the shell ended")
+        job.send(jobwire.SIGNAL, b"KILL")
+        assert job.collect(10).exit == (3, "")
+        job.release()
+    until(lambda: not instance.jobs(), what="the whole tree ended")
+
+
+@pytest.mark.parametrize("name", [b"TERM", b"KILL"])
+def test_a_signal_ends_a_leftover_that_keeps_the_output_open(durable, until, name):
+    instance = durable()
+    with instance.connect() as job:
+        job.start(new_name(), "echo $$; (while :; do echo more; sleep 0.02; done) & exit 5")
+        job.step()
+        shell = int(job.outputs[0].split()[0])
+        until(lambda: not processes.alive(shell), what="the shell ended")
+        job.send(jobwire.SIGNAL, name)
+        assert job.collect(10).exit == (5, "")
+        job.release()
+    until(lambda: not instance.jobs(), what="the leftover ended")
+
+
 def test_the_newest_attach_wins(durable):
     instance = durable()
     name = new_name()
