@@ -365,7 +365,8 @@ static int begin(struct monitor *monitor, struct durable *durable, int request_f
     int *socket = monitor->durable == NULL ? &monitor->socket : &monitor->durable->session;
     if (result < 0) {
         log_error("cannot start a job: %s", err.message);
-        struct wire_message message = {.type = WIRE_JOB_FAILED, .number = err.errnum};
+        struct wire_message message = {
+            .type = WIRE_JOB_FAILED, .number = err.errnum, .for_good = err.kind == ERROR_BUILD};
         (void)wire_send(*socket, &message, NULL, 0);
         return -1;
     }

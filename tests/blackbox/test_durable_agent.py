@@ -14,6 +14,7 @@ import pytest
 
 from support import jobwire, processes
 from support.jobwire import ATTACHED, STARTED, Job, LinkLost, Refused
+from support.mounts import without_shell
 from support.proxy import Fault, Proxy
 
 # Writes its pid to a file each time it starts, then numbered lines on both streams.
@@ -48,9 +49,9 @@ def private_key(client_key_path):
 def durable(agent, private_key, tmp_path):
     """durable(args): an agent, and a function that connects to it."""
 
-    def start(*args, env=None):
+    def start(*args, env=None, before=()):
         mark = tmp_path / "mark"
-        instance = agent(args=list(args), env={"MARK": str(mark), **(env or {})})
+        instance = agent(args=list(args), env={"MARK": str(mark), **(env or {})}, before=before)
         instance.mark = mark
         instance.connect = lambda **how: Job(instance.port, private_key, **how)
         return instance
@@ -322,8 +323,7 @@ def test_signals_travel_through_a_new_link(durable, until):
 
 # Its shell ends at TERM, what it detached does not; it tells the shell's pid.
 STUBBORN = (
-    "trap 'exit 3' TERM; "
-    "setsid sh -c \"trap '' TERM; echo $$; while :; do sleep 0.1; done\" & wait"
+    "trap 'exit 3' TERM; setsid sh -c \"trap '' TERM; echo $$; while :; do sleep 0.1; done\" & wait"
 )
 
 
@@ -352,6 +352,19 @@ def test_a_signal_ends_a_leftover_that_keeps_the_output_open(durable, until, nam
         assert job.collect(10).exit == (5, "")
         job.release()
     until(lambda: not instance.jobs(), what="the leftover ended")
+
+
+@pytest.mark.parametrize("case", ["no shell", "environment too large"])
+def test_what_cannot_start_in_this_image_is_told_from_a_bad_moment(durable, case):
+    if case == "no shell":
+        instance, command = durable(before=without_shell()), "true"
+    else:  # a quarter of the stack's limit is what arguments and environment may take
+        big = {f"BIG_{number}": "x" * 60_000 for number in range(3)}
+        instance = durable(before=("prlimit", "--stack=1048576"), env=big)
+        command = "true " + "x" * 100_000
+    with instance.connect() as job, pytest.raises(Refused) as refused:
+        job.start(new_name(), command)
+    assert refused.value.args[0] == 7
 
 
 def test_the_newest_attach_wins(durable):
