@@ -101,7 +101,7 @@ static void on_input(struct channel *channel, const struct jobwire_frame *frame)
     struct durable_channel *durable = channel->durable;
     durable->input_bytes += frame->length;
     if (durable->input_bytes > LIMIT_DURABLE_INPUT_BYTES) {
-        durable_channel_refuse(channel, JOBWIRE_REFUSED_START, "the input is too long");
+        durable_channel_refuse(channel, JOBWIRE_REFUSED_FOR_GOOD, "the input is too long");
     } else if (fd_write_all(durable->input_fd, frame->bytes, frame->length, CLOCK_NEVER) < 0) {
         durable_channel_refuse(channel, JOBWIRE_REFUSED_START, "no memory for the input");
     }
