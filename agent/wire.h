@@ -13,7 +13,7 @@
  *                        DURABLE_ATTACH + 1 fd id; the monitor's end of a job socket
  *   init -> session      SHUTDOWN              end when the last channel is closed
  *   init -> monitor      JOB_ATTACH + 1 fd     a durable job's new session
- *   session -> monitor   JOB_SIGNAL            signal number, while the job runs
+ *   session -> monitor   JOB_SIGNAL            signal number, until the output is at its end
  *                        JOB_ACK               durable: offsets of what may be forgotten
  *                        JOB_RELEASE           durable: the result may be forgotten
  *   monitor -> session   JOB_STARTED + 3 fds   stdin, stdout, stderr of the job
@@ -22,7 +22,8 @@
  *                        JOB_OUTPUT            durable: offsets up to which there is output
  *                        JOB_REPLACED          durable: another session has the job now
  *                        JOB_RESIZE            size of its terminal
- *                        JOB_FAILED            errno of what could not be started
+ *                        JOB_FAILED            errno of what could not be started, and whether
+ *                                              another try could do better
  *                        JOB_EXITED            wait status; the last message (durable: and the
  *                                              offsets at which the output ends)
  *
@@ -63,6 +64,7 @@ enum wire_result { WIRE_MESSAGE, WIRE_NOTHING, WIRE_CLOSED };
 struct wire_message {
     int32_t type;
     int32_t number;                /* signal number, errno or wait status */
+    int32_t for_good;              /* JOB_FAILED: no later try can succeed */
     int64_t ran_ms;                /* JOB_EXITED: how long the job ran */
     int64_t offsets[2];            /* of stdout and stderr, in bytes */
     char id[JOBWIRE_ID_BYTES + 1]; /* DURABLE_START and DURABLE_ATTACH: the job's name */

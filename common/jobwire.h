@@ -77,8 +77,9 @@ enum jobwire_refusal {
     JOBWIRE_REFUSED_UNKNOWN_JOB,
     JOBWIRE_REFUSED_BYTES_GONE, /* the offset was acknowledged before, or lies in the future */
     JOBWIRE_REFUSED_REPLACED,   /* a newer attach took the job over */
-    JOBWIRE_REFUSED_START,      /* the command could not be started */
+    JOBWIRE_REFUSED_START,      /* the command could not be started now */
     JOBWIRE_REFUSED_LOST,       /* the job's monitor died */
+    JOBWIRE_REFUSED_FOR_GOOD,   /* nor can it be later: the image or the script is the cause */
 };
 
 #define JOBWIRE_UNKNOWN UINT64_MAX

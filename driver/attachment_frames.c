@@ -107,6 +107,8 @@ static void on_refused(struct attachment *attachment, const struct jobwire_frame
         [JOBWIRE_REFUSED_BYTES_GONE] = {ERROR_SYSTEM, "a part of the job's output is lost"},
         [JOBWIRE_REFUSED_REPLACED] = {ERROR_SYSTEM, "another driver took the job over"},
         [JOBWIRE_REFUSED_START] = {ERROR_SYSTEM, "the task's agent cannot start the job"},
+        [JOBWIRE_REFUSED_FOR_GOOD] = {ERROR_BUILD, "the job's script cannot run in its image, "
+                                                   "which no retry can change"},
         [JOBWIRE_REFUSED_LOST] = {ERROR_SYSTEM, "the process in the task that watched over the "
                                                 "job was killed, and the job was ended with it"},
     };

@@ -83,7 +83,7 @@ static void kill_tree(struct monitor *monitor)
                  (int)monitor->job.pid);
         monitor->killing = true;
     }
-    if (monitor->state == MONITOR_RUNNING) {
+    if (monitor->state != MONITOR_ENDING) {
         set_state(monitor, MONITOR_ENDING);
     }
     if (tree_signal(getpid(), 0, SIGKILL) == 0 && !monitor->exited) {
@@ -159,10 +159,32 @@ static bool ends_job(int number)
            number == SIGKILL;
 }
 
+/* The shell is gone, and its process group may be somebody else's by now: what the job left is
+ * known by descent alone. As long as its output is not at an end the client waits for it, so that
+ * a leftover which goes on writing would hold it up for ever. */
+static void on_late_signal(struct monitor *monitor, int number)
+{
+    bool over = monitor->durable != NULL && monitor->durable->over;
+    if (over || monitor->alone || !ends_job(number)) {
+        return;
+    }
+    monitor->signalled = true;
+    if (number == SIGKILL) {
+        monitor->killing = true;
+        kill_tree(monitor);
+    } else {
+        end_tree(monitor);
+    }
+}
+
 static void on_signal_request(void *context, int number)
 {
     struct monitor *monitor = context;
-    if (monitor->exited || number <= 0 || number >= NSIG) {
+    if (number <= 0 || number >= NSIG) {
+        return;
+    }
+    if (monitor->exited) {
+        on_late_signal(monitor, number);
         return;
     }
     monitor->signalled = monitor->signalled || ends_job(number);
@@ -343,7 +365,8 @@ static int begin(struct monitor *monitor, struct durable *durable, int request_f
     int *socket = monitor->durable == NULL ? &monitor->socket : &monitor->durable->session;
     if (result < 0) {
         log_error("cannot start a job: %s", err.message);
-        struct wire_message message = {.type = WIRE_JOB_FAILED, .number = err.errnum};
+        struct wire_message message = {
+            .type = WIRE_JOB_FAILED, .number = err.errnum, .for_good = err.kind == ERROR_BUILD};
         (void)wire_send(*socket, &message, NULL, 0);
         return -1;
     }

@@ -9,7 +9,7 @@
  *
  *   RUNNING --exit--> REPORTED --no descendants left, output closed--> gone
  *      | signalled, then exit              | (leftovers run on; their output is discarded)
- *      v                                   v SIGTERM from init
+ *      v                                   v SIGTERM from init; a signal while output comes
  *   ENDING: SIGTERM to the tree, grace, SIGKILL, until no descendant is left, then the report
  *
  * It has the agent's rights, reads nothing from the network and holds no key.

@@ -197,6 +197,14 @@ static int await_exec(struct launch *launch)
     return 0;
 }
 
+/* The image has no shell that runs, or an environment that no program can be given: the same in
+ * every task of it. Anything else may have been this one's moment. */
+static bool is_for_good(int reason)
+{
+    return reason == ENOENT || reason == ENOTDIR || reason == EACCES || reason == ENOEXEC ||
+           reason == ELOOP || reason == E2BIG;
+}
+
 static int spawn(struct launch *launch, struct job *out_job, struct error *err)
 {
     pid_t pid = fork();
@@ -207,7 +215,8 @@ static int spawn(struct launch *launch, struct job *out_job, struct error *err)
         run_child(launch);
     }
     if (await_exec(launch) < 0) {
-        return error_set(err, ERROR_SYSTEM, errno, "cannot execute '%s'",
+        return error_set(err, is_for_good(errno) ? ERROR_BUILD : ERROR_SYSTEM, errno,
+                         "cannot execute '%s'",
                          launch->program != NULL ? launch->program : launch->user.shell);
     }
     out_job->pid = pid;

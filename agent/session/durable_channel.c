@@ -96,14 +96,29 @@ static void on_available(struct channel *channel, const struct wire_message *mes
     }
 }
 
-static void on_job_failed(struct channel *channel, int reason)
+static void on_start_failed(struct channel *channel, const struct wire_message *message)
 {
-    if (reason == ESRCH) {
+    int reason = message->number;
+    char text[256];
+    if (!message->for_good) {
+        durable_channel_refuse(channel, JOBWIRE_REFUSED_START, strerror(reason));
+        return;
+    }
+    (void)snprintf(text, sizeof(text), "%s: %s",
+                   reason == E2BIG ? "the container's environment and the command are too large"
+                                   : "cannot execute the shell",
+                   strerror(reason));
+    durable_channel_refuse(channel, JOBWIRE_REFUSED_FOR_GOOD, text);
+}
+
+static void on_job_failed(struct channel *channel, const struct wire_message *message)
+{
+    if (message->number == ESRCH) {
         durable_channel_refuse(channel, JOBWIRE_REFUSED_UNKNOWN_JOB, "no such job");
-    } else if (reason == EOWNERDEAD) {
+    } else if (message->number == EOWNERDEAD) {
         durable_channel_refuse(channel, JOBWIRE_REFUSED_LOST, "the job's monitor died");
     } else {
-        durable_channel_refuse(channel, JOBWIRE_REFUSED_START, strerror(reason));
+        on_start_failed(channel, message);
     }
 }
 
@@ -126,7 +141,7 @@ static void on_job_message(struct channel *channel, const struct wire_message *m
         durable->usage = message->usage;
         break;
     case WIRE_JOB_FAILED:
-        on_job_failed(channel, message->number);
+        on_job_failed(channel, message);
         break;
     case WIRE_JOB_REPLACED:
         durable_channel_refuse(channel, JOBWIRE_REFUSED_REPLACED,

@@ -132,6 +132,8 @@ int ecs_launch(struct backend_task *task, int64_t deadline_ms, struct error *err
 int ecs_look(struct ecs_session *session, const struct config *config, const char *cluster,
              const char *arn, int64_t deadline_ms, struct ecs_view *out_view, struct error *err)
     __attribute__((warn_unused_result));
+/* The first task in an answer of DescribeTasks; 'container' is the name of ours. */
+void ecs_view_read(const cJSON *answer, const char *container, struct ecs_view *out_view);
 /* Whether it has stopped or is on its way there. */
 bool ecs_view_ends(const struct ecs_view *view);
 /* Fills 'err' with why a task ends, and returns -1. */

@@ -17,6 +17,7 @@ import pytest
 from support import processes
 from support.clients import read_all, run, start, transport
 from support.jobwire import Job, LinkLost
+from support.mounts import small_disk
 
 MIB = 1 << 20
 
@@ -117,16 +118,6 @@ def test_out_of_descriptors(agent, until):
         assert run(logged_in, "exit 4")[0] == 4
         with transport(started) as link:
             assert run(link, "exit 5")[0] == 5
-
-
-def small_disk(directory, redirect=""):
-    """Words that start a program in a mount namespace where 'directory' has a MiB of room."""
-    directory.mkdir()
-    probe = subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True)
-    if probe.returncode:
-        pytest.skip("needs the right to make a mount namespace (unshare -m)")
-    script = f'mount -t tmpfs -o size=1m none {directory} && exec "$@" {redirect}'
-    return ["unshare", "-m", "sh", "-c", script, "sh"]
 
 
 @pytest.fixture

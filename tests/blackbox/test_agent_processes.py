@@ -157,6 +157,34 @@ def test_only_term_starts_the_grace_period(agent, event_loop_run, name):
     assert event_loop_run(agent(args=["--grace", "300ms"]), check) == "TERM"
 
 
+LATE = {
+    "KILL to what outlives the shell": (
+        "trap 'exit 3' TERM; "
+        "setsid sh -c \"trap '' TERM; echo $$; while :; do sleep 0.1; done\" & wait",
+        ["TERM", "KILL"], 3),
+    "TERM to what keeps the output open": (
+        "echo $$; (while :; do echo more; sleep 0.02; done) & exit 5", ["TERM"], 5),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("script", "signals", "status"), LATE.values(), ids=LATE.keys())
+def test_signals_after_the_shells_end(agent, event_loop_run, script, signals, status):
+    started = agent(args=["--grace", "20s"])
+
+    async def check(connection):
+        process = await connection.create_process(script)
+        shell = int(await process.stdout.readline())
+        for name in signals[:-1]:
+            process.send_signal(name)
+        while processes.alive(shell):
+            await asyncio.sleep(0.02)
+        process.send_signal(signals[-1])
+        await asyncio.wait_for(process.wait_closed(), 10)
+        return process.exit_status, job_processes(started)
+
+    assert event_loop_run(started, check) == (status, [])
+
+
 def job_processes(started):
     """Command lines of jobs, the agent's own processes left out.
 

@@ -4,6 +4,7 @@
 import hashlib
 import json
 import os
+import shlex
 import signal
 import stat
 import subprocess
@@ -12,6 +13,7 @@ import threading
 import pytest
 
 from support.driver import BUILD_FAILURE, SYSTEM_FAILURE
+from support.mounts import without_shell
 from support.processes import alive, command_line, descendants, environment, with_marker
 
 
@@ -155,6 +157,18 @@ def test_stdout_and_stderr_stay_apart(job):
     text = "for i in $(seq 2000); do echo out; echo err >&2; done\n"
     done = job.prepare().run(text)
     assert done.stdout == b"out\n" * 2000 and done.stderr == "err\n" * 2000
+
+
+def test_an_image_without_a_shell_is_a_build_failure(job, programs, tmp_path):
+    """However often it is tried: so not the system's, which would be."""
+    wrapper = tmp_path / "agent-without-shell"
+    words = shlex.join([*without_shell(), str(programs.agent)])
+    wrapper.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+    wrapper.chmod(0o755)
+    job.env["BERTH_AGENT"] = str(wrapper)
+    done = job.prepare().run("echo never\n")
+    assert done.returncode == BUILD_FAILURE and job.exit_code() is None
+    assert "cannot run in its image" in done.stderr and "cannot execute the shell" in done.stderr
 
 
 def test_output_comes_as_it_is_made(job):

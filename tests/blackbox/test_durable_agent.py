@@ -14,6 +14,7 @@ import pytest
 
 from support import jobwire, processes
 from support.jobwire import ATTACHED, STARTED, Job, LinkLost, Refused
+from support.mounts import without_shell
 from support.proxy import Fault, Proxy
 
 # Writes its pid to a file each time it starts, then numbered lines on both streams.
@@ -48,9 +49,9 @@ def private_key(client_key_path):
 def durable(agent, private_key, tmp_path):
     """durable(args): an agent, and a function that connects to it."""
 
-    def start(*args, env=None):
+    def start(*args, env=None, before=()):
         mark = tmp_path / "mark"
-        instance = agent(args=list(args), env={"MARK": str(mark), **(env or {})})
+        instance = agent(args=list(args), env={"MARK": str(mark), **(env or {})}, before=before)
         instance.mark = mark
         instance.connect = lambda **how: Job(instance.port, private_key, **how)
         return instance
@@ -318,6 +319,52 @@ def test_signals_travel_through_a_new_link(durable, until):
         assert job.collect().exit == (128 + signal.SIGTERM, "TERM")
         job.release()
     until(lambda: not instance.jobs(), what="the whole tree ended")
+
+
+# Its shell ends at TERM, what it detached does not; it tells the shell's pid.
+STUBBORN = (
+    "trap 'exit 3' TERM; setsid sh -c \"trap '' TERM; echo $$; while :; do sleep 0.1; done\" & wait"
+)
+
+
+def test_kill_reaches_what_outlives_the_shell(durable, until):
+    instance = durable("--grace", "20s")
+    with instance.connect() as job:
+        job.start(new_name(), STUBBORN)
+        job.step()
+        job.send(jobwire.SIGNAL, b"TERM")
+        until(lambda: not processes.alive(int(job.outputs[0])), what="the shell ended")
+        job.send(jobwire.SIGNAL, b"KILL")
+        assert job.collect(10).exit == (3, "")
+        job.release()
+    until(lambda: not instance.jobs(), what="the whole tree ended")
+
+
+@pytest.mark.parametrize("name", [b"TERM", b"KILL"])
+def test_a_signal_ends_a_leftover_that_keeps_the_output_open(durable, until, name):
+    instance = durable()
+    with instance.connect() as job:
+        job.start(new_name(), "echo $$; (while :; do echo more; sleep 0.02; done) & exit 5")
+        job.step()
+        shell = int(job.outputs[0].split()[0])
+        until(lambda: not processes.alive(shell), what="the shell ended")
+        job.send(jobwire.SIGNAL, name)
+        assert job.collect(10).exit == (5, "")
+        job.release()
+    until(lambda: not instance.jobs(), what="the leftover ended")
+
+
+@pytest.mark.parametrize("case", ["no shell", "environment too large"])
+def test_what_cannot_start_in_this_image_is_told_from_a_bad_moment(durable, case):
+    if case == "no shell":
+        instance, command = durable(before=without_shell()), "true"
+    else:  # a quarter of the stack's limit is what arguments and environment may take
+        big = {f"BIG_{number}": "x" * 60_000 for number in range(3)}
+        instance = durable(before=("prlimit", "--stack=1048576"), env=big)
+        command = "true " + "x" * 100_000
+    with instance.connect() as job, pytest.raises(Refused) as refused:
+        job.start(new_name(), command)
+    assert refused.value.args[0] == 7
 
 
 def test_the_newest_attach_wins(durable):
