@@ -30,12 +30,10 @@ import urllib.parse
 from dataclasses import dataclass, field
 
 import boto3
-import botocore.session
 import pytest
 from botocore.config import Config
-from botocore.validate import ParamValidator
 
-from support import processes
+from support import aws_model, processes
 from support.driver import Job
 from support.proxy import Proxy
 from support.waiting import until
@@ -49,7 +47,7 @@ STOP_S = 10.0
 HOLD_S = 60.0
 RESET = struct.pack("ii", 1, 0)
 
-MODEL = botocore.session.get_session().get_service_model("ecs")
+MODEL = aws_model.model("ecs")
 
 
 class Moto:
@@ -532,10 +530,7 @@ class Cloud:
         return None
 
     def check(self, operation, what, parameters):
-        shape = getattr(MODEL.operation_model(operation), what)
-        report = ParamValidator().validate(parameters, shape)
-        if report.has_errors():
-            self.problems.append(f"{operation}: {what}: {report.generate_report()}")
+        self.problems += aws_model.json_problems("ecs", operation, what, parameters)
 
     def ecs_answer(self, operation, request, body, headers, fault):
         """(status, JSON) of an ECS request."""
@@ -705,6 +700,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             request = dict(urllib.parse.parse_qsl(body.decode()))
             operation = request.get("Action", "")
+            cloud.problems += aws_model.form_problems("ec2", operation, body)
         cloud.calls.append((operation, request))
         cloud.times.append((time.monotonic(), operation))
         gate = cloud.gate_of(operation, request)
@@ -730,6 +726,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             status, answer = cloud.ecs_answer(operation, request, body, self.headers, fault)
         else:
             status, text = cloud.ec2_answer(body, self.headers)
+            if status == 200:
+                cloud.problems += aws_model.xml_problems("ec2", operation, text)
             if gate is not None and gate.when == "after":
                 gate.hold()
             return self._answer(status, text, "text/xml")
