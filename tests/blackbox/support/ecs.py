@@ -312,6 +312,7 @@ class Cloud:
         self.faults = []
         self.gates = []
         self.calls = []
+        self.sts_answers = []
         self.times = []  # (monotonic, operation)
         self.problems = []
         self.tasks = {}
@@ -625,8 +626,14 @@ class Cloud:
             self.problems.append(f"moto: {status}: {text[:2000]!r}")
             return 500, refusal("ServerException", "moto has no answer")
 
-    def ec2_answer(self, body, headers):
+    def query_answer(self, operation, body, headers):
+        """(status, XML) of a request of EC2 or STS."""
         status, text = self.forward(body, headers)
+        service = "sts" if operation == "AssumeRole" else "ec2"
+        if service == "sts":
+            self.sts_answers.append(text)
+        if status == 200:
+            self.problems += aws_model.xml_problems(service, operation, text)
         for task in self.tasks.values():
             if task.public:
                 public = task.public.split(".", 1)[1]
@@ -700,7 +707,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             request = dict(urllib.parse.parse_qsl(body.decode()))
             operation = request.get("Action", "")
-            cloud.problems += aws_model.form_problems("ec2", operation, body)
+            service = "sts" if operation == "AssumeRole" else "ec2"
+            cloud.problems += aws_model.form_problems(service, operation, body)
         cloud.calls.append((operation, request))
         cloud.times.append((time.monotonic(), operation))
         gate = cloud.gate_of(operation, request)
@@ -725,9 +733,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif target:
             status, answer = cloud.ecs_answer(operation, request, body, self.headers, fault)
         else:
-            status, text = cloud.ec2_answer(body, self.headers)
-            if status == 200:
-                cloud.problems += aws_model.xml_problems("ec2", operation, text)
+            status, text = cloud.query_answer(operation, body, self.headers)
             if gate is not None and gate.when == "after":
                 gate.hold()
             return self._answer(status, text, "text/xml")
