@@ -50,8 +50,9 @@ static const struct row refusals[] = {
      {ECS_PERMANENT, "allow the runner iam:PassRole for the task's roles; docs/fargate.md "
                      "has the policy"}},
     {"not authorized to perform",
-     {ECS_PERMANENT, "docs/fargate.md has the policy that the runner needs"}},
-    {"AccessDenied", {ECS_PERMANENT, "docs/fargate.md has the policy that the runner needs"}},
+     {ECS_PERMANENT, "'berth-driver doctor --policy' prints the policy that the runner needs"}},
+    {"AccessDenied",
+     {ECS_PERMANENT, "'berth-driver doctor --policy' prints the policy that the runner needs"}},
     {"platform version", {ECS_PERMANENT, "check [Fargate] PlatformVersion"}},
     {"subnet", {ECS_PERMANENT, "check [Fargate] Subnet: it must be in Region"}},
     {"security group",
