@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# The pinned libraries as imported targets, in link order. The fuzz build needs none of them.
+# The pinned libraries as imported targets, in link order.
 function(berth_library name archive)
     add_library(${name} STATIC IMPORTED GLOBAL)
     set_target_properties(${name} PROPERTIES
@@ -10,12 +10,10 @@ function(berth_library name archive)
     endif()
 endfunction()
 
-if(NOT BERTH_BUILD STREQUAL "fuzz")
-    berth_library(dep_crypto libcrypto.a)
-    berth_library(dep_ssl libssl.a dep_crypto)
-    berth_library(dep_sodium libsodium.a)
-    berth_library(dep_ssh libssh.a dep_crypto)
-    berth_library(dep_cjson libcjson.a)
-    berth_library(dep_expat libexpat.a)
-    berth_library(dep_curl libcurl.a dep_ssl)
-endif()
+berth_library(dep_crypto libcrypto.a)
+berth_library(dep_ssl libssl.a dep_crypto)
+berth_library(dep_sodium libsodium.a)
+berth_library(dep_ssh libssh.a dep_crypto)
+berth_library(dep_cjson libcjson.a)
+berth_library(dep_expat libexpat.a)
+berth_library(dep_curl libcurl.a dep_ssl)

@@ -80,7 +80,7 @@ static bool is_mount(char *line, int version, const char **out_root, const char 
     }
     *out_root = strsep(&line, " ");
     *out_mount = strsep(&line, " ");
-    return wanted && *out_mount != NULL;
+    return wanted && *out_mount != NULL && (*out_mount)[0] == '/';
 }
 
 void cgroup_locate(const char *membership, const char *mountinfo, struct cgroup *out_cgroup)

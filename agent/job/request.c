@@ -124,6 +124,9 @@ int job_request_read(int fd, struct job_request *out_request, struct error *err)
     if (read_exactly(fd, &header, sizeof(header), 0) < 0) {
         return error_set(err, ERROR_PEER, errno, "cannot read a job request");
     }
+    if (header.modes.count > TERMINAL_MODES) {
+        return error_set(err, ERROR_PEER, 0, "a job request is malformed");
+    }
     off_t offset = sizeof(header);
     for (size_t i = 0; i < TEXT_COUNT; i++) {
         if (header.lengths[i] == ABSENT) {

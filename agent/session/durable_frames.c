@@ -184,7 +184,7 @@ static void on_frame(struct channel *channel, const struct jobwire_frame *frame)
     frames[frame->type].on_frame(channel, frame);
 }
 
-static void take_frames(struct channel *channel, const char *bytes, size_t length)
+void durable_channel_take(struct channel *channel, const char *bytes, size_t length)
 {
     struct durable_channel *durable = channel->durable;
     struct jobwire_frame frame;
@@ -209,7 +209,7 @@ void durable_channel_read(struct channel *channel)
         got =
             ssh_channel_read_nonblocking(channel->ssh, channel->input, LIMIT_INPUT_CHUNK_BYTES, 0);
         if (got > 0) {
-            take_frames(channel, channel->input, (size_t)got);
+            durable_channel_take(channel, channel->input, (size_t)got);
         }
     } while (got > 0);
     if ((got == SSH_EOF || channel->input_ended) && channel->durable->state != ENDING) {

@@ -49,7 +49,9 @@ void durable_channel_queue(struct channel *channel, const struct jobwire_frame *
 /* Says why and detaches. */
 void durable_channel_refuse(struct channel *channel, enum jobwire_refusal code, const char *text);
 
-/* durable_frames.c: takes in and obeys what the client sent. */
+/* durable_frames.c: takes in what the client sent. */
 void durable_channel_read(struct channel *channel);
+/* durable_frames.c: obeys frames, which may come in pieces. */
+void durable_channel_take(struct channel *channel, const char *bytes, size_t length);
 
 #endif

@@ -8,7 +8,7 @@ build_preset() {
     case $preset in
     release) need_packages build && flavour=musl ;;
     sanitize) need_packages build unit && flavour=host ;;
-    fuzz) need_packages build fuzz ;;
+    fuzz) need_packages build fuzz && flavour=host ;;
     arm64)
         build_arm64
         return

@@ -6,13 +6,24 @@ fuzz_targets() {
     find build/fuzz/bin -maxdepth 1 -type f -perm -u+x -printf '%f\n' 2>/dev/null | sort
 }
 
-# fuzz_one TARGET SECONDS
+# fuzz_one TARGET SECONDS: first every seed as it is, then what comes of them.
 fuzz_one() {
     local found=build/fuzz/corpus/$1 seeds=tests/fuzz/corpus/$1 dictionary=tests/fuzz/$1.dict
-    local directories=("$found") options=("-max_total_time=$2" -timeout=10 -rss_limit_mb=2048
-        -print_final_stats=1 "-artifact_prefix=$found/")
+    local options=(-timeout=10 -rss_limit_mb=2048 "-artifact_prefix=$found/") status=0
     mkdir -p "$found"
-    [ ! -d "$seeds" ] || directories+=("$seeds")
     [ ! -f "$dictionary" ] || options+=("-dict=$dictionary")
-    "build/fuzz/bin/$1" "${options[@]}" "${directories[@]}"
+    "build/fuzz/bin/$1" "${options[@]}" -runs=0 "$seeds" &&
+        "build/fuzz/bin/$1" "${options[@]}" "-max_total_time=$2" -print_final_stats=1 "$found" "$seeds" ||
+        status=$?
+    [ "$status" = 0 ] || echo "$1: found something; again: build/fuzz/bin/$1 $found/crash-... (the file named above)"
+    return "$status"
+}
+
+# fuzz_all SECONDS DIRECTORY: each target for so long, as many at once as there are processors. What
+# TARGET says goes to DIRECTORY/TARGET.log; the names of those that found something to our stdout.
+fuzz_all() {
+    export -f fuzz_one
+    # shellcheck disable=SC2016 # the inner shell's
+    fuzz_targets | xargs -P "$(nproc)" -I '{}' bash -c \
+        'fuzz_one "$1" "$2" >"$3/$1.log" 2>&1 || echo "$1"' fuzz '{}' "$1" "$2"
 }

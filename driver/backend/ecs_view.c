@@ -72,6 +72,15 @@ static void read_task(const cJSON *task, const char *container, struct ecs_view 
     }
 }
 
+void ecs_view_read(const cJSON *answer, const char *container, struct ecs_view *out_view)
+{
+    const cJSON *task = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(answer, "tasks"), 0);
+    *out_view = (struct ecs_view){.missing = task == NULL, .exit_code = -1};
+    if (task != NULL) {
+        read_task(task, container, out_view);
+    }
+}
+
 static cJSON *describe_request(const char *cluster, const char *arn)
 {
     cJSON *request = cJSON_CreateObject();
@@ -100,11 +109,7 @@ int ecs_look(struct ecs_session *session, const struct config *config, const cha
         err->kind = failure.permanent ? ERROR_USAGE : ERROR_SYSTEM;
         return -1;
     }
-    const cJSON *task = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(answer, "tasks"), 0);
-    *out_view = (struct ecs_view){.missing = task == NULL, .exit_code = -1};
-    if (task != NULL) {
-        read_task(task, config->fargate.container_name, out_view);
-    }
+    ecs_view_read(answer, config->fargate.container_name, out_view);
     cJSON_Delete(answer);
     return 0;
 }

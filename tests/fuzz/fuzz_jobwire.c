@@ -1,20 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Frames come from whoever logged in. Beyond "no crash": how the bytes are cut into pieces changes
  * nothing, and every accepted frame is encoded to the very bytes that it came from. */
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/jobwire.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
-
-static void require(bool truth)
-{
-    if (!truth) {
-        abort();
-    }
-}
+#include "tests/fuzz/fuzz.h"
 
 /* Encodes again what was decoded from pieces of 'step' bytes, and ends with the result. */
 static enum jobwire_result decode_all(const char *bytes, size_t size, size_t step,
@@ -30,9 +21,9 @@ static enum jobwire_result decode_all(const char *bytes, size_t size, size_t ste
         bytes += left;
         size -= left;
         while ((result = jobwire_decode(&decoder, &piece, &left, &frame)) == JOBWIRE_FRAME) {
-            require(jobwire_encode(&frame, again) == 0);
+            fuzz_require(jobwire_encode(&frame, again) == 0);
         }
-        require(result == JOBWIRE_BROKEN || left == 0);
+        fuzz_require(result == JOBWIRE_BROKEN || left == 0);
     }
     jobwire_decoder_done(&decoder);
     return result;
@@ -46,10 +37,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     buffer_init(&pieces, size + 1);
     size_t step = size == 0 ? 1 : bytes[size - 1] % 7 + 1U;
     enum jobwire_result first = decode_all((const char *)bytes, size, size + 1, &whole);
-    require(decode_all((const char *)bytes, size, step, &pieces) == first);
-    require(whole.length == pieces.length && whole.length <= size);
-    require(whole.length == 0 || memcmp(whole.bytes, bytes, whole.length) == 0);
-    require(whole.length == 0 || memcmp(whole.bytes, pieces.bytes, whole.length) == 0);
+    fuzz_require(decode_all((const char *)bytes, size, step, &pieces) == first);
+    fuzz_require(whole.length == pieces.length && whole.length <= size);
+    fuzz_require(whole.length == 0 || memcmp(whole.bytes, bytes, whole.length) == 0);
+    fuzz_require(whole.length == 0 || memcmp(whole.bytes, pieces.bytes, whole.length) == 0);
     buffer_done(&whole);
     buffer_done(&pieces);
     return 0;

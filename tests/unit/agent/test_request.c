@@ -76,6 +76,7 @@ static const struct broken_row broken_rows[] = {
     {"cut header", 5, 0, 0},
     {"cut text", -2, 0, 4},
     {"a length over its ceiling", -1, 2, 0x7f},
+    {"more modes than there can be", -1, 6 * 4 + sizeof(struct terminal_size) + 1, 1},
     {"a NUL inside a text", -1,
      6 * 4 + sizeof(struct terminal_size) + sizeof(struct terminal_modes), 0},
 };

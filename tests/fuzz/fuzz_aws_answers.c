@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/* What comes back from AWS, or from whoever answers in its place: errors, XML, credentials as JSON,
+ * a task of ECS. The first byte chooses. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "driver/aws/credentials.h"
+#include "driver/aws/failure.h"
+#include "driver/aws/sources.h"
+#include "driver/aws/xml.h"
+#include "driver/backend/ecs.h"
+#include "tests/fuzz/fuzz.h"
+
+/* Texts of an error are terminated and become a meaning. */
+static void check_told(const struct aws_told *told)
+{
+    fuzz_require(memchr(told->code, '\0', sizeof(told->code)) != NULL);
+    fuzz_require(memchr(told->text, '\0', sizeof(told->text)) != NULL);
+    enum aws_meaning meaning = aws_meaning(400, told->code);
+    fuzz_require(meaning >= AWS_FINAL && meaning <= AWS_NOT_ALLOWED);
+    (void)ecs_advice_of_refusal(told->text);
+    (void)ecs_advice_of_stop(told->text);
+}
+
+static void check_error(const char *text, size_t length)
+{
+    struct aws_told told = {0};
+    aws_told_read_json(text, length, &told);
+    check_told(&told);
+}
+
+static size_t depth_of(const cJSON *tree)
+{
+    size_t deepest = 0;
+    const cJSON *child = NULL;
+    cJSON_ArrayForEach(child, tree)
+    {
+        size_t depth = depth_of(child);
+        deepest = depth > deepest ? depth : deepest;
+    }
+    return deepest + 1;
+}
+
+static void check_xml(const char *text, size_t length)
+{
+    struct aws_told told = {0};
+    struct error err = {0};
+    cJSON *tree = xml_parse(text, length, &err);
+    fuzz_require(tree != NULL || err.message[0] != '\0');
+    fuzz_require(tree == NULL || depth_of(tree) <= XML_DEPTH_CEILING);
+    cJSON_Delete(tree);
+    xml_read_error(text, length, &told);
+    check_told(&told);
+}
+
+/* Credentials that are taken are complete. */
+static void check_credentials(const char *text, size_t length)
+{
+    struct aws_credentials credentials = {0};
+    struct aws_search search = {.out = &credentials};
+    struct error err = {0};
+    if (aws_source_read_json(&search, text, length, "SessionToken", "here", &err) == 1) {
+        fuzz_require(credentials.key_id != NULL && credentials.key_id[0] != '\0');
+        fuzz_require(credentials.secret != NULL && credentials.secret[0] != '\0');
+    } else {
+        fuzz_require(err.message[0] != '\0');
+    }
+    aws_credentials_done(&credentials);
+}
+
+static void check_task(const char *text, size_t length)
+{
+    struct ecs_view view;
+    struct error err = {0};
+    cJSON *answer = cJSON_ParseWithLength(text, length);
+    ecs_view_read(answer, "ci-coordinator", &view);
+    fuzz_require(!view.missing || view.status[0] == '\0');
+    (void)ecs_view_ends(&view);
+    fuzz_require(ecs_view_error(&view, &err) == -1 && err.message[0] != '\0');
+    cJSON_Delete(answer);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+    static void (*const checks[])(const char *text, size_t length) = {
+        check_error, check_xml, check_credentials, check_task};
+    if (size > 0) {
+        char *text = malloc(size);
+        fuzz_require(text != NULL);
+        memcpy(text, bytes + 1, size - 1);
+        checks[bytes[0] % (sizeof(checks) / sizeof(checks[0]))](text, size - 1);
+        free(text);
+    }
+    return 0;
+}
