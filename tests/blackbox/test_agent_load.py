@@ -13,7 +13,6 @@ import subprocess
 import threading
 import time
 
-import paramiko
 import pytest
 
 from support import processes
