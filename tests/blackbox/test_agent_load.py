@@ -22,15 +22,6 @@ MIB = 1 << 20
 FULL = os.environ.get("BERTH_TEST_FULL") == "1"
 
 
-def named(started, name):
-    found = []
-    for pid in processes.descendants(started.pid):
-        with contextlib.suppress(OSError), open(f"/proc/{pid}/comm") as file:
-            if file.read().strip() == name:
-                found.append(pid)
-    return found
-
-
 def resident(pid):
     """Resident bytes of one process that are its own: the spool's and the program's pages are
     shared."""
@@ -48,7 +39,7 @@ def test_channels_opened_and_closed(agent, programs):
     started = agent()
     with transport(started) as link:
         assert run(link, "exit 3")[0] == 3
-        (session,) = named(started, "berth-session")
+        (session,) = processes.named(started.pid, "berth-session")
         for cycle in range(cycles):
             if cycle == cycles // 10:  # whatever grows only at first has grown
                 before = [(resident(pid), descriptors(pid)) for pid in (session, started.pid)]
@@ -83,13 +74,13 @@ def test_jobs_started_and_ended(agent, programs, until):
     started = agent(args=["--log-level", "error"])
     with transport(started) as link:
         assert run(link, "exit 3")[0] == 3
-        (session,) = named(started, "berth-session")
+        (session,) = processes.named(started.pid, "berth-session")
         for cycle in range(cycles):
             assert run(link, f"exit {cycle % 256}") == (cycle % 256, b"")
             if cycle == cycles // 10:
                 before = [(resident(pid), descriptors(pid)) for pid in (session, started.pid)]
         after = [(resident(pid), descriptors(pid)) for pid in (session, started.pid)]
-        until(lambda: not named(started, "berth-job"), 10, "no monitor is left")
+        until(lambda: not processes.named(started.pid, "berth-job"), 10, "no monitor is left")
     for (memory, files), (memory_after, files_after) in zip(before, after, strict=True):
         assert files_after <= files + 4
         assert programs.sanitized or memory_after - memory < 256 * 1024
@@ -142,7 +133,7 @@ def test_a_stopped_reader_with_5_gb_waiting(agent, ssh, until):
         (head,) = until(lambda: writers(started), 10, "the job")
         until(lambda: stands_still(head), 20, "the job to block")
         assert written(head) < 100 * MIB
-        for pid in [started.pid, *named(started, "berth-session"), *named(started, "berth-job")]:
+        for pid in [started.pid, *processes.named(started.pid, "berth-session", "berth-job")]:
             with open(f"/proc/{pid}/status") as file:
                 assert int(file.read().split("VmHWM:")[1].split()[0]) < 64 * 1024, pid
     finally:
@@ -275,7 +266,7 @@ def test_a_stop_of_an_idle_agent_as_pid_1(agent, ssh, until):
         pytest.skip("needs the right to make a PID namespace (unshare -pf)")
     started = agent(before=before)
     assert ssh(started).run("exit 3").returncode == 3
-    (init,) = named(started, "berth-agent")
+    (init,) = processes.named(started.pid, "berth-agent")
     began = time.monotonic()
     os.kill(init, signal.SIGTERM)
     assert started.wait(10) == 0

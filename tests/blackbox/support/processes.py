@@ -90,9 +90,9 @@ def name(pid):
         return ""
 
 
-def named(root, wanted):
-    """Pids below 'root' of processes with that name of their own."""
-    return [pid for pid in sorted(descendants(root)) if name(pid) == wanted]
+def named(root, *wanted):
+    """Pids below 'root' of processes with one of these names of their own."""
+    return [pid for pid in sorted(descendants(root)) if name(pid) in wanted]
 
 
 def with_marker(marker):
