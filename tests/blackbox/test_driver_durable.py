@@ -14,7 +14,7 @@ import pytest
 from support import sshd
 from support.driver import BUILD_FAILURE, SYSTEM_FAILURE
 from support.keys import KeyPair
-from support.processes import alive, descendants, end, with_marker
+from support.processes import alive, descendants, end, named, with_marker
 from support.proxy import Fault, Proxy
 
 # Counts its starts, then writes known bytes on both streams in turns.
@@ -59,17 +59,6 @@ class Link:
 
     def marked(self):
         return with_marker(f"MARK={self.home}".encode())
-
-    def named(self, name):
-        """Processes of the task by their own name."""
-        found = []
-        for pid in descendants(self.job.agent_pid()):
-            try:
-                if open(f"/proc/{pid}/comm", encoding="ascii").read().strip() == name:
-                    found.append(pid)
-            except OSError:
-                pass
-        return found
 
     def start(self, text, until):
         """A run stage that said "up"; what it started carries a marker."""
@@ -205,7 +194,7 @@ def test_a_killed_driver_leaves_a_job_that_the_next_stage_ends(link, until, trap
 
 def test_a_killed_session_process_does_not_hurt_the_job(link, until):
     process = link.start("echo up; sleep 1; echo end", until)
-    (session,) = link.named("berth-session")
+    (session,) = named(link.job.agent_pid(), "berth-session")
     os.kill(session, signal.SIGKILL)
     assert process.stdout.read() == b"end\n"
     assert process.wait(20) == 0
@@ -214,7 +203,7 @@ def test_a_killed_session_process_does_not_hurt_the_job(link, until):
 
 def test_a_killed_monitor_is_a_system_failure(link, until):
     process = link.start("echo up; exec sleep 1000", until)
-    (monitor,) = link.named("berth-job")
+    (monitor,) = named(link.job.agent_pid(), "berth-job")
     os.kill(monitor, signal.SIGKILL)
     assert process.wait(20) == SYSTEM_FAILURE
     assert "the process in the task that watched over the job was killed" in link.log()

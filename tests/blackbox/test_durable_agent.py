@@ -9,7 +9,6 @@ import struct
 import threading
 import time
 
-import paramiko
 import pytest
 
 from support import jobwire, processes
@@ -38,11 +37,6 @@ def expected(lines):
 
 def new_name():
     return os.urandom(16).hex()
-
-
-@pytest.fixture
-def private_key(client_key_path):
-    return paramiko.Ed25519Key.from_private_key_file(str(client_key_path))
 
 
 @pytest.fixture
@@ -221,13 +215,8 @@ def test_kill_of_the_session_process_does_not_hurt_the_job(durable, until):
     with instance.connect() as job:
         job.start(name, "echo one; sleep 2; echo two")
         job.step()
-        sessions = [
-            pid
-            for pid in processes.descendants(instance.pid)
-            if open(f"/proc/{pid}/comm").read().strip() == "berth-session"
-        ]
-        assert len(sessions) == 1
-        os.kill(sessions[0], signal.SIGKILL)
+        (session,) = processes.named(instance.pid, "berth-session")
+        os.kill(session, signal.SIGKILL)
         with pytest.raises(LinkLost):
             job.step()
     with instance.connect(offsets=job.offsets) as again:
@@ -243,13 +232,8 @@ def test_a_job_whose_monitor_was_killed_is_lost_and_not_started_again(durable, u
     with instance.connect() as job:
         job.start(name, script)
         job.step()
-        monitors = [
-            pid
-            for pid in processes.descendants(instance.pid)
-            if open(f"/proc/{pid}/comm").read().strip() == "berth-job"
-        ]
-        assert len(monitors) == 1
-        os.kill(monitors[0], signal.SIGKILL)
+        (monitor,) = processes.named(instance.pid, "berth-job")
+        os.kill(monitor, signal.SIGKILL)
         with pytest.raises(Refused) as refused:
             job.step()
         assert refused.value.args[0] == 6

@@ -2,7 +2,6 @@
 """What AWS does when it does not do what was asked: refusals, shortages, silence, dead tasks."""
 
 import json
-import signal
 import time
 
 import pytest
@@ -247,26 +246,6 @@ def test_cleanup_of_a_task_that_ecs_has_forgotten(ecs_job, cloud):
     path.write_text(json.dumps(data))
     assert ecs_job.stage("cleanup").returncode == 0
     cloud.moto.ecs.stop_task(cluster=cloud.cluster, task=arn)
-
-
-@pytest.mark.parametrize("moment", ["RunTask", "PROVISIONING", "PENDING", "RUNNING"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_prepare_stopped_at_any_moment_leaves_no_task(ecs_job, cloud, until, moment, number):
-    cloud.provisioning_s = cloud.pending_s = 0.6
-    cloud.image = "" if moment == "RUNNING" else "agent"
-    if moment == "RunTask":
-        cloud.faults.append(Fault("RunTask", delay_s=1))
-    process = ecs_job.driver.start("custom", "prepare", env=ecs_job.env)
-    until(lambda: cloud.count("RunTask") and cloud.tasks)
-    if moment != "RunTask":
-        until(lambda: cloud.task().status == moment)
-    process.send_signal(number)
-    code = process.wait(30)
-    assert code == (BUILD_FAILURE if number == signal.SIGTERM else -number), process.stderr.read()
-    if number == signal.SIGTERM:
-        assert cloud.running() == [], "it had cleaned up already"
-    assert ecs_job.stage("cleanup").returncode == 0
-    assert cloud.running() == [] and len(cloud.tasks) == 1
 
 
 def test_a_second_prepare_ends_what_the_first_left(ecs_job, cloud):
