@@ -4,6 +4,7 @@
 import hashlib
 import os
 import random
+import re
 import signal
 import struct
 import threading
@@ -57,7 +58,7 @@ def starts(instance):
     return instance.mark.read_text().count("started")
 
 
-def test_output_and_exit_code_arrive(durable):
+def test_output_and_exit_code_arrive(durable, until):
     instance = durable()
     with instance.connect() as job:
         assert job.start(new_name(), "sh -s", LOUD.format(lines=5000).encode()) == STARTED
@@ -66,6 +67,8 @@ def test_output_and_exit_code_arrive(durable):
     assert (bytes(job.outputs[0]), bytes(job.outputs[1])) == expected(5000)
     assert job.exit == (7, "")
     assert starts(instance) == 1
+    told = r"job \d+: ended with status 7 after [\d.]+ s, peak memory .* CPU s, 321\.2 kB out\n"
+    until(lambda: re.search(told, instance.log()), what="the log's line of its end")
 
 
 def test_a_signal_is_told_by_its_name(durable):
