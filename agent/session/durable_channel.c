@@ -382,6 +382,9 @@ void durable_channel_free(struct channel *channel)
     if (durable == NULL) {
         return;
     }
+    if (durable->state == REPORTED) {
+        durable_channel_read(channel); /* RELEASE may have come together with the close */
+    }
     jobwire_decoder_done(&durable->decoder);
     buffer_done(&durable->queued);
     spool_view_close(&durable->view);
