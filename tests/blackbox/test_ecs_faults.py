@@ -103,7 +103,7 @@ def test_a_task_that_stops_for_lack_of_addresses_is_the_next_subnets_turn(ecs_jo
                     "User: arn:aws:iam::1:user/x is not authorized to perform: ecs:RunTask",
                 ),
             ),
-            "has the policy that the runner needs",
+            "prints the policy that the runner needs",
             BUILD_FAILURE,
         ),
         (
