@@ -26,14 +26,25 @@ void user_done(struct user *user)
     memset(user, 0, sizeof(*user));
 }
 
+/* An image's own user often has a shell that refuses logins. It keeps others from becoming that
+ * user, which the agent already is, so that nothing is left to refuse. */
+static bool is_usable(const char *shell, bool is_self)
+{
+    if (shell == NULL || access(shell, X_OK) < 0) {
+        return false;
+    }
+    const char *base = strrchr(shell, '/');
+    base = base == NULL ? shell : base + 1;
+    return !is_self || (strcmp(base, "nologin") != 0 && strcmp(base, "false") != 0);
+}
+
 /* Copies of the texts, with the usual values for empty ones. False: no memory. */
 static bool fill(struct user *user, const char *name, const char *home, const char *shell)
 {
-    const char *usable_shell = shell != NULL && access(shell, X_OK) == 0 ? shell : DEFAULT_SHELL;
+    user->is_self = user->uid == geteuid();
     user->name = strdup(name);
     user->home = strdup(home != NULL && home[0] != '\0' ? home : "/");
-    user->shell = strdup(usable_shell);
-    user->is_self = user->uid == geteuid();
+    user->shell = strdup(is_usable(shell, user->is_self) ? shell : DEFAULT_SHELL);
     if (user->name == NULL || user->home == NULL || user->shell == NULL) {
         user_done(user);
         return false;
@@ -107,7 +118,9 @@ bool users_find(const char *name, struct user *out_user)
         found = fill(&user, entry->pw_name, entry->pw_dir, entry->pw_shell);
     } else if (works_without_entry(name)) {
         bool root = user.uid == 0;
-        found = fill(&user, root ? "root" : name, root ? "/root" : "/", NULL);
+        char number[16];
+        (void)snprintf(number, sizeof(number), "%u", (unsigned)user.uid);
+        found = fill(&user, root ? "root" : number, root ? "/root" : "/", NULL);
     }
     if (found) {
         *out_user = user;

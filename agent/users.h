@@ -5,7 +5,7 @@
  * Reads /etc/passwd with musl's own reader (there is no NSS in a static program). Running as
  * root: root and every user of /etc/passwd; an image without that file has root alone. Running as
  * anybody else: every name means the agent's own user, since the key decides who gets in and
- * nothing else can be had. struct user owns its texts.
+ * nothing else can be had; without an entry its name is its number. struct user owns its texts.
  */
 #ifndef BERTH_AGENT_USERS_H
 #define BERTH_AGENT_USERS_H

@@ -79,7 +79,7 @@ static void set_defaults(struct config *config)
         .ssh_port = 22,
         .ssh_connect_timeout_ms = 60 * 1000,
         .ssh_keepalive_ms = 15 * 1000,
-        .ssh_reattach_timeout_ms = 5 * 60 * 1000,
+        .ssh_reattach_timeout_ms = CONFIG_REATTACH_TIMEOUT_MS,
         .cancel_grace_ms = CONFIG_CANCEL_GRACE_MS,
         .cleanup_timeout_ms = 60 * 1000,
         .fargate =

@@ -21,9 +21,10 @@
 #include "common/options.h"
 
 #define CONFIG_FILE_CEILING_BYTES     (1UL << 20)
-#define CONFIG_CANCEL_GRACE_MS        10000 /* the default, and the agent's own */
-#define CONFIG_LIST_CEILING           64    /* entries of PassEnvironment */
-#define CONFIG_SUBNET_CEILING         16    /* what ECS takes in one awsvpc configuration */
+#define CONFIG_CANCEL_GRACE_MS        10000           /* the default, and the agent's own */
+#define CONFIG_REATTACH_TIMEOUT_MS    (5 * 60 * 1000) /* the default; the agent waits for 10 min */
+#define CONFIG_LIST_CEILING           64              /* entries of PassEnvironment */
+#define CONFIG_SUBNET_CEILING         16 /* what ECS takes in one awsvpc configuration */
 #define CONFIG_SECURITY_GROUP_CEILING 5
 
 struct config_list {

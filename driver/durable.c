@@ -9,11 +9,14 @@
 
 /* Between two links that were lost before the agent answered. */
 #define PAUSE_MS 250
+/* How long a job that shall end is looked for: 'cleanup' is about to end its whole task. */
+#define STOP_PATIENCE_MS 10000
 
 /* Since when, and until when, there is no link. */
 struct outage {
     int64_t since_ms; /* 0: there is one */
     int64_t until_ms;
+    bool shortened; /* the job shall end */
 };
 
 static double seconds_since(int64_t ms)
@@ -32,7 +35,7 @@ static int too_late(const struct task *task, const struct outage *outage, const 
 }
 
 /* What a signal means while there is no link: the job's end, as soon as it can be told. */
-static void take_signals(struct durable_job *job)
+static void take_signals(struct durable_job *job, struct outage *outage)
 {
     struct signals *signals = job->request->signals;
     if (signals_pending(signals)) {
@@ -40,6 +43,10 @@ static void take_signals(struct durable_job *job)
         signals_acknowledge(signals);
         job->outcome.cancelled = true;
         stop_ask(&job->stop, clock_now_ms());
+    }
+    if (job->stop.asked && !outage->shortened) {
+        outage->shortened = true;
+        outage->until_ms = clock_earlier_ms(outage->until_ms, clock_deadline_ms(STOP_PATIENCE_MS));
     }
 }
 
@@ -56,12 +63,12 @@ static void begin_outage(const struct task *task, struct outage *outage, const s
 }
 
 /* A new link, as soon as there can be one. */
-static int reconnect(struct task *task, struct durable_job *job, const struct outage *outage,
+static int reconnect(struct task *task, struct durable_job *job, struct outage *outage,
                      struct ssh_link **out_link, struct error *err)
 {
     struct error lost = *err;
     for (;;) {
-        take_signals(job);
+        take_signals(job, outage);
         if (clock_now_ms() >= outage->until_ms) {
             return too_late(task, outage, &lost, err);
         }

@@ -2,6 +2,7 @@
 #include "agent/job/durable.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -79,13 +80,6 @@ static void introduce(struct durable *durable, int type)
 void durable_started(struct durable *durable)
 {
     introduce(durable, WIRE_JOB_STARTED);
-}
-
-void durable_exited(struct durable *durable, const struct wire_message *result)
-{
-    durable->result = *result;
-    durable->exited = true;
-    durable->drain_ms = clock_deadline_ms(durable->options->drain_ms);
 }
 
 void durable_shut_down(struct durable *durable)
@@ -184,6 +178,15 @@ static bool is_dry(int fd)
     return fd < 0 || poll(&entry, 1, 0) == 0;
 }
 
+static void log_end(struct durable *durable)
+{
+    struct job_usage *usage = &durable->result.usage;
+    char who[32];
+    usage->out_bytes = (int64_t)(durable->spool.head[0] + durable->spool.head[1]);
+    (void)snprintf(who, sizeof(who), "job %d:", (int)durable->job->pid);
+    usage_log(who, durable->result.number, durable->result.ran_ms, usage);
+}
+
 /* All pipes ended, or those that leftovers hold have been silent for long enough. */
 static void look_for_the_end(struct durable *durable)
 {
@@ -199,7 +202,18 @@ static void look_for_the_end(struct durable *durable)
     if (closed || unwanted) { /* output that nobody will read must not hold up the end */
         durable->over = true;
         durable->untold = true;
+        log_end(durable);
     }
+}
+
+/* Looks at once: the pipes may have ended in the same turn of the loop, and then nothing but the
+ * drain deadline would wake us. */
+void durable_exited(struct durable *durable, const struct wire_message *result)
+{
+    durable->result = *result;
+    durable->exited = true;
+    durable->drain_ms = clock_deadline_ms(durable->options->drain_ms);
+    look_for_the_end(durable);
 }
 
 void durable_prepare(const struct durable *durable, struct pollfd entries[DURABLE_ENTRIES])

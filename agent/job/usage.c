@@ -3,7 +3,9 @@
 
 #include <stdio.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 
+#include "common/log.h"
 #include "common/memory_text.h"
 
 _Static_assert(sizeof(struct job_usage) == 6 * sizeof(int64_t), "no gaps");
@@ -61,4 +63,15 @@ void usage_describe(const struct job_usage *usage, char out[USAGE_TEXT_BYTES])
     }
     (void)snprintf(out, USAGE_TEXT_BYTES, "%s%s%s, %.1f CPU s, %s", oom, memory,
                    whole ? "" : " in one process", (double)usage->cpu_ms / 1000.0, output);
+}
+
+void usage_log(const char *who, int wait_status, int64_t ran_ms, const struct job_usage *usage)
+{
+    bool signalled = WIFSIGNALED(wait_status);
+    char text[USAGE_TEXT_BYTES];
+    usage_describe(usage, text);
+    log_line(usage->oom_kills > 0 ? LOG_WARN : LOG_INFO, "%s ended with %s %d after %.3f s, %s",
+             who, signalled ? "signal" : "status",
+             signalled ? WTERMSIG(wait_status) : WEXITSTATUS(wait_status), (double)ran_ms / 1000.0,
+             text);
 }

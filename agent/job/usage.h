@@ -42,5 +42,8 @@ void usage_end(const struct usage_watch *watch, struct job_usage *out_usage);
 /* "peak memory 1.4 of 2.0 GiB, 38 CPU s, 12 MB out", with what is known; an OOM kill comes first.
  */
 void usage_describe(const struct job_usage *usage, char out[USAGE_TEXT_BYTES]);
+/* The log's line of a job's end, "WHO ended with ...", from its wait status: a warning when there
+ * was an OOM kill. */
+void usage_log(const char *who, int wait_status, int64_t ran_ms, const struct job_usage *usage);
 
 #endif

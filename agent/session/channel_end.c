@@ -3,6 +3,7 @@
  * channel_end.c - how one session channel ends, and signals by their names in SSH.
  */
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -63,25 +64,20 @@ static void send_exit(struct channel *channel)
 static void log_end(struct channel *channel)
 {
     struct job_usage *usage = &channel->exited.usage;
-    int status = channel->exited.number;
-    bool signalled = WIFSIGNALED(status);
-    char text[USAGE_TEXT_BYTES];
+    char who[160];
     if (channel->exited.type == 0) {
         return; /* no job, or its monitor tells */
     }
     usage->out_bytes = channel->out_bytes;
-    usage_describe(usage, text);
-    log_line(usage->oom_kills > 0 ? LOG_WARN : LOG_INFO,
-             "%s: channel %d: job ended with %s %d after %.3f s, %s", channel->session->setup->peer,
-             channel->number, signalled ? "signal" : "status",
-             signalled ? WTERMSIG(status) : WEXITSTATUS(status),
-             (double)channel->exited.ran_ms / 1000.0, text);
+    (void)snprintf(who, sizeof(who), "%s: channel %d: job", channel->session->setup->peer,
+                   channel->number);
+    usage_log(who, channel->exited.number, channel->exited.ran_ms, usage);
 }
 
 void channel_release(struct channel *channel)
 {
     log_end(channel);
-    durable_channel_free(channel);
+    durable_channel_free(channel); /* while the last frames can still be read */
     cleanup_fd_fn(&channel->job);
     cleanup_fd_fn(&channel->stdin_fd);
     cleanup_fd_fn(&channel->stdout_fd);

@@ -200,14 +200,30 @@ static void on_close(ssh_session ssh, ssh_channel ssh_channel, void *userdata)
     channel->client_gone = true; /* released by the loop: never free a channel in its callback */
 }
 
+/* Closing one channel and opening the next may arrive together, before the loop sees the first.
+ * Returns a free slot; NULL: the client has as many channels as it may. */
+static struct channel *make_room(struct session *session)
+{
+    struct channel *room = NULL;
+    int count = 0;
+    for (int i = 0; i < CHANNEL_SLOTS; i++) {
+        struct channel *channel = &session->channels[i];
+        if (channel->client_gone && channel != session->serving) {
+            channel_release(channel); /* in the callback of another one, which libssh allows */
+        }
+        if (channel->state == CHANNEL_FREE) {
+            room = channel;
+        } else if (!channel->client_gone) {
+            count++;
+        }
+    }
+    return count < (int)session->setup->options->max_sessions ? room : NULL;
+}
+
 ssh_channel channel_accept(ssh_session ssh, void *userdata)
 {
     struct session *session = userdata;
-    struct channel *channel = NULL;
-    int most = (int)session->setup->options->max_sessions;
-    for (int i = 0; i < most && channel == NULL; i++) {
-        channel = session->channels[i].state == CHANNEL_FREE ? &session->channels[i] : NULL;
-    }
+    struct channel *channel = make_room(session);
     if (session->state != SESSION_OPEN || session->shutting_down || channel == NULL) {
         return NULL;
     }

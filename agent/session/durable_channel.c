@@ -291,8 +291,8 @@ static void report(struct channel *channel)
         frame.bytes = channel_signal_name(WTERMSIG(status));
         frame.length = strlen(frame.bytes);
     }
-    log_info("%s: channel %d: durable job ended with status %u", durable_channel_peer(channel),
-             channel->number, frame.number);
+    log_info("%s: channel %d: telling the end of the durable job, status %u",
+             durable_channel_peer(channel), channel->number, frame.number);
     durable_channel_queue(channel, &frame);
     durable->state = durable->state == ENDING ? ENDING : REPORTED;
 }
@@ -381,6 +381,9 @@ void durable_channel_free(struct channel *channel)
     struct durable_channel *durable = channel->durable;
     if (durable == NULL) {
         return;
+    }
+    if (durable->state == REPORTED) {
+        durable_channel_read(channel); /* RELEASE may have come together with the close */
     }
     jobwire_decoder_done(&durable->decoder);
     buffer_done(&durable->queued);

@@ -19,7 +19,7 @@
 #include "common/log.h"
 
 /* The connection, init, and up to four descriptors of each channel. */
-#define POLL_ENTRIES (2 + 4 * LIMIT_CHANNELS)
+#define POLL_ENTRIES (2 + 4 * CHANNEL_SLOTS)
 
 void session_set_state(struct session *session, enum session_state state)
 {
@@ -100,7 +100,7 @@ static bool has_output_queued(const struct session *session)
 static int open_channels(const struct session *session)
 {
     int count = 0;
-    for (int i = 0; i < LIMIT_CHANNELS; i++) {
+    for (int i = 0; i < CHANNEL_SLOTS; i++) {
         count += session->channels[i].state != CHANNEL_FREE;
     }
     return count;
@@ -176,7 +176,7 @@ static int64_t next_deadline_ms(const struct session *session)
     if (session->unanswered_ms != CLOCK_NEVER && session->state < SESSION_OPEN) {
         nearest = clock_earlier_ms(nearest, session->unanswered_ms + LIMIT_LOGIN_SILENCE_MS);
     }
-    for (int i = 0; i < LIMIT_CHANNELS; i++) {
+    for (int i = 0; i < CHANNEL_SLOTS; i++) {
         if (session->channels[i].state == CHANNEL_DRAINING) {
             nearest = clock_earlier_ms(nearest, session->channels[i].deadline_ms);
         }
@@ -223,7 +223,7 @@ static void wait_for_events(struct session *session)
     entries[count++] =
         (struct pollfd){.fd = ssh_get_fd(session->ssh), .events = (short)(POLLIN | queued)};
     entries[count++] = (struct pollfd){.fd = session->control, .events = POLLIN};
-    for (int i = 0; i < LIMIT_CHANNELS; i++) {
+    for (int i = 0; i < CHANNEL_SLOTS; i++) {
         if (session->channels[i].state != CHANNEL_FREE) {
             count += channel_prepare(&session->channels[i], entries + count);
         }
@@ -247,11 +247,13 @@ static void step(struct session *session)
         session_set_state(session, SESSION_CLOSED);
         return;
     }
-    for (int i = 0; i < LIMIT_CHANNELS; i++) {
+    for (int i = 0; i < CHANNEL_SLOTS; i++) {
         if (session->channels[i].state != CHANNEL_FREE) {
-            channel_service(&session->channels[i]);
+            session->serving = &session->channels[i];
+            channel_service(session->serving);
         }
     }
+    session->serving = NULL;
     if (is_dead(session)) { /* reading from a channel takes in packets, and may see the end */
         session_set_state(session, SESSION_CLOSED);
         return;
@@ -270,7 +272,7 @@ static void step(struct session *session)
 
 static void close_session(struct session *session)
 {
-    for (int i = 0; i < LIMIT_CHANNELS; i++) {
+    for (int i = 0; i < CHANNEL_SLOTS; i++) {
         if (session->channels[i].state != CHANNEL_FREE) {
             channel_release(&session->channels[i]);
         }

@@ -20,6 +20,10 @@
 #include "agent/wire.h"
 #include "common/buffer.h"
 
+/* One more than there may be: a client that closes one and opens the next need not wait, though
+ * the closed one cannot be released while it is being served. */
+#define CHANNEL_SLOTS (LIMIT_CHANNELS + 1)
+
 enum channel_state {
     CHANNEL_FREE,
     CHANNEL_OPEN,     /* no job asked for yet */
@@ -90,8 +94,9 @@ struct session {
     int64_t unanswered_ms; /* since when the client waits for a reply; CLOCK_NEVER: it does not */
     int keepalives;        /* sent without hearing anything since */
     int64_t asked_ms;      /* when the last of them was sent */
-    struct channel channels[LIMIT_CHANNELS];
-    char *chunk; /* LIMIT_OUTPUT_CHUNK_BYTES, for moving bytes */
+    struct channel channels[CHANNEL_SLOTS];
+    struct channel *serving; /* the one whose channel_service() is on the stack, or NULL */
+    char *chunk;             /* LIMIT_OUTPUT_CHUNK_BYTES, for moving bytes */
 };
 
 /* The only way to change the state. */

@@ -8,14 +8,16 @@
  *   ecs_launch.c   RunTask over providers and subnets, until the task has an address
  *   ecs_view.c     DescribeTasks: one task's state
  *   ecs_stop.c     StopTask, with and without a known ARN
+ *   ecs_replay.c   RunTask again under its token, to learn what it started
  *   ecs_list.c     every task of ours in the cluster
  *   ecs_advice.c   what ECS's texts mean and what to do about them
  *   ecs_pace.c     calls of all drivers on this machine, spaced out
  *
  * What survives between stages is in metadata->state: cluster, token, started_by, url, asked_at,
- * arn. Times are milliseconds, deadlines absolute (clock.h); *_s are Unix seconds. Sources: Amazon
- * ECS API Reference (RunTask, DescribeTasks, StopTask, ListTasks, API failure reasons, Stopped
- * tasks error messages) and the Developer Guide (task lifecycle, request throttling).
+ * provider, subnet, client_token, arn. Times are milliseconds, deadlines absolute (clock.h); *_s
+ * are Unix seconds. Sources: Amazon ECS API Reference (RunTask, DescribeTasks, StopTask, ListTasks,
+ * API failure reasons, Stopped tasks error messages) and the Developer Guide (task lifecycle,
+ * request throttling).
  */
 #ifndef BERTH_DRIVER_BACKEND_ECS_H
 #define BERTH_DRIVER_BACKEND_ECS_H
@@ -103,6 +105,25 @@ int ecs_job_add_tags(const struct config *config, cJSON *request, struct error *
 /* 'provider' NULL: launch type FARGATE or the configured strategy. The caller deletes it. */
 cJSON *ecs_request_new(const struct backend_task *task, const char *provider, const char *subnet,
                        const char *token, struct error *err);
+
+/*
+ * A RunTask whose answer never came is looked for in two ways. ListTasks by startedBy starts
+ * nothing and finds every attempt, but a task shows up there only some seconds after RunTask made
+ * it. RunTask with the same token and parameters names the task at once; where the first request
+ * never arrived it starts the task, to be stopped at once, and thereby uses the token up: a request
+ * that is still on its way in a socket's buffer then starts nothing any more. So the list is asked
+ * first, the token second, and the list again where the replay has no answer either. A token holds
+ * for a day (ECS API Reference, Ensuring idempotency); a replay that differs from the first
+ * request, since the configuration has changed meanwhile, is refused by ECS and starts nothing.
+ *
+ * ecs_replay_keep() notes what the request depends on, to be persisted before the call.
+ * ecs_replay() returns 1 and the ARN, 0 when ECS says that nothing was started, -1 when that
+ * cannot be told.
+ */
+int ecs_replay_keep(struct metadata *metadata, const char *provider, const char *subnet,
+                    const char *token, struct error *err) __attribute__((warn_unused_result));
+int ecs_replay(const struct backend_task *task, struct aws_client *client, int64_t deadline_ms,
+               char out_arn[ECS_ARN_BYTES], struct error *err) __attribute__((warn_unused_result));
 
 int ecs_launch(struct backend_task *task, int64_t deadline_ms, struct error *err)
     __attribute__((warn_unused_result));

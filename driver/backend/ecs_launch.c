@@ -37,12 +37,13 @@ static int wait_until(const struct backend_task *task, int64_t time_ms, struct e
 }
 
 /* The intent, on disk before the call: with it a cleanup finds what the call may have started. */
-static int persist_attempt(struct backend_task *task, const char *token, struct error *err)
+static int persist_attempt(struct backend_task *task, const struct attempt *attempt,
+                           const char *token, struct error *err)
 {
     char now[24];
     (void)snprintf(now, sizeof(now), "%lld", (long long)time(NULL));
     cJSON_DeleteItemFromObjectCaseSensitive(task->metadata->state, "arn");
-    if (ecs_state_set(task->metadata, "client_token", token, err) < 0 ||
+    if (ecs_replay_keep(task->metadata, attempt->provider, attempt->subnet, token, err) < 0 ||
         ecs_state_set(task->metadata, "asked_at", now, err) < 0) {
         return -1;
     }
@@ -113,7 +114,10 @@ static enum outcome call_run_task(struct backend_task *task, const struct attemp
         if (!failure.maybe_done) {
             forget_attempt(task);
         }
-        return failure.code[0] != '\0' ? refused(attempt, failure.permanent, err) : OUTCOME_FAILED;
+        enum outcome outcome =
+            failure.code[0] != '\0' ? refused(attempt, failure.permanent, err) : OUTCOME_FAILED;
+        /* Going elsewhere would forget a task that an earlier try may have started here. */
+        return failure.maybe_done ? OUTCOME_FAILED : outcome;
     }
     enum outcome outcome = read_answer(task, attempt, answer, err);
     cJSON_Delete(answer);
@@ -132,7 +136,7 @@ static enum outcome run_task(struct backend_task *task, const struct attempt *at
     }
     enum outcome outcome = OUTCOME_FAILED;
     if (wait_until(task, ecs_pace_reserve(task->config, "run"), err) == 0 &&
-        persist_attempt(task, token, err) == 0) {
+        persist_attempt(task, attempt, token, err) == 0) {
         outcome = call_run_task(task, attempt, request, deadline_ms, err);
     }
     cJSON_Delete(request);

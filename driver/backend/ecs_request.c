@@ -8,6 +8,8 @@
 #include "common/parse.h"
 #include "driver/backend/ecs.h"
 
+#define DETACH_SPARE_MS 60000 /* the driver gives up before the agent does */
+
 static cJSON *string_array(cJSON *parent, const char *name, const char *const *texts, size_t count)
 {
     cJSON *array = cJSON_CreateStringArray(texts, (int)count);
@@ -56,6 +58,19 @@ static bool add_grace(const struct config *config, cJSON *environment)
     return add_variable(environment, "BERTH_GRACE", text);
 }
 
+/* A job that lost its link must wait at least as long as the driver tries to come back; the agent's
+ * own patience covers what [SSH] ReattachTimeout is when nobody chose it. */
+static bool add_detach_timeout(const struct config *config, cJSON *environment)
+{
+    char text[32];
+    if (config->ssh_reattach_timeout_ms == CONFIG_REATTACH_TIMEOUT_MS) {
+        return true;
+    }
+    (void)snprintf(text, sizeof(text), "%lldms",
+                   (long long)config->ssh_reattach_timeout_ms + DETACH_SPARE_MS);
+    return add_variable(environment, "BERTH_DETACH_TIMEOUT", text);
+}
+
 /* The public half of the user's key, and the seed of the host's: whoever may call DescribeTasks
  * sees both. The half that logs in never leaves this machine. */
 static bool add_container(const struct backend_task *task, cJSON *overrides)
@@ -79,7 +94,7 @@ static bool add_container(const struct backend_task *task, cJSON *overrides)
         cJSON_AddStringToObject(container, "name", task->config->fargate.container_name) != NULL &&
         add_variable(environment, "SSH_PUBLIC_KEY", line) &&
         add_variable(environment, "BERTH_HOST_KEY_SEED", seed) &&
-        add_grace(task->config, environment);
+        add_grace(task->config, environment) && add_detach_timeout(task->config, environment);
     sodium_memzero(seed, sizeof(seed));
     return added;
 }

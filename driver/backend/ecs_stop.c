@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/parse.h"
 #include "driver/backend/ecs.h"
 #include "driver/runner.h"
@@ -14,6 +15,8 @@
 #define LIST_PAUSE_MS 1000
 /* For so long after RunTask a task that it started may be missing in ListTasks. */
 #define LIST_PATIENCE_S 15
+/* Far longer than a request can be on its way; ECS keeps tokens for a day. */
+#define REPLAY_AGE_S 600
 
 /* A word that a task of the past gets: ECS forgets stopped tasks after an hour. */
 static bool is_gone(const struct aws_failure *failure, const struct error *err)
@@ -87,24 +90,65 @@ static int stop_started_by(struct aws_client *client, const char *cluster, const
     return result < 0 ? -1 : count;
 }
 
-/* prepare died between RunTask and its answer: the task shows up within seconds, or never was. */
-static int search_and_stop(struct aws_client *client, const struct metadata *metadata,
-                           const char *reason, int64_t deadline_ms, struct error *err)
+/* A search for what RunTask may have started: prepare died before it had the answer. */
+struct search {
+    const struct backend_task *task;
+    struct aws_client *client;
+    const char *reason;
+    int64_t asked_s; /* Unix time of the last RunTask */
+    int64_t deadline_ms;
+    bool replayed;
+};
+
+/* 1: found and stopped; 0: nothing was started; -1: it cannot be told this way. */
+static int replay_and_stop(struct search *search, struct error *err)
 {
-    int64_t asked_s = 0;
+    char arn[ECS_ARN_BYTES];
+    const char *cluster = ecs_state_text(search->task->metadata, "cluster");
+    search->replayed = true;
+    int result = ecs_replay(search->task, search->client, search->deadline_ms, arn, err);
+    if (result > 0 &&
+        ecs_stop_one(search->client, cluster, arn, search->reason, search->deadline_ms, err) < 0) {
+        result = -1;
+    }
+    if (result < 0) {
+        log_debug("%s; looking by startedBy alone", err->message);
+        search->asked_s = (int64_t)time(NULL); /* it may have started the task just now */
+    }
+    return result;
+}
+
+/* One round; 1: the search is over, 0: not yet. */
+static int search_once(struct search *search, struct error *err)
+{
+    const struct metadata *metadata = search->task->metadata;
+    int found = stop_started_by(search->client, ecs_state_text(metadata, "cluster"),
+                                ecs_state_text(metadata, "started_by"), search->reason,
+                                search->deadline_ms, err);
+    int64_t age_s = (int64_t)time(NULL) - search->asked_s;
+    if (found != 0) {
+        return found < 0 ? -1 : 1;
+    }
+    if (!search->replayed && age_s >= 0 && age_s < REPLAY_AGE_S) {
+        struct error unknown;
+        return replay_and_stop(search, &unknown) < 0 ? 0 : 1;
+    }
+    return age_s < 0 || age_s > LIST_PATIENCE_S ? 1 : 0;
+}
+
+static int search_and_stop(struct search *search, struct error *err)
+{
+    const struct metadata *metadata = search->task->metadata;
     const char *asked = ecs_state_text(metadata, "asked_at");
-    if (asked == NULL || parse_integer(asked, 0, INT64_MAX, &asked_s) < 0) {
+    if (asked == NULL || parse_integer(asked, 0, INT64_MAX, &search->asked_s) < 0) {
         return 0; /* nothing was ever asked of ECS */
     }
     for (;;) {
-        int64_t age_s = (int64_t)time(NULL) - asked_s;
-        int found =
-            stop_started_by(client, ecs_state_text(metadata, "cluster"),
-                            ecs_state_text(metadata, "started_by"), reason, deadline_ms, err);
-        if (found != 0 || age_s < 0 || age_s > LIST_PATIENCE_S) {
-            return found < 0 ? -1 : 0;
+        int over = search_once(search, err);
+        if (over != 0) {
+            return over < 0 ? -1 : 0;
         }
-        if (clock_deadline_ms(LIST_PAUSE_MS) > deadline_ms) {
+        if (clock_deadline_ms(LIST_PAUSE_MS) > search->deadline_ms) {
             return error_set(err, ERROR_SYSTEM, ETIMEDOUT,
                              "a task that RunTask may have started does not show up; look for one "
                              "started by '%s'",
@@ -137,8 +181,10 @@ int ecs_stop(struct backend_task *task, int64_t deadline_ms, struct error *err)
         return error_wrap(err, "cannot stop task %s", arn != NULL ? arn : metadata->job);
     }
     write_reason(metadata, reason);
+    struct search search = {
+        .task = task, .client = client, .reason = reason, .deadline_ms = deadline_ms};
     int result = arn != NULL ? ecs_stop_one(client, cluster, arn, reason, deadline_ms, err)
-                             : search_and_stop(client, metadata, reason, deadline_ms, err);
+                             : search_and_stop(&search, err);
     aws_client_free(client);
     return result;
 }

@@ -13,10 +13,12 @@ import subprocess
 from pathlib import Path
 
 import asyncssh
+import paramiko
 import pytest
 
 from support import processes
 from support.agent import Agent
+from support.cgroups import limited  # noqa: F401
 from support.driver import berth_driver, job  # noqa: F401
 from support.ecs import cloud, ecs_job, moto  # noqa: F401
 from support.keys import KeyPair
@@ -144,6 +146,12 @@ def client_key():
 def client_key_path(client_key, tmp_path_factory):
     """The private half as a file for OpenSSH's client."""
     return client_key.write_private(tmp_path_factory.mktemp("key") / "id_ed25519")
+
+
+@pytest.fixture(scope="session")
+def private_key(client_key_path):
+    """The private half as paramiko takes it."""
+    return paramiko.Ed25519Key.from_private_key_file(str(client_key_path))
 
 
 @pytest.fixture

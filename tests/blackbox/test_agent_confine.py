@@ -16,11 +16,6 @@ MIB = 1 << 20
 REKEYING = ["-o", "RekeyLimit=256K", "-o", "KexAlgorithms=curve25519-sha256"]
 
 
-def named(agent, name):
-    """Pids of the agent's own children with this process name."""
-    return {pid for pid in processes.descendants(agent.pid) if status_of(pid).get("Name") == name}
-
-
 def status_of(pid):
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
@@ -48,7 +43,7 @@ def test_the_confinement_took_effect_before_login(agent, programs, until):
     server = agent()
     with socket.create_connection(("127.0.0.1", server.port)) as silent:
         assert silent.recv(8) == b"SSH-2.0-"  # confined before it says a word
-        (pid,) = until(lambda: named(server, "berth-session"))
+        (pid,) = until(lambda: processes.named(server.pid, "berth-session"))
         status = status_of(pid)
         assert status["NoNewPrivs"] == "1"
         assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
@@ -67,7 +62,7 @@ def test_every_session_process_is_filtered(agent, ssh, unfiltered):
     jobs = [client.start("echo $$; exec cat") for _ in range(4)]
     for job in jobs:
         ready(job)
-    sessions = named(server, "berth-session")
+    sessions = processes.named(server.pid, "berth-session")
     assert len(sessions) == 4
     assert {status_of(pid)["Seccomp"] for pid in sessions} == {"2"}
     assert {status_of(pid)["NoNewPrivs"] for pid in sessions} == {"1"}
@@ -122,7 +117,7 @@ def test_a_session_killed_leaves_the_others(agent, ssh, until):
     client = ssh(server)
     one = client.start("echo $$; exec sleep 1000")
     one_job = ready(one)
-    (session,) = named(server, "berth-session")
+    (session,) = processes.named(server.pid, "berth-session")
     two = client.start("echo $$; cat; exit 7")
     ready(two)
     os.kill(session, signal.SIGKILL)
@@ -139,7 +134,7 @@ def test_a_monitor_killed_takes_its_job_and_no_other(agent, ssh, until):
     one = client.start("echo $$; trap '' TERM; sleep 1000 & sleep 1000; sleep 1000")
     one_job = ready(one)
     tree = until(lambda: len(below := processes.descendants(one_job)) == 2 and below) | {one_job}
-    (monitor,) = named(server, "berth-job")
+    (monitor,) = processes.named(server.pid, "berth-job")
     two = client.start("echo $$; cat; exit 7")
     ready(two)
     bystander = subprocess.Popen(["sleep", "1000"])
@@ -170,7 +165,7 @@ def test_the_agent_killed_ends_every_job(agent, ssh, until):
     job = ssh(server).start("echo $$; trap '' TERM; sleep 1000 & while :; do sleep 1000; done")
     top = ready(job)
     tree = until(lambda: len(below := processes.descendants(top)) == 2 and below) | {top}
-    tree |= named(server, "berth-session") | named(server, "berth-job")
+    tree |= set(processes.named(server.pid, "berth-session", "berth-job"))
     os.kill(server.pid, signal.SIGKILL)
     server.wait()
     until(lambda: not any(map(processes.alive, tree)), 10, what="the end of the job's tree")

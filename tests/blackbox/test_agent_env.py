@@ -113,6 +113,19 @@ def test_no_such_user(agent, ssh):
     assert b"Permission denied" in got.stderr
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user, so root")
+@pytest.mark.parametrize(("uid", "identity"), [
+    (65534, "65534 nobody nobody /nonexistent /bin/sh"), (54_324, "54324 54324 54324 / /bin/sh"),
+], ids=["in passwd", "not in passwd"])  # fmt: skip
+def test_a_job_is_whom_the_agent_runs_as(agent, ssh, uid, identity):
+    """Whatever name the client gave: the driver logs in as root everywhere."""
+    unset = dict.fromkeys(("USER", "LOGNAME", "HOME", "SHELL"))
+    drop = ("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups")
+    client = ssh(agent(before=drop, env=unset), user="root")
+    got = client.run("echo $(id -u) $USER $LOGNAME $HOME $SHELL")
+    assert got.stdout.decode() == identity + "\n", got.stderr
+
+
 def test_image_without_passwd(agent, ssh, programs, tmp_path):
     """Root alone, with HOME and SHELL that exist."""
     busybox = shutil.which("busybox")

@@ -22,18 +22,10 @@ from support.mounts import small_disk
 MIB = 1 << 20
 
 
-def comm(pid):
-    try:
-        with open(f"/proc/{pid}/comm", encoding="ascii", errors="replace") as file:
-            return file.read().strip()
-    except OSError:
-        return ""
-
-
 def own_processes(started):
     """The agent's own: init, sessions, monitors."""
     found = processes.descendants(started.pid) | {started.pid}
-    return [pid for pid in found if comm(pid).startswith("berth-")]
+    return [pid for pid in found if processes.name(pid).startswith("berth-")]
 
 
 @contextlib.contextmanager
@@ -47,13 +39,18 @@ def stopped(pids):
             os.kill(pid, signal.SIGCONT)
 
 
-def test_a_stopped_agent_takes_no_live_client_for_dead(agent, ssh):
+# What the agent waits for an answer, and for how long it is stopped.
+STOPS = [("300ms", 1.5)] + ([("15s", 60)] if os.environ.get("BERTH_TEST_FULL") == "1" else [])
+
+
+@pytest.mark.parametrize(("keepalive", "stopped_s"), STOPS)
+def test_a_stopped_agent_takes_no_live_client_for_dead(agent, ssh, keepalive, stopped_s):
     """Time passes for it, but it has not asked: silence then proves nothing."""
-    started = agent(args=["--keepalive", "300ms", "--keepalive-count", "2"])
+    started = agent(args=["--keepalive", keepalive, "--keepalive-count", "2"])
     process = ssh(started).start("echo up; read x; echo $x; exit 7")
     assert process.stdout.readline() == b"up\n"
     with stopped(own_processes(started)):
-        time.sleep(1.5)  # five times what it waits for an answer
+        time.sleep(stopped_s)  # longer than it would wait for its answers
     out, _ = process.communicate(b"still here\n", timeout=20)
     assert (out, process.returncode) == (b"still here\n", 7)
     assert "keepalive" not in started.log()
@@ -120,11 +117,6 @@ def test_out_of_descriptors(agent, until):
             assert run(link, "exit 5")[0] == 5
 
 
-@pytest.fixture
-def private_key(client_key_path):
-    return paramiko.Ed25519Key.from_private_key_file(str(client_key_path))
-
-
 def test_a_full_disk_blocks_a_durable_job_like_a_full_spool(agent, private_key, tmp_path):
     """The spool may have 64 MiB, the disk has one: the job waits for its reader, and no byte is
     lost."""
@@ -175,7 +167,7 @@ def test_a_session_out_of_memory_ends_alone(agent, ssh, programs):
         assert process.stdout.readline() == b"up\n"
         (session,) = [
             pid for pid in processes.descendants(started.pid) - before
-            if comm(pid) == "berth-session"
+            if processes.name(pid) == "berth-session"
         ]  # fmt: skip
         resource.prlimit(session, resource.RLIMIT_AS, (1 * MIB, 1 * MIB))
         with contextlib.suppress(OSError):
@@ -247,7 +239,9 @@ time_t time(time_t *out)
 def test_a_clock_that_jumps(agent, ssh, programs, tmp_path, hours):
     """The wall clock, by a library in front of the C library's; every deadline goes on unmoved."""
     if not programs.sanitized:
-        pytest.skip("a static program's clock cannot be changed from outside; see the other build")
+        pytest.skip(
+            "a static program's clock cannot be changed from outside; the sanitizer's build runs it"
+        )
     if shutil.which("cc") is None:
         pytest.skip("cc is not installed")
     library, source, offset = tmp_path / "clock.so", tmp_path / "clock.c", tmp_path / "offset"

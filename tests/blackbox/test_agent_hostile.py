@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Bytes that no SSH client sends. Whatever comes, the connection ends and the agent serves on."""
 
+import contextlib
 import os
 import socket
 import struct
@@ -10,6 +11,7 @@ import paramiko
 import pytest
 
 from support import processes
+from support.attackers import BitFlipper, packet
 from support.clients import run, start, transport
 from support.waiting import until
 
@@ -55,13 +57,18 @@ def serves_on(started):
         assert run(link, "exit 17") == (17, b"")
 
 
-def packet(payload, padding=None):
-    """A packet in the clear, RFC 4253 section 6."""
-    size = 8 - (len(payload) + 5) % 8
-    size += 8 if size < 4 else 0
-    size = size if padding is None else padding
-    content = bytes([size & 255]) + payload + b"\0" * size
-    return struct.pack(">I", len(content)) + content
+def message(number, *values):
+    """One message of RFC 4252 to 4254 as paramiko sends it."""
+    result = paramiko.Message()
+    result.add_byte(bytes([number]))
+    for value in values:
+        if isinstance(value, bool):
+            result.add_boolean(value)
+        elif isinstance(value, int):
+            result.add_int(value)
+        else:
+            result.add_string(value)
+    return result
 
 
 OPENINGS = {
@@ -135,12 +142,7 @@ def test_every_message_before_the_login(agent, first):
             continue  # a key exchange of paramiko's own
         settle(started)
         with transport(started, login=False) as link:
-            message = paramiko.Message()
-            message.add_byte(bytes([number]))
-            message.add_string("session")
-            for value in (0, 1 << 20, 32768, 0):
-                message.add_int(value)
-            link._send_message(message)
+            link._send_message(message(number, "session", 0, 1 << 20, 32768, 0))
             assert not link.is_authenticated()
     serves_on(started)
     assert started.log().count("logged in") == 1 and started.log().count(" started\n") == 1
@@ -150,12 +152,7 @@ def test_every_message_before_the_login(agent, first):
 def test_what_only_a_server_or_a_known_user_may_say(agent, number):
     started = agent()
     with transport(started, login=False) as link:
-        message = paramiko.Message()
-        message.add_byte(bytes([number]))
-        message.add_string("session")
-        for value in (0, 1 << 20, 32768):
-            message.add_int(value)
-        link._send_message(message)
+        link._send_message(message(number, "session", 0, 1 << 20, 32768))
         link.join(DEADLINE_S)
         assert not link.is_active(), "the agent must end the connection"
     serves_on(started)
@@ -168,55 +165,8 @@ def test_every_message_after_the_login(agent, first):
         if number in (20, 21):
             continue
         with transport(started) as link:
-            message = paramiko.Message()
-            message.add_byte(bytes([number]))
-            for value in (7, 1 << 20, 0xFFFFFFFF):
-                message.add_int(value)
-            link._send_message(message)
+            link._send_message(message(number, 7, 1 << 20, 0xFFFFFFFF))
     serves_on(started)
-
-
-class Proxy:
-    """Passes one connection on and spoils one bit of one direction after 'intact' bytes."""
-
-    def __init__(self, port, from_client, intact):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.target, self.from_client, self.intact = port, from_client, intact
-        self.armed = threading.Event()
-        self.thread = threading.Thread(target=self._accept, daemon=True)
-        self.thread.start()
-
-    def _accept(self):
-        client, _ = self.listener.accept()
-        server = socket.create_connection(("127.0.0.1", self.target))
-        ways = [
-            threading.Thread(target=self._pass, args=(client, server, self.from_client)),
-            threading.Thread(target=self._pass, args=(server, client, not self.from_client)),
-        ]
-        for way in ways:
-            way.daemon = True
-            way.start()
-        for way in ways:
-            way.join()
-        client.close()
-        server.close()
-
-    def _pass(self, source, sink, spoil):
-        try:
-            while chunk := source.recv(65536):
-                if spoil and self.armed.is_set():
-                    at = self.intact % len(chunk)
-                    chunk = chunk[:at] + bytes([chunk[at] ^ 0x10]) + chunk[at + 1 :]
-                    spoil = False
-                sink.sendall(chunk)
-        except OSError:
-            pass
-        for end in (source, sink):  # close() would not wake the other thread
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
 
 @pytest.mark.parametrize("cipher", [
@@ -227,8 +177,7 @@ class Proxy:
 @pytest.mark.parametrize("from_client", [True, False], ids=["sent", "received"])
 def test_a_flipped_bit_ends_the_connection(agent, ssh, cipher, at, from_client):
     started = agent(args=["--grace", "500ms"])
-    real = started.port
-    proxy = Proxy(real, from_client, at)
+    proxy = BitFlipper(started.port, from_client, at)
     client = ssh(started)
     client.port = proxy.port
     client.known_hosts.write_text(f"[127.0.0.1]:{proxy.port} {started.host_key.public}\n")
@@ -242,7 +191,7 @@ def test_a_flipped_bit_ends_the_connection(agent, ssh, cipher, at, from_client):
     threading.Thread(target=write_ignoring, args=(process, more), daemon=True).start()
     assert process.wait(DEADLINE_S) == 255
     until(lambda: not started.jobs(), DEADLINE_S, "the session and its job to be gone")
-    proxy.listener.close()
+    proxy.close()
     serves_on(started)
 
 
@@ -267,21 +216,14 @@ def test_a_connection_that_breaks_off_anywhere(agent, client_key):
 
 
 def test_repeated_close_and_bytes_after_eof(agent):
+    """The agent may end the connection over any of it, so the rest may find nobody."""
     started = agent()
     with transport(started) as link:
         channel = start(link, "sleep 1; cat")
         number = channel.remote_chanid
-        for code in (96, 94, 97, 97, 94, 98, 93):
-            message = paramiko.Message()
-            message.add_byte(bytes([code]))
-            message.add_int(number)
-            if code == 94:
-                message.add_string(b"late")
-            elif code == 98:
-                message.add_string("exec")
-                message.add_boolean(True)
-                message.add_string("echo")
-            elif code == 93:
-                message.add_int(0xFFFFFFFF)
-            link._send_user_message(message)
+        late = [(96,), (94, b"late"), (97,), (97,), (94, b"late"), (98, "exec", True, "echo"),
+                (93, 0xFFFFFFFF)]  # fmt: skip
+        for code, *values in late:
+            with contextlib.suppress(EOFError, OSError):
+                link._send_user_message(message(code, number, *values))
     serves_on(started)

@@ -58,7 +58,13 @@ def test_openssh_key_exchanges(agent, ssh, exchange):
     moves(ssh(agent()).command_line(COMMAND, options=["-o", f"KexAlgorithms={exchange}"]))
 
 
-@pytest.mark.parametrize("options", [["RekeyLimit=32K"], ["RekeyLimit=64K", "Ciphers=aes128-ctr"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["RekeyLimit=32K", "KexAlgorithms=curve25519-sha256"],
+        ["RekeyLimit=64K", "Ciphers=aes128-ctr"],
+    ],
+)
 def test_openssh_rekeys_under_load(agent, ssh, options):
     words = [word for option in options for word in ("-o", option)]
     moves(ssh(agent()).command_line(COMMAND, options=words))

@@ -13,7 +13,6 @@ import subprocess
 import threading
 import time
 
-import paramiko
 import pytest
 
 from support import processes
@@ -21,15 +20,6 @@ from support.clients import read_all, run, start, transport
 
 MIB = 1 << 20
 FULL = os.environ.get("BERTH_TEST_FULL") == "1"
-
-
-def named(started, name):
-    found = []
-    for pid in processes.descendants(started.pid):
-        with contextlib.suppress(OSError), open(f"/proc/{pid}/comm") as file:
-            if file.read().strip() == name:
-                found.append(pid)
-    return found
 
 
 def resident(pid):
@@ -43,35 +33,18 @@ def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-def open_and_close(link):
-    """The place of a closed one is free when the agent has answered, which paramiko does not await:
-    refused meanwhile."""
-    for _ in range(1000):
-        with contextlib.suppress(paramiko.ChannelException):
-            link.open_session(timeout=10).close()
-            return
-    raise AssertionError("no channel to be had")
-
-
-def patient_run(link, command):
-    try:
-        return run(link, command)[0]
-    except paramiko.ChannelException:
-        return None
-
-
-def test_channels_opened_and_closed(agent, programs, until):
-    """On one connection, by one that counts."""
+def test_channels_opened_and_closed(agent, programs):
+    """On one connection, by one that counts; the next is never refused for the last one's sake."""
     cycles = 500 if programs.sanitized else 10_000
     started = agent()
     with transport(started) as link:
         assert run(link, "exit 3")[0] == 3
-        (session,) = named(started, "berth-session")
+        (session,) = processes.named(started.pid, "berth-session")
         for cycle in range(cycles):
             if cycle == cycles // 10:  # whatever grows only at first has grown
                 before = [(resident(pid), descriptors(pid)) for pid in (session, started.pid)]
-            open_and_close(link)
-        until(lambda: patient_run(link, "exit 4") == 4)
+            link.open_session(timeout=10).close()
+        assert run(link, "exit 4")[0] == 4
         after = [(resident(pid), descriptors(pid)) for pid in (session, started.pid)]
     for (memory, files), (memory_after, files_after) in zip(before, after, strict=True):
         assert files_after <= files + 2
@@ -101,13 +74,13 @@ def test_jobs_started_and_ended(agent, programs, until):
     started = agent(args=["--log-level", "error"])
     with transport(started) as link:
         assert run(link, "exit 3")[0] == 3
-        (session,) = named(started, "berth-session")
+        (session,) = processes.named(started.pid, "berth-session")
         for cycle in range(cycles):
             assert run(link, f"exit {cycle % 256}") == (cycle % 256, b"")
             if cycle == cycles // 10:
                 before = [(resident(pid), descriptors(pid)) for pid in (session, started.pid)]
         after = [(resident(pid), descriptors(pid)) for pid in (session, started.pid)]
-        until(lambda: not named(started, "berth-job"), 10, "no monitor is left")
+        until(lambda: not processes.named(started.pid, "berth-job"), 10, "no monitor is left")
     for (memory, files), (memory_after, files_after) in zip(before, after, strict=True):
         assert files_after <= files + 4
         assert programs.sanitized or memory_after - memory < 256 * 1024
@@ -160,7 +133,7 @@ def test_a_stopped_reader_with_5_gb_waiting(agent, ssh, until):
         (head,) = until(lambda: writers(started), 10, "the job")
         until(lambda: stands_still(head), 20, "the job to block")
         assert written(head) < 100 * MIB
-        for pid in [started.pid, *named(started, "berth-session"), *named(started, "berth-job")]:
+        for pid in [started.pid, *processes.named(started.pid, "berth-session", "berth-job")]:
             with open(f"/proc/{pid}/status") as file:
                 assert int(file.read().split("VmHWM:")[1].split()[0]) < 64 * 1024, pid
     finally:
@@ -293,7 +266,7 @@ def test_a_stop_of_an_idle_agent_as_pid_1(agent, ssh, until):
         pytest.skip("needs the right to make a PID namespace (unshare -pf)")
     started = agent(before=before)
     assert ssh(started).run("exit 3").returncode == 3
-    (init,) = named(started, "berth-agent")
+    (init,) = processes.named(started.pid, "berth-agent")
     began = time.monotonic()
     os.kill(init, signal.SIGTERM)
     assert started.wait(10) == 0

@@ -236,7 +236,7 @@ def test_a_killed_session_ends_its_jobs_only(agent, ssh, until):
     started = agent()
     first, second = ssh(started).start("echo up; sleep 60"), ssh(started).start("echo up; cat")
     assert first.stdout.read(3) == second.stdout.read(3) == b"up\n"
-    sessions = [pid for pid in started.jobs() if name_of(pid) == "berth-session"]
+    sessions = processes.named(started.pid, "berth-session")
     assert len(sessions) == 2
     os.kill(min(sessions), signal.SIGKILL)
     ended = until(lambda: first.poll() is not None or second.poll() is not None, 5)
@@ -249,7 +249,7 @@ def test_a_killed_monitor_is_reported(agent, ssh, until):
     started = agent()
     process = ssh(started).start("echo up; sleep 60")
     assert process.stdout.read(3) == b"up\n"
-    (monitor,) = [pid for pid in started.jobs() if name_of(pid) == "berth-job"]
+    (monitor,) = processes.named(started.pid, "berth-job")
     os.kill(monitor, signal.SIGKILL)
     assert process.wait(10) == 255, "ssh's status of an exit signal"
     assert "monitor died" in started.log()
@@ -268,7 +268,7 @@ def kill_monitor_early(started, level):
     end = time.monotonic() + 10
     while time.monotonic() < end:
         for pid in children(started.pid):
-            if name_of(pid) == "berth-job" and (level == 0 or children(pid)):
+            if processes.name(pid) == "berth-job" and (level == 0 or children(pid)):
                 os.kill(pid, signal.SIGKILL)
                 return
     raise AssertionError("no monitor was seen")
@@ -304,19 +304,12 @@ def test_what_a_killed_monitors_job_detached_goes_with_the_agent(agent, ssh, unt
     process = ssh(started).start(f"{detach}; echo up; sleep 300")
     assert process.stdout.read(3) == b"up\n"
     until(lambda: len(processes.with_marker(started.marker)) >= 4, 5, "the detached ones")
-    (monitor,) = [pid for pid in started.jobs() if name_of(pid) == "berth-job"]
+    (monitor,) = processes.named(started.pid, "berth-job")
     os.kill(monitor, signal.SIGKILL)
     assert process.wait(10) == 255
     assert sleepers(started), "what it detached lives on"
     assert started.terminate() == 0
     assert not processes.with_marker(started.marker)
-
-
-def name_of(pid):
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return ""
 
 
 def test_stop_of_an_idle_agent(agent, ssh):
@@ -387,7 +380,7 @@ def test_stop_ends_orphans_whose_monitor_died(agent, ssh):
     started = agent()
     process = ssh(started).start("sleep 70 & echo up; wait")
     assert process.stdout.read(3) == b"up\n"
-    (monitor,) = [pid for pid in started.jobs() if name_of(pid) == "berth-job"]
+    (monitor,) = processes.named(started.pid, "berth-job")
     os.kill(monitor, signal.SIGKILL)
     assert process.wait(10) == 255
     began = time.monotonic()
@@ -429,7 +422,7 @@ def test_pid_1(as_pid_1, ssh, until):
     assert client.run(ORPHANS).returncode == 12
     assert client.run("setsid -f sleep 400; exit 3").returncode == 3
     assert client.run("sleep 1; grep -l '^State:.Z' /proc/[0-9]*/status").stdout == b""
-    (init,) = [pid for pid in processes.descendants(as_pid_1.pid) if name_of(pid) == "berth-agent"]
+    (init,) = processes.named(as_pid_1.pid, "berth-agent")
     began = time.monotonic()
     os.kill(init, signal.SIGTERM)
     until(lambda: not processes.alive(init), 5)

@@ -10,94 +10,17 @@ message number in the middle of a key exchange, where a packet in the clear can 
 import os
 import socket
 import struct
-import threading
 
 import pytest
 
 from support import processes
+from support.attackers import NEWKEYS, PacketForger, packet
 from support.clients import run, transport
 from support.waiting import until
 
-IGNORE, DEBUG, KEXINIT, NEWKEYS = 2, 4, 20, 21
+IGNORE, DEBUG, KEXINIT = 2, 4, 20
 BANNER = b"SSH-2.0-test\r\n"
 DEADLINE_S = 8.0
-
-
-def packet(payload):
-    size = 8 - (len(payload) + 5) % 8
-    size += 8 if size < 4 else 0
-    content = bytes([size]) + payload + b"\0" * size
-    return struct.pack(">I", len(content)) + content
-
-
-def take(stream, count):
-    content = b""
-    while len(content) < count:
-        chunk = stream.recv(count - len(content))
-        if not chunk:
-            raise ConnectionResetError
-        content += chunk
-    return content
-
-
-class Attacker:
-    """Passes one connection on; in one direction puts 'inserted' (bytes) in before the first packet
-    of type 'before', and then drops the first protected packet, as far as it can be told from the
-    cipher's own framing: chacha20-poly1305 hides lengths, so it is the first piece that comes."""
-
-    def __init__(self, target, from_client, inserted=b"", before=NEWKEYS, drop=True):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.target, self.from_client = target, from_client
-        self.inserted, self.before, self.drop = inserted, before, drop
-        self.reached = False  # the place where something was to be put in
-        self.thread = threading.Thread(target=self._run, daemon=True)
-        self.thread.start()
-
-    def _run(self):
-        client, _ = self.listener.accept()
-        server = socket.create_connection(("127.0.0.1", self.target))
-        ways = [
-            threading.Thread(target=self._pass, args=(client, server, self.from_client)),
-            threading.Thread(target=self._pass, args=(server, client, not self.from_client)),
-        ]
-        for way in ways:
-            way.start()
-        for way in ways:
-            way.join()
-        client.close()
-        server.close()
-
-    def _pass(self, source, sink, attacked):
-        try:
-            line = b""
-            while not line.endswith(b"\n"):
-                line += take(source, 1)
-            sink.sendall(line)
-            kind = 0
-            while kind != NEWKEYS:
-                head = take(source, 4)
-                body = take(source, struct.unpack(">I", head)[0])
-                kind = body[1]
-                if attacked and kind == self.before and not self.reached:
-                    self.reached = True
-                    sink.sendall(self.inserted)
-                sink.sendall(head + body)
-            if attacked and self.drop:
-                source.recv(65536)
-            while chunk := source.recv(65536):
-                sink.sendall(chunk)
-        except OSError:
-            pass
-        for end in (source, sink):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-    def close(self):
-        self.listener.close()
-        self.thread.join(5)
 
 
 def connect_through(started, client, attacker):
@@ -124,7 +47,7 @@ INSERTED = {
 def test_terrapin_towards_the_agent(agent, ssh, inserted, before):
     """The agent itself must end it: nobody logs in."""
     started = agent()
-    attacker = Attacker(started.port, True, inserted, before)
+    attacker = PacketForger(started.port, True, inserted, before)
     done = connect_through(started, ssh(started), attacker)
     assert attacker.reached and done.returncode == 255 and b"through" not in done.stdout
     assert "logged in" not in started.log()
@@ -136,7 +59,7 @@ def test_what_is_put_in_ends_it_though_nothing_is_dropped(agent, ssh, inserted):
     """Strict key exchange numbers the packets anew, so no checksum would show it: the agent has to
     look, and does at NEWKEYS."""
     started = agent()
-    attacker = Attacker(started.port, True, inserted, NEWKEYS, drop=False)
+    attacker = PacketForger(started.port, True, inserted, NEWKEYS, drop=False)
     done = connect_through(started, ssh(started), attacker)
     assert attacker.reached and done.returncode == 255
     assert "logged in" not in started.log()
@@ -146,7 +69,7 @@ def test_what_is_put_in_ends_it_though_nothing_is_dropped(agent, ssh, inserted):
 def test_terrapin_towards_the_client(agent, ssh, before):
     """What the agent offers must make a client that knows strict key exchange see it."""
     started = agent()
-    attacker = Attacker(started.port, False, INSERTED["IGNORE"], before)
+    attacker = PacketForger(started.port, False, INSERTED["IGNORE"], before)
     done = connect_through(started, ssh(started), attacker)
     assert attacker.reached and done.returncode == 255 and b"through" not in done.stdout
     assert "logged in" not in started.log()
@@ -154,14 +77,14 @@ def test_terrapin_towards_the_client(agent, ssh, before):
 
 def test_without_the_attack_the_same_way_works(agent, ssh):
     started = agent()
-    attacker = Attacker(started.port, True, b"", NEWKEYS, drop=False)
+    attacker = PacketForger(started.port, True, b"", NEWKEYS, drop=False)
     done = connect_through(started, ssh(started), attacker)
     assert (attacker.reached, done.returncode, done.stdout) == (True, 9, b"through\n")
 
 
 def test_a_dropped_packet_alone_is_seen(agent, ssh):
     started = agent(args=["--login-grace", "2s"])
-    attacker = Attacker(started.port, True, b"", NEWKEYS, drop=True)
+    attacker = PacketForger(started.port, True, b"", NEWKEYS, drop=True)
     assert connect_through(started, ssh(started), attacker).returncode == 255
     assert "logged in" not in started.log()
 

@@ -4,11 +4,17 @@
 import hashlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import threading
 import time
 
+import paramiko
 import pytest
+
+from support import processes
+from support.clients import start, transport
 
 
 def banner(port, deadline_s=5.0):
@@ -115,6 +121,24 @@ def test_unauthenticated_connections(agent, args, reason):
         connection.close()
     assert [text.startswith(b"SSH-2.0-") for _, text in opened] == [True, True, False]
     assert reason in target.log()
+
+
+def test_a_closed_session_makes_room_at_once(agent):
+    """Both requests reach the agent together, since its session process is stopped meanwhile."""
+    target = agent(args=["--max-sessions", "3"])
+    with transport(target) as link:
+        channels = [start(link, "cat") for _ in range(3)]
+        with pytest.raises(paramiko.ChannelException):
+            link.open_session(timeout=10)
+        (session,) = processes.named(target.pid, "berth-session")
+        for _ in range(5):
+            os.kill(session, signal.SIGSTOP)
+            threading.Timer(0.1, os.kill, (session, signal.SIGCONT)).start()
+            channels.pop(0).close()
+            channels.append(start(link, "echo in; cat"))
+            assert channels[-1].recv(3) == b"in\n"
+        with pytest.raises(paramiko.ChannelException):
+            link.open_session(timeout=10)
 
 
 def test_sessions_of_one_connection(agent, ssh, tmp_path):

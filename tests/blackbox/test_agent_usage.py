@@ -4,7 +4,6 @@
 import json
 import os
 import re
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +13,6 @@ ENDED = re.compile(
     r"([\d.]+))? ([MG]iB)[a-z ]*, ([\d.]+) CPU s, ([\d.]+) (B|kB|MB) out$",
     re.MULTILINE,
 )
-MEMORY = Path("/sys/fs/cgroup/memory")
 
 
 def ended(server, until):
@@ -36,21 +34,6 @@ def test_processor_time_of_children_and_orphans_is_counted(agent, ssh, until):
     found = ended(server, until)
     assert found.group(1, 2) == ("status", "3")
     assert 0.2 <= float(found.group(8)) <= 3  # a busy machine gives less than was asked for
-
-
-@pytest.fixture
-def limited(tmp_path):
-    """A memory cgroup of 64 MiB (version 1), and the words that start a program inside."""
-    group = MEMORY / f"berth-test-{os.getpid()}"
-    try:
-        group.mkdir()
-        (group / "memory.limit_in_bytes").write_text(str(64 * MIB))
-    except OSError as problem:
-        pytest.skip(f"no memory cgroup of version 1 can be made here: {problem}")
-    yield ["sh", "-c", f'echo $$ >{group}/cgroup.procs; exec "$@"', "sh"]
-    for pid in (group / "cgroup.procs").read_text().split():
-        (MEMORY / "cgroup.procs").write_text(pid)
-    group.rmdir()
 
 
 EAT = "python3 -c 'x = bytearray(%d << 20); print(len(x))'"

@@ -14,7 +14,7 @@ import pytest
 from support import sshd
 from support.driver import BUILD_FAILURE, SYSTEM_FAILURE
 from support.keys import KeyPair
-from support.processes import alive, descendants, end, with_marker
+from support.processes import alive, descendants, end, named, with_marker
 from support.proxy import Fault, Proxy
 
 # Counts its starts, then writes known bytes on both streams in turns.
@@ -59,17 +59,6 @@ class Link:
 
     def marked(self):
         return with_marker(f"MARK={self.home}".encode())
-
-    def named(self, name):
-        """Processes of the task by their own name."""
-        found = []
-        for pid in descendants(self.job.agent_pid()):
-            try:
-                if open(f"/proc/{pid}/comm", encoding="ascii").read().strip() == name:
-                    found.append(pid)
-            except OSError:
-                pass
-        return found
 
     def start(self, text, until):
         """A run stage that said "up"; what it started carries a marker."""
@@ -144,20 +133,28 @@ def test_many_faults_of_all_kinds_in_one_job(link, seed):
     assert link.proxy.connections > 4
 
 
-def test_a_link_that_is_away_for_seconds(link, until):
+AWAY_S = [2, 30, 300] if os.environ.get("BERTH_TEST_FULL") == "1" else [2]
+
+
+@pytest.mark.parametrize("away_s", AWAY_S)
+def test_a_link_that_is_away(link, until, away_s):
+    """The job's output goes on for a second after the link is back."""
+    lines = (away_s + 1) * 10
+    link.job.driver.settings["SSH"]["ReattachTimeout"] = f"{away_s + 18}s"
     process = link.start(
-        "echo up; i=0; while [ $i -lt 30 ]; do i=$((i+1)); echo $i; sleep 0.1; done", until
+        f"echo up; i=0; while [ $i -lt {lines} ]; do i=$((i+1)); echo $i; sleep 0.1; done", until
     )
     link.proxy.refusing = True
     link.proxy.cut()
     until(lambda: "is lost" in link.log(), what="the loss is told")
-    time.sleep(2)  # the length of the outage is the case
+    time.sleep(away_s)  # the length of the outage is the case
     link.proxy.refusing = False
-    assert process.stdout.read().split() == [str(i).encode() for i in range(1, 31)]
+    assert process.stdout.read().split() == [str(i).encode() for i in range(1, lines + 1)]
     assert process.wait(30) == 0 and process.stderr.read() == b""
-    assert re.search(r"is lost .*resuming it for up to 20 s", link.log())
+    assert re.search(rf"is lost .*resuming it for up to {away_s + 18} s", link.log())
     assert len(re.findall("is lost", link.log())) == 1
-    assert re.search(r"was resumed after [2-9]\.", link.log())
+    (took_s,) = re.findall(r"was resumed after ([\d.]+)", link.log())
+    assert away_s <= float(took_s) < away_s + 8
 
 
 def test_a_link_that_stays_away_is_a_system_failure(link, until):
@@ -205,7 +202,7 @@ def test_a_killed_driver_leaves_a_job_that_the_next_stage_ends(link, until, trap
 
 def test_a_killed_session_process_does_not_hurt_the_job(link, until):
     process = link.start("echo up; sleep 1; echo end", until)
-    (session,) = link.named("berth-session")
+    (session,) = named(link.job.agent_pid(), "berth-session")
     os.kill(session, signal.SIGKILL)
     assert process.stdout.read() == b"end\n"
     assert process.wait(20) == 0
@@ -214,7 +211,7 @@ def test_a_killed_session_process_does_not_hurt_the_job(link, until):
 
 def test_a_killed_monitor_is_a_system_failure(link, until):
     process = link.start("echo up; exec sleep 1000", until)
-    (monitor,) = link.named("berth-job")
+    (monitor,) = named(link.job.agent_pid(), "berth-job")
     os.kill(monitor, signal.SIGKILL)
     assert process.wait(20) == SYSTEM_FAILURE
     assert "the process in the task that watched over the job was killed" in link.log()
@@ -308,6 +305,19 @@ def test_what_a_job_cost_is_told(link):
         rb"berth: peak memory [\d.]+ (of [\d.]+ )?[MG]iB( in one process)?, [\d.]+ CPU s\n",
         done.stdout,
     ), done.stdout
+
+
+def test_an_oom_kill_is_told_by_driver_and_agent(limited, job, programs):
+    """Under the local backend, whose agent is put into a memory cgroup as a container would be."""
+    if programs.sanitized:
+        pytest.skip("the sanitizer needs more than the limit")
+    job.put_before_agent(limited, programs.agent)
+    log = job.prepare().home().parent / "agent.log"
+    done = job.run("python3 -c 'x = bytearray(200 << 20)'; exit $?\n")
+    assert (done.returncode, job.exit_code()) == (BUILD_FAILURE, "137\n")
+    line = rb"berth: out of memory: .*peak memory 6\d\.\d of 64\.0 MiB, [\d.]+ CPU s"
+    assert re.search(line, done.stdout + done.stderr.encode()), (done.stdout, done.stderr)
+    assert "out of memory: OOM kill of 1 processes" in log.read_text()
 
 
 def test_stock_sshd_gets_a_plain_command(link, tmp_path, free_port, until):

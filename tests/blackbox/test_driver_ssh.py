@@ -8,7 +8,7 @@ import termios
 
 import pytest
 
-from test_agent_terminal import Terminal
+from support.terminal import Terminal
 
 OWN_FAILURE = 255
 

@@ -4,7 +4,6 @@
 import hashlib
 import json
 import os
-import shlex
 import signal
 import stat
 import subprocess
@@ -159,13 +158,9 @@ def test_stdout_and_stderr_stay_apart(job):
     assert done.stdout == b"out\n" * 2000 and done.stderr == "err\n" * 2000
 
 
-def test_an_image_without_a_shell_is_a_build_failure(job, programs, tmp_path):
+def test_an_image_without_a_shell_is_a_build_failure(job, programs):
     """However often it is tried: so not the system's, which would be."""
-    wrapper = tmp_path / "agent-without-shell"
-    words = shlex.join([*without_shell(), str(programs.agent)])
-    wrapper.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
-    wrapper.chmod(0o755)
-    job.env["BERTH_AGENT"] = str(wrapper)
+    job.put_before_agent(without_shell(), programs.agent)
     done = job.prepare().run("echo never\n")
     assert done.returncode == BUILD_FAILURE and job.exit_code() is None
     assert "cannot run in its image" in done.stderr and "cannot execute the shell" in done.stderr

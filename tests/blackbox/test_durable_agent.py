@@ -4,12 +4,12 @@
 import hashlib
 import os
 import random
+import re
 import signal
 import struct
 import threading
 import time
 
-import paramiko
 import pytest
 
 from support import jobwire, processes
@@ -41,11 +41,6 @@ def new_name():
 
 
 @pytest.fixture
-def private_key(client_key_path):
-    return paramiko.Ed25519Key.from_private_key_file(str(client_key_path))
-
-
-@pytest.fixture
 def durable(agent, private_key, tmp_path):
     """durable(args): an agent, and a function that connects to it."""
 
@@ -63,7 +58,7 @@ def starts(instance):
     return instance.mark.read_text().count("started")
 
 
-def test_output_and_exit_code_arrive(durable):
+def test_output_and_exit_code_arrive(durable, until):
     instance = durable()
     with instance.connect() as job:
         assert job.start(new_name(), "sh -s", LOUD.format(lines=5000).encode()) == STARTED
@@ -72,6 +67,8 @@ def test_output_and_exit_code_arrive(durable):
     assert (bytes(job.outputs[0]), bytes(job.outputs[1])) == expected(5000)
     assert job.exit == (7, "")
     assert starts(instance) == 1
+    told = r"job \d+: ended with status 7 after [\d.]+ s, peak memory .* CPU s, 321\.2 kB out\n"
+    until(lambda: re.search(told, instance.log()), what="the log's line of its end")
 
 
 def test_a_signal_is_told_by_its_name(durable):
@@ -215,19 +212,37 @@ def test_the_result_is_kept_until_released_and_then_forgotten(durable, until):
     assert refused.value.args[0] == 2
 
 
+def test_an_end_that_comes_with_the_end_of_the_output_is_told_at_once(durable):
+    """The drain time is for outputs that something still holds."""
+    instance = durable("--drain", "60s")
+    for _ in range(5):
+        with instance.connect() as job:
+            job.start(new_name(), "exit 5")
+            assert job.collect(deadline_s=20).exit == (5, "")
+            job.release()
+
+
+def test_a_release_that_comes_with_the_end_of_the_connection_counts(durable, until):
+    instance = durable()
+    with instance.connect() as job:
+        job.start(new_name(), "true")
+        job.collect()
+        (session,) = processes.named(instance.pid, "berth-session")
+        os.kill(session, signal.SIGSTOP)
+        job.send(jobwire.RELEASE)
+        job.channel.close()
+    os.kill(session, signal.SIGCONT)
+    until(lambda: not processes.descendants(instance.pid), what="the monitor is gone")
+
+
 def test_kill_of_the_session_process_does_not_hurt_the_job(durable, until):
     instance = durable()
     name = new_name()
     with instance.connect() as job:
         job.start(name, "echo one; sleep 2; echo two")
         job.step()
-        sessions = [
-            pid
-            for pid in processes.descendants(instance.pid)
-            if open(f"/proc/{pid}/comm").read().strip() == "berth-session"
-        ]
-        assert len(sessions) == 1
-        os.kill(sessions[0], signal.SIGKILL)
+        (session,) = processes.named(instance.pid, "berth-session")
+        os.kill(session, signal.SIGKILL)
         with pytest.raises(LinkLost):
             job.step()
     with instance.connect(offsets=job.offsets) as again:
@@ -243,13 +258,8 @@ def test_a_job_whose_monitor_was_killed_is_lost_and_not_started_again(durable, u
     with instance.connect() as job:
         job.start(name, script)
         job.step()
-        monitors = [
-            pid
-            for pid in processes.descendants(instance.pid)
-            if open(f"/proc/{pid}/comm").read().strip() == "berth-job"
-        ]
-        assert len(monitors) == 1
-        os.kill(monitors[0], signal.SIGKILL)
+        (monitor,) = processes.named(instance.pid, "berth-job")
+        os.kill(monitor, signal.SIGKILL)
         with pytest.raises(Refused) as refused:
             job.step()
         assert refused.value.args[0] == 6

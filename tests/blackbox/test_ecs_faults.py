@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What AWS does when it does not do what was asked: refusals, shortages, silence, dead tasks."""
 
+import collections
 import json
-import signal
+import re
 import time
 
 import pytest
@@ -22,9 +23,18 @@ def provider(request):
     return [row["capacityProvider"] for row in request.get("capacityProviderStrategy", [])]
 
 
+def said_twice(text):
+    """Parts of messages that stand there more than once; an address or a name may."""
+    parts = re.split(r"[;:] |\n", text)
+    counts = collections.Counter(part.strip(" ()") for part in parts)
+    return [part for part, count in counts.items() if count > 1 and len(part.split()) > 3]
+
+
 def prepare(ecs_job, code=0):
     done = ecs_job.stage("prepare")
     assert done.returncode == code, done.stderr
+    if code != 0:
+        assert not said_twice(done.stderr), done.stderr
     return done
 
 
@@ -93,7 +103,18 @@ def test_a_task_that_stops_for_lack_of_addresses_is_the_next_subnets_turn(ecs_jo
                     "User: arn:aws:iam::1:user/x is not authorized to perform: ecs:RunTask",
                 ),
             ),
-            "has the policy that the runner needs",
+            "prints the policy that the runner needs",
+            BUILD_FAILURE,
+        ),
+        (
+            Fault(
+                status=400,
+                body=refusal(
+                    "AccessDeniedException",
+                    "User: arn:aws:iam::1:user/x is not authorized to perform: iam:PassRole",
+                ),
+            ),
+            "allow the runner iam:PassRole",
             BUILD_FAILURE,
         ),
         (
@@ -109,7 +130,7 @@ def test_a_task_that_stops_for_lack_of_addresses_is_the_next_subnets_turn(ecs_jo
             BUILD_FAILURE,
         ),
     ],
-    ids=["quota", "unknown", "nothing", "cluster", "definition", "denied", "container"],
+    ids=["quota", "unknown", "nothing", "cluster", "definition", "denied", "role", "container"],
 )
 def test_refusals(ecs_job, cloud, fault, message, code):
     fault.operation = "RunTask"
@@ -163,6 +184,16 @@ def test_an_answer_that_never_comes_leaves_no_task(ecs_job, cloud):
     done = prepare(ecs_job, SYSTEM_FAILURE)
     assert cloud.running() == [], done.stderr
     assert len(cloud.tasks) == 1 and cloud.count("ListTasks") >= 1
+
+
+def test_nobody_answers(ecs_job, cloud, free_port):
+    """One message, not a second one of the clean-up; nothing was sent, nothing is kept."""
+    url = f"http://127.0.0.1:{free_port()}"
+    ecs_job.env["AWS_ENDPOINT_URL"] = url
+    done = prepare(ecs_job, SYSTEM_FAILURE)
+    assert done.stderr.count(url) == 1 and done.stderr.count("\n") == 1, done.stderr
+    assert ecs_job.metadata() is None
+    ecs_job.env["AWS_ENDPOINT_URL"] = cloud.url
 
 
 # --- tasks that stop
@@ -247,26 +278,6 @@ def test_cleanup_of_a_task_that_ecs_has_forgotten(ecs_job, cloud):
     path.write_text(json.dumps(data))
     assert ecs_job.stage("cleanup").returncode == 0
     cloud.moto.ecs.stop_task(cluster=cloud.cluster, task=arn)
-
-
-@pytest.mark.parametrize("moment", ["RunTask", "PROVISIONING", "PENDING", "RUNNING"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_prepare_stopped_at_any_moment_leaves_no_task(ecs_job, cloud, until, moment, number):
-    cloud.provisioning_s = cloud.pending_s = 0.6
-    cloud.image = "" if moment == "RUNNING" else "agent"
-    if moment == "RunTask":
-        cloud.faults.append(Fault("RunTask", delay_s=1))
-    process = ecs_job.driver.start("custom", "prepare", env=ecs_job.env)
-    until(lambda: cloud.count("RunTask") and cloud.tasks)
-    if moment != "RunTask":
-        until(lambda: cloud.task().status == moment)
-    process.send_signal(number)
-    code = process.wait(30)
-    assert code == (BUILD_FAILURE if number == signal.SIGTERM else -number), process.stderr.read()
-    if number == signal.SIGTERM:
-        assert cloud.running() == [], "it had cleaned up already"
-    assert ecs_job.stage("cleanup").returncode == 0
-    assert cloud.running() == [] and len(cloud.tasks) == 1
 
 
 def test_a_second_prepare_ends_what_the_first_left(ecs_job, cloud):

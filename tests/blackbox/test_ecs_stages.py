@@ -59,6 +59,15 @@ def test_the_request_of_a_plain_configuration(ecs_job, cloud):
     assert container["environment"][2]["value"] == "1000ms", "as CancelGrace here"
 
 
+@pytest.mark.parametrize("timeout, variable", [("20m", "1260000ms"), ("0s", "60000ms")])
+def test_a_lost_link_has_as_long_as_the_driver_tries(ecs_job, cloud, timeout, variable):
+    """The agent reads it at its start, in a real task, and would refuse what it does not take."""
+    ecs_job.driver.settings["SSH"]["ReattachTimeout"] = timeout
+    prepare(ecs_job)
+    assert cloud.task().environment["BERTH_DETACH_TIMEOUT"] == variable
+    assert ecs_job.run("env\n").stdout.count(b"BERTH_") == 0
+
+
 def test_the_private_key_stays_here(ecs_job, cloud):
     prepare(ecs_job)
     seed = ecs_job.metadata()["user_key_seed"]

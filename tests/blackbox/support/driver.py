@@ -4,6 +4,7 @@
 import json
 import os
 import secrets
+import shlex
 import signal
 import subprocess
 from pathlib import Path
@@ -119,6 +120,13 @@ class Job:
         done = self.stage("prepare")
         assert done.returncode == 0, done.stderr
         return self
+
+    def put_before_agent(self, words, agent):
+        """The local backend's agent is started by these words."""
+        wrapper = self.directory / "agent-wrapper"
+        wrapper.write_text(f'#!/bin/sh\nexec {shlex.join([*words, str(agent)])} "$@"\n')
+        wrapper.chmod(0o755)
+        self.env["BERTH_AGENT"] = str(wrapper)
 
     def script(self, text):
         path = self.directory / f"script-{secrets.token_hex(4)}"

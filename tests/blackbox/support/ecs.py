@@ -30,13 +30,12 @@ import urllib.parse
 from dataclasses import dataclass, field
 
 import boto3
-import botocore.session
 import pytest
 from botocore.config import Config
-from botocore.validate import ParamValidator
 
-from support import processes
+from support import aws_model, processes
 from support.driver import Job
+from support.proxy import Proxy
 from support.waiting import until
 
 REGION = "ap-northeast-1"
@@ -45,9 +44,10 @@ CONTAINER = "ci-coordinator"
 TARGET = "AmazonEC2ContainerServiceV20141113"
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIATESTTESTTESTTEST", "AWS_SECRET_ACCESS_KEY": "test/secret/key"}
 STOP_S = 10.0
+HOLD_S = 60.0
 RESET = struct.pack("ii", 1, 0)
 
-MODEL = botocore.session.get_session().get_service_model("ecs")
+MODEL = aws_model.model("ecs")
 
 
 class Moto:
@@ -128,6 +128,22 @@ def throttled(operation, times=1):
     )
 
 
+class Gate:
+    """Holds one request of one job: "before" moto sees it, or "after" moto did its part.
+
+    reached is set when the request is there; it goes on when open is, or when the test ends.
+    """
+
+    def __init__(self, job_id, operation, when):
+        self.job_id, self.operation, self.when = str(job_id), operation, when
+        self.taken = False
+        self.reached, self.open, self.passed = (threading.Event() for _ in range(3))
+
+    def hold(self):
+        self.reached.set()
+        self.open.wait(HOLD_S)
+
+
 class Task:
     """The data plane's half of one task: its process and its state."""
 
@@ -138,6 +154,7 @@ class Task:
         self.created = time.time()
         self.running_at = None
         self.process = None
+        self.proxy = None
         self.status = "PROVISIONING"
         self.stop_code = self.reason = self.container_reason = ""
         self.exit_code = None
@@ -156,6 +173,10 @@ class Task:
         return self.arn.rsplit("/", 1)[1]
 
     @property
+    def job_id(self):
+        return job_of(self.request)
+
+    @property
     def environment(self):
         (override,) = self.request["overrides"]["containerOverrides"]
         return {row["name"]: row["value"] for row in override["environment"]}
@@ -165,16 +186,18 @@ class Task:
 
     def _live(self):
         cloud = self.cloud
-        if self._stop.wait(cloud.provisioning_s):
+        default = (cloud.provisioning_s, cloud.pending_s, cloud.running_s)
+        provisioning_s, pending_s, running_s = cloud.paces.get(self.job_id, default)
+        if self._stop.wait(provisioning_s):
             return self._end()
         if cloud.start_failure:
             self.stop_code, self.reason, self.container_reason = cloud.start_failure
             return self._end()
         self.status = "PENDING"
-        if self._stop.wait(cloud.pending_s):
+        if self._stop.wait(pending_s):
             return self._end()
         self.process = cloud.start_container(self)
-        if self._stop.wait(cloud.running_s):
+        if self._stop.wait(running_s):
             return self._end()
         self.status, self.running_at = "RUNNING", time.time()
         while not self._stop.wait(0.02):
@@ -201,6 +224,8 @@ class Task:
             processes.end(inside)
             code = self.process.returncode
             self.exit_code = 128 - code if code < 0 else code
+        if self.proxy is not None:
+            self.proxy.close()
         self.cloud.forget(self)
         self.status = "STOPPED"
 
@@ -274,23 +299,30 @@ class Cloud:
         self.directory = directory
         self.agent_program = agent_program
         self.image = "agent"
+        self.images = {}  # of some jobs, by id
         self.agent_arguments = []
         self.container_env = {"CONTAINER_SAYS": "hello"}
         self.provisioning_s, self.pending_s, self.running_s = 0.05, 0.05, 0.3
+        self.paces = {}  # the three, by a job's id
+        self.link_faults = {}  # of a proxy before the SSH server, by a job's id
         self.start_failure = None
         self.page = 100
+        self.listing = True  # whether ListTasks knows the tasks
         self.clock_skew_s = 0
         self.faults = []
+        self.gates = []
         self.calls = []
+        self.sts_answers = []
         self.times = []  # (monotonic, operation)
         self.problems = []
         self.tasks = {}
         self.listen_public = False
         self._tokens = {}
         self._lock = threading.Lock()
-        with socket.socket() as probe:
+        with socket.socket() as probe, socket.socket() as other:
             probe.bind(("127.0.0.1", 0))
-            self.ssh_port = probe.getsockname()[1]
+            other.bind(("127.0.0.1", 0))
+            self.ssh_port, self.inner_port = probe.getsockname()[1], other.getsockname()[1]
         self._make_cluster()
         self._server = Server(("127.0.0.1", 0), Handler)
         self._server.cloud = self
@@ -369,21 +401,27 @@ class Cloud:
     # --- containers
 
     def start_container(self, task):
-        if not self.image:
+        image = self.images.get(task.job_id, self.image)
+        if not image:
             return None
         directory = self.directory / f"task-{task.id}"
         directory.mkdir()
         address = task.public if self.listen_public else task.private
+        port = self.ssh_port
+        if task.job_id in self.link_faults:
+            port = self.inner_port
+            faults = self.link_faults[task.job_id]
+            task.proxy = Proxy(port, faults, address=address, own_port=self.ssh_port)
         env = {"PATH": os.environ["PATH"], "HOME": str(directory), **self.container_env}
         env |= {name: os.environ[name] for name in os.environ if name.endswith("SAN_OPTIONS")}
         env |= task.environment
-        start = self._start_agent if self.image == "agent" else self._start_sshd
+        start = self._start_agent if image == "agent" else self._start_sshd
         with open(directory / "container.log", "wb") as log:
-            return start(directory, address, env, log)
+            return start(directory, address, port, env, log)
 
-    def _start_agent(self, directory, address, env, log):
+    def _start_agent(self, directory, address, port, env, log):
         return subprocess.Popen(
-            [self.agent_program, "--listen", f"{address}:{self.ssh_port}", *self.agent_arguments],
+            [self.agent_program, "--listen", f"{address}:{port}", *self.agent_arguments],
             env=env,
             cwd=directory,
             stdin=subprocess.DEVNULL,
@@ -392,7 +430,7 @@ class Cloud:
             start_new_session=True,
         )
 
-    def _start_sshd(self, directory, address, env, log):
+    def _start_sshd(self, directory, address, port, env, log):
         """What the entrypoint script of the old image does, without touching this machine."""
         key = env.pop("SSH_PUBLIC_KEY", "")
         env.pop("BERTH_HOST_KEY_SEED", None)
@@ -407,7 +445,7 @@ class Cloud:
         if os.getuid() == 0:
             os.makedirs("/run/sshd", exist_ok=True)
         options = {
-            "Port": self.ssh_port,
+            "Port": port,
             "ListenAddress": address,
             "HostKey": host_key,
             "AuthorizedKeysFile": authorized,
@@ -437,6 +475,8 @@ class Cloud:
 
     def stop(self):
         """Ends everything; returns what was against the model of the services."""
+        for gate in self.gates:
+            gate.open.set()
         for task in list(self.tasks.values()):
             task.join()
         self._server.shutdown()
@@ -445,6 +485,40 @@ class Cloud:
         return self.problems
 
     # --- requests
+
+    def hold(self, job_id, operation, when):
+        gate = Gate(job_id, operation, when)
+        self.gates.append(gate)
+        return gate
+
+    def gate_of(self, operation, request):
+        """The gate that this request is the first to come to."""
+        with self._lock:
+            for gate in self.gates:
+                if (
+                    gate.operation == operation
+                    and not gate.taken
+                    and gate.job_id == self._job_of(operation, request)
+                ):
+                    gate.taken = True
+                    return gate
+        return None
+
+    def _job_of(self, operation, request):
+        if "startedBy" in request:
+            return job_of(request)
+        if operation == "DescribeNetworkInterfaces":
+            wanted = request["NetworkInterfaceId.1"]
+            found = [task for task in self.tasks.values() if task.interface == wanted]
+        else:
+            named = request.get("tasks", [request.get("task")])
+            found = [self.tasks[arn] for arn in named if arn in self.tasks]
+        return found[0].job_id if found else None
+
+    def task_of(self, job_id):
+        """The last task of a job; None: there was none."""
+        found = [task for task in self.tasks.values() if task.job_id == str(job_id)]
+        return found[-1] if found else None
 
     def take_fault(self, operation):
         with self._lock:
@@ -457,10 +531,7 @@ class Cloud:
         return None
 
     def check(self, operation, what, parameters):
-        shape = getattr(MODEL.operation_model(operation), what)
-        report = ParamValidator().validate(parameters, shape)
-        if report.has_errors():
-            self.problems.append(f"{operation}: {what}: {report.generate_report()}")
+        self.problems += aws_model.json_problems("ecs", operation, what, parameters)
 
     def ecs_answer(self, operation, request, body, headers, fault):
         """(status, JSON) of an ECS request."""
@@ -524,6 +595,8 @@ class Cloud:
         wanted = {"desiredStatus": "RUNNING", **request}
         offset = int(wanted.pop("nextToken", "0"))
         status, answer = self.forward_json(json.dumps(wanted).encode(), headers)
+        if not self.listing:
+            return 200, {"taskArns": []}
         if status == 200:
             arns = answer["taskArns"]
             answer["taskArns"] = arns[offset : offset + self.page]
@@ -553,8 +626,14 @@ class Cloud:
             self.problems.append(f"moto: {status}: {text[:2000]!r}")
             return 500, refusal("ServerException", "moto has no answer")
 
-    def ec2_answer(self, body, headers):
+    def query_answer(self, operation, body, headers):
+        """(status, XML) of a request of EC2 or STS."""
         status, text = self.forward(body, headers)
+        service = "sts" if operation == "AssumeRole" else "ec2"
+        if service == "sts":
+            self.sts_answers.append(text)
+        if status == 200:
+            self.problems += aws_model.xml_problems(service, operation, text)
         for task in self.tasks.values():
             if task.public:
                 public = task.public.split(".", 1)[1]
@@ -569,9 +648,18 @@ def refusal(code, message):
     return {"__type": code, "message": message}
 
 
+def job_of(request):
+    """The GitLab id in startedBy: "berth/OWNER/job-ID-HASH"."""
+    words = request.get("startedBy", "").rpartition("/")[2].split("-")
+    return words[1] if len(words) > 1 else None
+
+
 class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
+
+    def handle_error(self, *_):
+        """A driver that was killed resets its connection: nothing to tell."""
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -619,8 +707,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             request = dict(urllib.parse.parse_qsl(body.decode()))
             operation = request.get("Action", "")
+            service = "sts" if operation == "AssumeRole" else "ec2"
+            cloud.problems += aws_model.form_problems(service, operation, body)
         cloud.calls.append((operation, request))
         cloud.times.append((time.monotonic(), operation))
+        gate = cloud.gate_of(operation, request)
+        if gate is not None and gate.when == "before":
+            gate.hold()
+        try:
+            self._do(cloud, operation, request, body, gate)
+        finally:
+            if gate is not None:
+                gate.passed.set()
+
+    def _do(self, cloud, operation, request, body, gate):
+        target = self.headers.get("X-Amz-Target", "")
         fault = cloud.take_fault(operation)
         if fault is not None and fault.reset == "before":
             return self._reset()
@@ -632,8 +733,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif target:
             status, answer = cloud.ecs_answer(operation, request, body, self.headers, fault)
         else:
-            status, text = cloud.ec2_answer(body, self.headers)
+            status, text = cloud.query_answer(operation, body, self.headers)
+            if gate is not None and gate.when == "after":
+                gate.hold()
             return self._answer(status, text, "text/xml")
+        if gate is not None and gate.when == "after":
+            gate.hold()
         if fault is not None:
             time.sleep(fault.delay_s)
             if fault.reset == "after":

@@ -82,6 +82,19 @@ def descendants(root, include_zombies=False):
     return result
 
 
+def name(pid):
+    """The process's own name; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def named(root, *wanted):
+    """Pids below 'root' of processes with one of these names of their own."""
+    return [pid for pid in sorted(descendants(root)) if name(pid) in wanted]
+
+
 def with_marker(marker):
     """Pids of running processes whose environment holds the bytes 'marker'."""
     return {pid for pid in all_pids() if marker in environment(pid) and alive(pid)}

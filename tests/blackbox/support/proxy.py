@@ -24,15 +24,16 @@ class Fault:
 
 
 class Proxy:
-    def __init__(self, port, faults=()):
-        self.target = port
+    def __init__(self, port, faults=(), address="127.0.0.1", own_port=0):
+        self.target, self.address = port, address
         self.faults = list(faults)
         self.connections = 0
         self.refusing = False
+        self.frozen = False  # nothing passes any more, and nothing is closed
         self.transferred = []
         self._sockets = []
         self._lock = threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((address, own_port))
         self.port = self._listener.getsockname()[1]
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
@@ -47,7 +48,7 @@ class Proxy:
                 _reset(client)
                 continue
             try:
-                server = socket.create_connection(("127.0.0.1", self.target), 5)
+                server = socket.create_connection((self.address, self.target), 5)
             except OSError:
                 client.close()
                 continue
@@ -68,6 +69,9 @@ class Proxy:
     def _pump(self, client, server, fault, counts):
         ends = [client, server]
         try:
+            if fault is not None and fault.kind == "stall" and fault.at == 0:
+                _swallow(ends)
+                return
             while True:
                 ready, _, _ = select.select(ends, [], [])
                 for source in ready:
@@ -78,6 +82,9 @@ class Proxy:
                         room = max(1, min(room, fault.at - counts[upload]))
                     data = source.recv(room)
                     if not data:
+                        return
+                    if self.frozen:
+                        _swallow(ends)
                         return
                     counts[upload] += len(data)
                     (server if upload else client).sendall(data)
