@@ -17,8 +17,10 @@ struct command_context {
     const struct config *config;
     const struct runner *runner;
     struct signals *signals;
-    bool stop; /* --stop */
-    int argc;  /* the words after the command and its options */
+    bool stop;   /* --stop */
+    bool policy; /* --policy */
+    bool force;  /* --force */
+    int argc;    /* the words after the command and its options */
     char *const *argv;
 };
 
@@ -26,6 +28,6 @@ typedef int command_run(struct command_context *context, struct result *out_resu
                         struct error *err);
 
 command_run stage_config, stage_prepare, stage_run, stage_cleanup, command_exec, command_ps,
-    command_gc, command_ssh;
+    command_gc, command_ssh, command_doctor, command_init;
 
 #endif

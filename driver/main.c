@@ -77,6 +77,8 @@ static int run_command(struct program *program, struct result *out_result, struc
         .runner = &program->runner,
         .signals = &program->signals,
         .stop = cli->stop,
+        .policy = cli->policy,
+        .force = cli->force,
         .argc = cli->argc,
         .argv = cli->argv,
     };

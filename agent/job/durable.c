@@ -82,13 +82,6 @@ void durable_started(struct durable *durable)
     introduce(durable, WIRE_JOB_STARTED);
 }
 
-void durable_exited(struct durable *durable, const struct wire_message *result)
-{
-    durable->result = *result;
-    durable->exited = true;
-    durable->drain_ms = clock_deadline_ms(durable->options->drain_ms);
-}
-
 void durable_shut_down(struct durable *durable)
 {
     durable->closing = true;
@@ -211,6 +204,16 @@ static void look_for_the_end(struct durable *durable)
         durable->untold = true;
         log_end(durable);
     }
+}
+
+/* Looks at once: the pipes may have ended in the same turn of the loop, and then nothing but the
+ * drain deadline would wake us. */
+void durable_exited(struct durable *durable, const struct wire_message *result)
+{
+    durable->result = *result;
+    durable->exited = true;
+    durable->drain_ms = clock_deadline_ms(durable->options->drain_ms);
+    look_for_the_end(durable);
 }
 
 void durable_prepare(const struct durable *durable, struct pollfd entries[DURABLE_ENTRIES])

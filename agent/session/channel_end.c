@@ -77,7 +77,7 @@ static void log_end(struct channel *channel)
 void channel_release(struct channel *channel)
 {
     log_end(channel);
-    durable_channel_free(channel);
+    durable_channel_free(channel); /* while the last frames can still be read */
     cleanup_fd_fn(&channel->job);
     cleanup_fd_fn(&channel->stdin_fd);
     cleanup_fd_fn(&channel->stdout_fd);

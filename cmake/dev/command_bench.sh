@@ -21,6 +21,7 @@ command_bench() {
     if [ "${1:-}" = ecs ]; then
         need_packages blackbox
         need_venv
+        bench_timed
         exec "$venv/bin/python" -B tests/bench/ecs_jobs.py "${2:-200}"
     fi
     bench_tools
@@ -32,10 +33,14 @@ command_bench() {
         exec "$@"' sh "$python" -B tests/bench/main.py "$@"
 }
 
+bench_timed() {
+    mkdir -p "$top/build/bench"
+    gcc -static -O2 -Wall -Wextra -Werror -o "$top/build/bench/timed" tests/bench/peers/timed.c
+}
+
 bench_tools() {
     local out=$top/build/bench
-    mkdir -p "$out"
+    bench_timed
     gcc -O2 -Wall -Wextra -Werror -o "$out/orphans" tests/bench/peers/orphans.c
-    gcc -static -O2 -Wall -Wextra -Werror -o "$out/timed" tests/bench/peers/timed.c
     (cd tests/bench/go && GOTOOLCHAIN=local go build -trimpath -mod=readonly -o "$out/go-driver" .)
 }

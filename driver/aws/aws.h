@@ -33,6 +33,10 @@ struct aws_client *aws_client_new(const struct config *config, struct signals *s
                                   struct error *err);
 void aws_client_free(struct aws_client *client);
 const char *aws_client_region(const struct aws_client *client);
+/* After a call: where its credentials came from, for people, and AWS's clock less ours as far as a
+ * call was refused for it. */
+const char *aws_client_source(const struct aws_client *client);
+int64_t aws_client_skew_s(const struct aws_client *client);
 
 /* AWS JSON 1.1: ECS. 'request' stays the caller's; the caller deletes *out_answer. */
 int aws_ecs(struct aws_client *client, const char *operation, const cJSON *request,

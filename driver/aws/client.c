@@ -31,6 +31,16 @@ const char *aws_client_region(const struct aws_client *client)
     return client->region;
 }
 
+const char *aws_client_source(const struct aws_client *client)
+{
+    return client->credentials.source;
+}
+
+int64_t aws_client_skew_s(const struct aws_client *client)
+{
+    return client->skew_s;
+}
+
 /* A setting as the SDKs look for it: the variable, then the chosen profile. */
 static const char *setting(const struct aws_client *client, const char *variable, const char *key)
 {

@@ -154,9 +154,10 @@ static void tell(const struct course *course, const struct aws_told *told, struc
                         exchange->operation, status, course->endpoint.url, id);
         return;
     }
-    const char *hint = course->meaning == AWS_NOT_ALLOWED
-                           ? "; docs/fargate.md has the policy that the runner needs"
-                           : "";
+    const char *hint =
+        course->meaning == AWS_NOT_ALLOWED
+            ? "; 'berth-driver doctor --policy' prints the policy that the runner needs"
+            : "";
     (void)error_set(err, ERROR_SYSTEM, 0, "%s %s: %s%s%s%s%s", service, exchange->operation,
                     told->code, told->text[0] == '\0' ? "" : ": ", told->text, id, hint);
 }

@@ -20,9 +20,9 @@
 #include "driver/backend/docker_container.h"
 #include "driver/backend/docker_image.h"
 #include "driver/backend/docker_job.h"
-#include "driver/backend/docker_json.h"
 #include "driver/backend/docker_list.h"
 #include "driver/backend/docker_services.h"
+#include "driver/json.h"
 #include "driver/runner.h"
 
 #define NAME_BYTES        96

@@ -12,7 +12,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "driver/backend/docker_host.h"
-#include "driver/backend/docker_json.h"
+#include "driver/json.h"
 
 #define ANSWER_CEILING_BYTES  (8UL << 20)
 #define REQUEST_CEILING_BYTES (1UL << 20)

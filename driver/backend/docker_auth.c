@@ -12,7 +12,7 @@
 #include "common/buffer.h"
 #include "common/fd.h"
 #include "common/log.h"
-#include "driver/backend/docker_json.h"
+#include "driver/json.h"
 #include "driver/runner.h"
 
 #define FILE_CEILING_BYTES   (1UL << 20)

@@ -14,8 +14,8 @@
 #include "common/parse.h"
 #include "driver/backend/docker_container.h"
 #include "driver/backend/docker_job.h"
-#include "driver/backend/docker_json.h"
 #include "driver/backend/docker_services.h"
+#include "driver/json.h"
 
 #define ROUND_MS          150
 #define CONNECT_MS        300

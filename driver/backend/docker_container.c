@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "driver/backend/docker_json.h"
 #include "driver/backend/docker_stream.h"
+#include "driver/json.h"
 
 #define PATH_BYTES         1024
 #define LOG_FRAMES_CEILING (256UL << 10)

@@ -10,9 +10,9 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "driver/backend/docker_auth.h"
-#include "driver/backend/docker_json.h"
 #include "driver/backend/docker_name.h"
 #include "driver/backend/docker_stream.h"
+#include "driver/json.h"
 
 #define INSPECT_MS     30000
 #define STALL_MS       120000 /* an engine that retries a registry is silent for a while */

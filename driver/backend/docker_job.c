@@ -13,10 +13,10 @@
 #include "common/cleanup.h"
 #include "common/fd.h"
 #include "driver/backend/docker_container.h"
-#include "driver/backend/docker_json.h"
 #include "driver/backend/docker_name.h"
 #include "driver/backend/embedded_agent.h"
 #include "driver/backend/tar.h"
+#include "driver/json.h"
 #include "driver/runner.h"
 
 #define AGENT_DIRECTORY     ".berth"

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "driver/backend/docker_container.h"
-#include "driver/backend/docker_json.h"
+#include "driver/json.h"
 
 #define ID_PREFIX "berth-"
 

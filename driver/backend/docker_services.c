@@ -10,9 +10,9 @@
 #include "driver/backend/docker_container.h"
 #include "driver/backend/docker_image.h"
 #include "driver/backend/docker_job.h"
-#include "driver/backend/docker_json.h"
 #include "driver/backend/docker_name.h"
 #include "driver/backend/docker_variables.h"
+#include "driver/json.h"
 
 static const char *name_of(const cJSON *service)
 {

@@ -8,7 +8,7 @@
 #include "common/buffer.h"
 #include "common/fd.h"
 #include "common/log.h"
-#include "driver/backend/docker_json.h"
+#include "driver/json.h"
 #include "driver/runner.h"
 
 static void append_public(const cJSON *response, cJSON *list, bool *ok)

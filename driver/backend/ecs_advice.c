@@ -46,12 +46,11 @@ static const struct row refusals[] = {
     {"No Fargate configuration",
      {ECS_PERMANENT, "CPU and memory must be one of Fargate's pairs; check FARGATE_CPU and "
                      "FARGATE_MEMORY"}},
-    {"iam:PassRole",
-     {ECS_PERMANENT, "allow the runner iam:PassRole for the task's roles; docs/fargate.md "
-                     "has the policy"}},
+    {"iam:PassRole", {ECS_PERMANENT, "allow the runner iam:PassRole for the task's roles"}},
     {"not authorized to perform",
-     {ECS_PERMANENT, "docs/fargate.md has the policy that the runner needs"}},
-    {"AccessDenied", {ECS_PERMANENT, "docs/fargate.md has the policy that the runner needs"}},
+     {ECS_PERMANENT, "'berth-driver doctor --policy' prints the policy that the runner needs"}},
+    {"AccessDenied",
+     {ECS_PERMANENT, "'berth-driver doctor --policy' prints the policy that the runner needs"}},
     {"platform version", {ECS_PERMANENT, "check [Fargate] PlatformVersion"}},
     {"subnet", {ECS_PERMANENT, "check [Fargate] Subnet: it must be in Region"}},
     {"security group",

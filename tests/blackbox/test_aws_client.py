@@ -143,7 +143,7 @@ def test_what_cannot_heal_is_not_tried_again(aws, faults, fault, code):
     assert not answer["ok"] and len(faults.calls) == 1
     assert answer["permanent"] and not answer["maybe_done"] and answer["code"] == code
     assert answer["message"].startswith(f"ecs ListTasks: {code}: told by the test")
-    assert ("docs/fargate.md" in answer["message"]) == (code == "AccessDeniedException")
+    assert ("doctor --policy" in answer["message"]) == (code == "AccessDeniedException")
 
 
 def test_a_strange_answer_is_named(aws, faults):

@@ -30,6 +30,7 @@ def sts():
         for operation in ("AssumeRole", "AssumeRoleWithWebIdentity"):
             running.always[operation] = STS_ANSWER.format(operation)
         yield running
+        assert running.model_problems() == []
 
 
 @pytest.fixture

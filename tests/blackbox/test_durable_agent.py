@@ -212,6 +212,29 @@ def test_the_result_is_kept_until_released_and_then_forgotten(durable, until):
     assert refused.value.args[0] == 2
 
 
+def test_an_end_that_comes_with_the_end_of_the_output_is_told_at_once(durable):
+    """The drain time is for outputs that something still holds."""
+    instance = durable("--drain", "60s")
+    for _ in range(5):
+        with instance.connect() as job:
+            job.start(new_name(), "exit 5")
+            assert job.collect(deadline_s=20).exit == (5, "")
+            job.release()
+
+
+def test_a_release_that_comes_with_the_end_of_the_connection_counts(durable, until):
+    instance = durable()
+    with instance.connect() as job:
+        job.start(new_name(), "true")
+        job.collect()
+        (session,) = processes.named(instance.pid, "berth-session")
+        os.kill(session, signal.SIGSTOP)
+        job.send(jobwire.RELEASE)
+        job.channel.close()
+    os.kill(session, signal.SIGCONT)
+    until(lambda: not processes.descendants(instance.pid), what="the monitor is gone")
+
+
 def test_kill_of_the_session_process_does_not_hurt_the_job(durable, until):
     instance = durable()
     name = new_name()

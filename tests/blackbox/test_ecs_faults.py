@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What AWS does when it does not do what was asked: refusals, shortages, silence, dead tasks."""
 
+import collections
 import json
+import re
 import time
 
 import pytest
@@ -21,9 +23,18 @@ def provider(request):
     return [row["capacityProvider"] for row in request.get("capacityProviderStrategy", [])]
 
 
+def said_twice(text):
+    """Parts of messages that stand there more than once; an address or a name may."""
+    parts = re.split(r"[;:] |\n", text)
+    counts = collections.Counter(part.strip(" ()") for part in parts)
+    return [part for part, count in counts.items() if count > 1 and len(part.split()) > 3]
+
+
 def prepare(ecs_job, code=0):
     done = ecs_job.stage("prepare")
     assert done.returncode == code, done.stderr
+    if code != 0:
+        assert not said_twice(done.stderr), done.stderr
     return done
 
 
@@ -92,7 +103,18 @@ def test_a_task_that_stops_for_lack_of_addresses_is_the_next_subnets_turn(ecs_jo
                     "User: arn:aws:iam::1:user/x is not authorized to perform: ecs:RunTask",
                 ),
             ),
-            "has the policy that the runner needs",
+            "prints the policy that the runner needs",
+            BUILD_FAILURE,
+        ),
+        (
+            Fault(
+                status=400,
+                body=refusal(
+                    "AccessDeniedException",
+                    "User: arn:aws:iam::1:user/x is not authorized to perform: iam:PassRole",
+                ),
+            ),
+            "allow the runner iam:PassRole",
             BUILD_FAILURE,
         ),
         (
@@ -108,7 +130,7 @@ def test_a_task_that_stops_for_lack_of_addresses_is_the_next_subnets_turn(ecs_jo
             BUILD_FAILURE,
         ),
     ],
-    ids=["quota", "unknown", "nothing", "cluster", "definition", "denied", "container"],
+    ids=["quota", "unknown", "nothing", "cluster", "definition", "denied", "role", "container"],
 )
 def test_refusals(ecs_job, cloud, fault, message, code):
     fault.operation = "RunTask"
@@ -162,6 +184,16 @@ def test_an_answer_that_never_comes_leaves_no_task(ecs_job, cloud):
     done = prepare(ecs_job, SYSTEM_FAILURE)
     assert cloud.running() == [], done.stderr
     assert len(cloud.tasks) == 1 and cloud.count("ListTasks") >= 1
+
+
+def test_nobody_answers(ecs_job, cloud, free_port):
+    """One message, not a second one of the clean-up; nothing was sent, nothing is kept."""
+    url = f"http://127.0.0.1:{free_port()}"
+    ecs_job.env["AWS_ENDPOINT_URL"] = url
+    done = prepare(ecs_job, SYSTEM_FAILURE)
+    assert done.stderr.count(url) == 1 and done.stderr.count("\n") == 1, done.stderr
+    assert ecs_job.metadata() is None
+    ecs_job.env["AWS_ENDPOINT_URL"] = cloud.url
 
 
 # --- tasks that stop

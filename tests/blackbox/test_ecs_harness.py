@@ -5,6 +5,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from support import aws_model
 from support.ecs import CONTAINER, FAMILY, KEYS, REGION, Fault
 
 
@@ -75,3 +76,24 @@ def test_what_is_not_in_the_model_is_a_problem(cloud, client):
     cloud.check("RunTask", "input_shape", {"taskDefinition": 1})
     assert len(cloud.problems) == 2, cloud.problems
     cloud.problems.clear()
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "NetworkInterfaceIds.1=eni-1",
+        "NetworkInterfaceId.2=eni-1",
+        "NetworkInterfaceId.member.1=eni-1",
+        "NetworkInterfaceId=eni-1",
+        "Filter.1.Values.1=a",
+        "MaxResults=many",
+    ],
+)
+def test_forms_that_are_not_in_the_model(form):
+    body = f"Action=DescribeNetworkInterfaces&Version=2016-11-15&{form}".encode()
+    assert aws_model.form_problems("ec2", "DescribeNetworkInterfaces", body)
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"<R/>", b"not XML", b"<R><a>b</a></R>"])
+def test_answers_that_are_not_in_the_model(body):
+    assert aws_model.xml_problems("ec2", "DescribeNetworkInterfaces", body)

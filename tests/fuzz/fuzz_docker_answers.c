@@ -7,9 +7,9 @@
 
 #include "driver/backend/docker_auth.h"
 #include "driver/backend/docker_host.h"
-#include "driver/backend/docker_json.h"
 #include "driver/backend/docker_services.h"
 #include "driver/backend/docker_stream.h"
+#include "driver/json.h"
 #include "tests/fuzz/fuzz.h"
 
 static void count_object(void *context, const cJSON *object)

@@ -19,6 +19,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from . import aws_model
 from .http_server import Handler, HttpServer
 
 AUTHORIZATION = re.compile(
@@ -133,6 +134,8 @@ class AwsHandler(Handler):
         answer = connection.getresponse()
         body = answer.read()
         connection.close()
+        faults.learn_credentials(answer.status, body)
+        faults.answers.append((answer.status, body))
         self.send_response_only(answer.status)
         for header, value in answer.getheaders():
             if header.lower() not in ("content-length", "transfer-encoding", "connection"):
@@ -210,6 +213,18 @@ class AwsFaults(HttpServer):
         self.calls = []
         self.script = []
         self.always = {}
+        self.answers = []  # (status, body) of the upstream
+
+    def learn_credentials(self, status, body):
+        """What STS gave away will sign the calls to come."""
+        operation = self.calls[-1].operation
+        if status == 200 and operation in ("AssumeRole", "AssumeRoleWithWebIdentity"):
+            given = aws_model.read_xml("sts", operation, status, body)["Credentials"]
+            self.secrets[given["AccessKeyId"]] = given["SecretAccessKey"]
+
+    def model_problems(self):
+        """What of all requests so far is not in AWS's model."""
+        return [text for call in self.calls for text in aws_model.request_problems(call)]
 
     def then(self, *names):
         self.script += names

@@ -30,12 +30,10 @@ import urllib.parse
 from dataclasses import dataclass, field
 
 import boto3
-import botocore.session
 import pytest
 from botocore.config import Config
-from botocore.validate import ParamValidator
 
-from support import processes
+from support import aws_model, processes
 from support.driver import Job
 from support.proxy import Proxy
 from support.waiting import until
@@ -49,7 +47,7 @@ STOP_S = 10.0
 HOLD_S = 60.0
 RESET = struct.pack("ii", 1, 0)
 
-MODEL = botocore.session.get_session().get_service_model("ecs")
+MODEL = aws_model.model("ecs")
 
 
 class Moto:
@@ -314,6 +312,7 @@ class Cloud:
         self.faults = []
         self.gates = []
         self.calls = []
+        self.sts_answers = []
         self.times = []  # (monotonic, operation)
         self.problems = []
         self.tasks = {}
@@ -532,10 +531,7 @@ class Cloud:
         return None
 
     def check(self, operation, what, parameters):
-        shape = getattr(MODEL.operation_model(operation), what)
-        report = ParamValidator().validate(parameters, shape)
-        if report.has_errors():
-            self.problems.append(f"{operation}: {what}: {report.generate_report()}")
+        self.problems += aws_model.json_problems("ecs", operation, what, parameters)
 
     def ecs_answer(self, operation, request, body, headers, fault):
         """(status, JSON) of an ECS request."""
@@ -630,8 +626,14 @@ class Cloud:
             self.problems.append(f"moto: {status}: {text[:2000]!r}")
             return 500, refusal("ServerException", "moto has no answer")
 
-    def ec2_answer(self, body, headers):
+    def query_answer(self, operation, body, headers):
+        """(status, XML) of a request of EC2 or STS."""
         status, text = self.forward(body, headers)
+        service = "sts" if operation == "AssumeRole" else "ec2"
+        if service == "sts":
+            self.sts_answers.append(text)
+        if status == 200:
+            self.problems += aws_model.xml_problems(service, operation, text)
         for task in self.tasks.values():
             if task.public:
                 public = task.public.split(".", 1)[1]
@@ -705,6 +707,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             request = dict(urllib.parse.parse_qsl(body.decode()))
             operation = request.get("Action", "")
+            service = "sts" if operation == "AssumeRole" else "ec2"
+            cloud.problems += aws_model.form_problems(service, operation, body)
         cloud.calls.append((operation, request))
         cloud.times.append((time.monotonic(), operation))
         gate = cloud.gate_of(operation, request)
@@ -729,7 +733,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif target:
             status, answer = cloud.ecs_answer(operation, request, body, self.headers, fault)
         else:
-            status, text = cloud.ec2_answer(body, self.headers)
+            status, text = cloud.query_answer(operation, body, self.headers)
             if gate is not None and gate.when == "after":
                 gate.hold()
             return self._answer(status, text, "text/xml")

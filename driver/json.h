@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * docker_json.h - JSON trees put together without asking after every step.
+ * json.h - JSON trees put together without asking after every step.
  *
  * Each function adds to 'to', which may be NULL after an earlier failure, and sets '*ok' to false
  * when it cannot; the caller asks once at the end. What is added belongs to 'to'.
  */
-#ifndef BERTH_DRIVER_BACKEND_DOCKER_JSON_H
-#define BERTH_DRIVER_BACKEND_DOCKER_JSON_H
+#ifndef BERTH_DRIVER_JSON_H
+#define BERTH_DRIVER_JSON_H
 
 #include <cjson/cJSON.h>
 #include <stdbool.h>

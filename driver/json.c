@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "driver/backend/docker_json.h"
+#include "driver/json.h"
 
 #include <stdarg.h>
 #include <stdio.h>
