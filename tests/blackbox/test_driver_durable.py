@@ -235,7 +235,10 @@ def test_a_killed_agent_is_a_system_failure(link, until):
 def test_a_killed_task_is_a_system_failure(link, until):
     process = link.start("echo up; exec sleep 1000", until)
     agent = link.job.agent_pid()
-    end([agent, *descendants(agent)])
+    task = [agent, *descendants(agent)]
+    for pid in task:  # a task goes all at once: nobody in it sees another die
+        os.kill(pid, signal.SIGSTOP)
+    end(task)
     assert process.wait(20) == SYSTEM_FAILURE
     assert re.search(r"local-\d+ was lost while the job ran, .*has ended", link.log())
     assert link.job.exit_code() is None
