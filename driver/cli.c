@@ -26,6 +26,7 @@ static const struct cli_command commands[] = {
      command_ps},
     {NULL, NULL, "gc", NULL, "", "list tasks of this runner that no job of it knows any more",
      command_gc},
+    {NULL, NULL, "init", NULL, "[FILE]", "write a configuration by asking", command_init},
     {NULL, NULL, "doctor", NULL, "",
      "look for what stands between this configuration and its first job", command_doctor},
 };
@@ -68,6 +69,8 @@ static const struct option_row option_rows[] = {
     {"stop", 0, OPTION_FLAG, NULL, NULL, NULL, "with gc: stop what it lists", FIELD(stop), 0, 0},
     {"policy", 0, OPTION_FLAG, NULL, NULL, NULL,
      "with doctor: print the AWS policy that the runner needs, check nothing", FIELD(policy), 0, 0},
+    {"force", 0, OPTION_FLAG, NULL, NULL, NULL, "with init: replace a file that is there",
+     FIELD(force), 0, 0},
     {"help", 'h', OPTION_FLAG, NULL, NULL, NULL, "print this and exit", FIELD(help), 0, 0},
     {"version", 'V', OPTION_FLAG, NULL, NULL, NULL, "print versions and exit", FIELD(version), 0,
      0},

@@ -25,6 +25,7 @@ struct cli {
     bool help, version;
     bool stop;
     bool policy;
+    bool force;
     bool in_group;                     /* "custom" was said, perhaps without a command */
     const struct cli_command *command; /* NULL: none was said */
     int argc;

@@ -19,6 +19,7 @@ struct command_context {
     struct signals *signals;
     bool stop;   /* --stop */
     bool policy; /* --policy */
+    bool force;  /* --force */
     int argc;    /* the words after the command and its options */
     char *const *argv;
 };
@@ -27,6 +28,6 @@ typedef int command_run(struct command_context *context, struct result *out_resu
                         struct error *err);
 
 command_run stage_config, stage_prepare, stage_run, stage_cleanup, command_exec, command_ps,
-    command_gc, command_ssh, command_doctor;
+    command_gc, command_ssh, command_doctor, command_init;
 
 #endif

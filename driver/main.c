@@ -78,6 +78,7 @@ static int run_command(struct program *program, struct result *out_result, struc
         .signals = &program->signals,
         .stop = cli->stop,
         .policy = cli->policy,
+        .force = cli->force,
         .argc = cli->argc,
         .argv = cli->argv,
     };
