@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "driver/command.h"
 #include "driver/durable.h"
@@ -9,6 +10,9 @@
 #include "driver/script.h"
 #include "driver/task.h"
 #include "driver/usage_text.h"
+
+#define REASON_PATIENCE_MS 10000
+#define REASON_PAUSE_MS    250
 
 static struct result result_of_stage(const struct ssh_outcome *outcome, const char *stage)
 {
@@ -75,6 +79,20 @@ static int run_script(struct task *task, const struct script *script,
     return result;
 }
 
+/* Why the task ends: an agent that is killed with its container tells sooner than its place knows.
+ */
+static int ask_why(struct task *task, bool ends, struct error *gone)
+{
+    int64_t until_ms = clock_deadline_ms(REASON_PATIENCE_MS);
+    while (task->backend->alive(&task->at_backend, gone) == 0) {
+        if (!ends || clock_now_ms() >= until_ms ||
+            signals_wait(task->at_backend.signals, -1, clock_deadline_ms(REASON_PAUSE_MS)) < 0) {
+            return 0;
+        }
+    }
+    return -1;
+}
+
 /* A script that failed because its task was being stopped did not fail by itself. An agent tells
  * so; with plain sshd, whose sessions get a TERM like any other, only the backend knows. */
 static int check_task(struct task *task, const struct ssh_outcome *outcome, struct error *err)
@@ -83,7 +101,7 @@ static int check_task(struct task *task, const struct ssh_outcome *outcome, stru
     bool plain = task->backend->any_image && !outcome->usage_known;
     struct error gone;
     if (outcome->cancelled || !(outcome->task_stopping || (failed && plain)) ||
-        task->backend->alive(&task->at_backend, &gone) == 0) {
+        ask_why(task, outcome->task_stopping, &gone) == 0) {
         return 0;
     }
     return error_set(
