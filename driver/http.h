@@ -6,8 +6,11 @@
  * ceiling, or a request to stop comes in. It follows no redirects, keeps no cookies, reads no
  * .netrc, and logs neither headers nor bodies. An answer of any HTTP status is success; -1 is for
  * exchanges that got none, with a 'failure' that says whether the request can have arrived.
- * A connection is reused within one struct http, which the caller makes and frees. Times are
- * milliseconds, the deadline absolute (clock.h). http_free() accepts NULL.
+ * A connection is reused within one struct http, which the caller makes and frees; when the server
+ * has closed it meanwhile, libcurl sends the request again over a new one. Proxies come from the
+ * environment as libcurl reads it: http_proxy, HTTPS_PROXY, ALL_PROXY, NO_PROXY. Times are
+ * milliseconds, the deadline absolute (clock.h). http_free() accepts NULL. Errors name scheme and
+ * host of the URL, never its path, which can hold a token.
  */
 #ifndef BERTH_DRIVER_HTTP_H
 #define BERTH_DRIVER_HTTP_H
@@ -23,12 +26,19 @@
 struct http; /* connections and TLS state */
 
 struct http_options {
-    const char *unix_socket;      /* path; NULL: TCP to the URL's host */
-    const char *ca_file;          /* PEM; NULL: the machine's own bundle, wherever it keeps it */
+    const char *unix_socket; /* path; NULL: TCP to the URL's host */
+    const char *ca_file; /* PEM; NULL: SSL_CERT_FILE, or the bundle where this system keeps it */
     const char *certificate_file; /* PEM of a client certificate and its key; NULL: none */
     const char *key_file;
     bool no_proxy; /* the environment's proxy settings do not count: metadata services, sockets */
     int64_t connect_ms;
+};
+
+/* AWS Signature Version 4, by libcurl. A header "X-Amz-Date: yyyymmddThhmmssZ" of the request
+ * replaces the machine's clock; every header of the request is signed, a session token too. */
+struct http_signing {
+    const char *region, *service;
+    const char *key_id, *secret; /* libcurl keeps copies until the exchange is over */
 };
 
 struct http_request {
@@ -38,8 +48,9 @@ struct http_request {
     const void *body;           /* may be NULL */
     size_t body_length;
     int64_t deadline_ms;
-    int64_t stall_ms;        /* without a byte either way; 0: only the deadline counts */
-    struct signals *signals; /* may be NULL */
+    int64_t stall_ms;                   /* without a byte either way; 0: only the deadline counts */
+    struct signals *signals;            /* may be NULL */
+    const struct http_signing *signing; /* NULL: not signed */
     /* Called with the answer's bytes as they come when the status is below 300, instead of
      * collecting them; -1 ends the exchange. May be NULL. */
     int (*on_bytes)(void *context, const char *bytes, size_t length);

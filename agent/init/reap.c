@@ -16,13 +16,15 @@
  * others and goes when the agent ends. */
 static void on_monitor_end(pid_t pid, int status)
 {
-    pid_t job = register_take(pid);
-    if (!WIFSIGNALED(status)) {
-        return;
+    if (WIFSIGNALED(status)) {
+        tree_kill_orphans(getpid(), pid); /* a job that had not left the monitor's session yet */
     }
-    log_warn("monitor %d of job %d died of signal %d, killing what it left", (int)pid, (int)job,
-             WTERMSIG(status));
-    tree_kill_orphans(getpid(), job); /* which kills nothing for a job that never started */
+    pid_t job = register_take(pid);
+    if (WIFSIGNALED(status)) {
+        log_warn("monitor %d of job %d died of signal %d, killing what it left", (int)pid, (int)job,
+                 WTERMSIG(status));
+        tree_kill_orphans(getpid(), job); /* which kills nothing for a job that never started */
+    }
 }
 
 /* SIGCHLD coalesces, and as PID 1 or subreaper every orphan ends here too. */

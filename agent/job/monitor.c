@@ -53,6 +53,13 @@ static void set_state(struct monitor *monitor, enum monitor_state state)
     monitor->state = state;
 }
 
+/* Runs from the first SIGTERM, whoever sent it. */
+static void begin_grace(struct monitor *monitor)
+{
+    int64_t deadline_ms = clock_deadline_ms(monitor->setup->options->grace_ms);
+    monitor->deadline_ms = clock_earlier_ms(monitor->deadline_ms, deadline_ms);
+}
+
 /* Ends every process of the job. Safe to call again. */
 static void end_tree(struct monitor *monitor)
 {
@@ -66,7 +73,7 @@ static void end_tree(struct monitor *monitor)
     }
     /* A stopped process would never see it. */
     (void)tree_signal(getpid(), 0, SIGCONT);
-    monitor->deadline_ms = clock_deadline_ms(monitor->setup->options->grace_ms);
+    begin_grace(monitor);
 }
 
 static void kill_tree(struct monitor *monitor)
@@ -75,6 +82,9 @@ static void kill_tree(struct monitor *monitor)
         log_info("job %d: still running after the grace period, sending SIGKILL",
                  (int)monitor->job.pid);
         monitor->killing = true;
+    }
+    if (monitor->state == MONITOR_RUNNING) {
+        set_state(monitor, MONITOR_ENDING);
     }
     if (tree_signal(getpid(), 0, SIGKILL) == 0 && !monitor->exited) {
         (void)kill(-monitor->job.pid, SIGKILL); /* no /proc: the process group is what we have */
@@ -157,10 +167,12 @@ static void on_signal_request(void *context, int number)
     }
     monitor->signalled = monitor->signalled || ends_job(number);
     if (number == SIGKILL) {
-        set_state(monitor, MONITOR_ENDING);
         monitor->killing = true;
         kill_tree(monitor);
         return;
+    }
+    if (number == SIGTERM && monitor->state == MONITOR_RUNNING) {
+        begin_grace(monitor); /* INT, HUP and QUIT may have another meaning to the job */
     }
     (void)kill(-monitor->job.pid, number);
 }
@@ -318,6 +330,7 @@ static int begin(struct monitor *monitor, struct durable *durable, int request_f
     struct error err = {0};
     struct job_request request = {0};
     usage_begin(&monitor->usage);
+    register_monitor();
     int result = open_durable(monitor, durable, &err);
     if (result == 0) {
         result = job_request_read(request_fd, &request, &err);
@@ -334,7 +347,6 @@ static int begin(struct monitor *monitor, struct durable *durable, int request_f
         (void)wire_send(*socket, &message, NULL, 0);
         return -1;
     }
-    register_job(monitor->job.pid);
     if (monitor->durable != NULL) {
         durable_started(monitor->durable);
         cleanup_fd_fn(&monitor->job.stdin_fd);

@@ -15,6 +15,7 @@ struct row {
 };
 
 static struct row *rows;
+static struct row *mine; /* the monitor's own */
 
 #define ROWS_BYTES (LIMIT_JOBS * sizeof(struct row))
 
@@ -36,14 +37,21 @@ void register_close(void)
     }
 }
 
-void register_job(pid_t job)
+void register_monitor(void)
 {
     for (size_t i = 0; rows != NULL && i < LIMIT_JOBS; i++) {
         int unused = 0;
         if (atomic_compare_exchange_strong(&rows[i].monitor, &unused, (int)getpid())) {
-            rows[i].job = (int)job;
+            mine = &rows[i];
             return;
         }
+    }
+}
+
+void register_job(void)
+{
+    if (mine != NULL) {
+        mine->job = (int)getpid();
     }
 }
 

@@ -35,6 +35,7 @@ static const struct {
 struct file_header {
     uint32_t lengths[TEXT_COUNT];
     struct terminal_size size;
+    struct terminal_modes modes;
 };
 
 static char **text_of(struct job_request *request, size_t which)
@@ -68,6 +69,7 @@ int job_request_write(const struct job_request *request)
     struct file_header header;
     memset(&header, 0, sizeof(header));
     header.size = request->size;
+    header.modes = request->modes;
     for (size_t i = 0; i < TEXT_COUNT; i++) {
         const char *text = const_text_of(request, i);
         header.lengths[i] = text == NULL ? ABSENT : (uint32_t)strlen(text);
@@ -137,6 +139,7 @@ int job_request_read(int fd, struct job_request *out_request, struct error *err)
         offset += header.lengths[i];
     }
     request.size = header.size;
+    request.modes = header.modes;
     *out_request = request;
     return 0;
 }

@@ -20,6 +20,7 @@ struct job_request {
     char *variables; /* "NAME=VALUE\n" each, checked (accept_env.h); NULL: none */
     char *term;      /* type of the terminal; NULL: pipes, no terminal */
     struct terminal_size size;
+    struct terminal_modes modes;
     char *client; /* "ADDRESS PORT SERVER-ADDRESS SERVER-PORT", for SSH_CONNECTION */
 };
 

@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "agent/job/environment.h"
+#include "agent/job/register.h"
+#include "agent/job/sftp_server.h"
 #include "agent/job/terminal.h"
 #include "agent/limits.h"
 #include "agent/users.h"
@@ -103,8 +105,8 @@ static int open_streams(struct launch *launch, const struct job_request *request
     if (request->term == NULL) {
         return open_pipes(launch);
     }
-    return terminal_open(&request->size, launch->user.uid, &launch->master, &launch->slave,
-                         launch->terminal_name);
+    return terminal_open(&request->size, &request->modes, launch->user.uid, &launch->master,
+                         &launch->slave, launch->terminal_name);
 }
 
 /* By the system call, since the C library refuses the signals that it keeps for itself, and the
@@ -159,6 +161,7 @@ static int arrange_descriptors(const struct launch *launch, int *failure_fd)
 static _Noreturn void run_child(const struct launch *launch)
 {
     int failure_fd = launch->failure[WRITE];
+    register_job();
     (void)setsid();
     job_reset_signals();
     if (arrange_descriptors(launch, &failure_fd) == 0 && become(&launch->user) == 0) {
@@ -219,32 +222,13 @@ static int spawn(struct launch *launch, struct job *out_job, struct error *err)
     return 0;
 }
 
-/* NULL: the image has none. */
-static const char *find_sftp_server(const char *chosen)
-{
-    static const char *const usual[] = {
-        "/usr/lib/openssh/sftp-server",   "/usr/libexec/openssh/sftp-server",
-        "/usr/libexec/sftp-server",       "/usr/lib/ssh/sftp-server",
-        "/usr/local/libexec/sftp-server", "/usr/lib/sftp-server",
-    };
-    if (chosen != NULL) {
-        return access(chosen, X_OK) == 0 ? chosen : NULL;
-    }
-    for (size_t i = 0; i < sizeof(usual) / sizeof(usual[0]); i++) {
-        if (access(usual[i], X_OK) == 0) {
-            return usual[i];
-        }
-    }
-    return NULL;
-}
-
 static int choose_program(struct launch *launch, const struct job_request *request,
                           const struct agent_options *options, struct error *err)
 {
     if (request->subsystem == NULL) {
         return 0;
     }
-    launch->program = find_sftp_server(options->sftp_server);
+    launch->program = sftp_server_find(options->sftp_server);
     if (launch->program == NULL) {
         return error_set(err, ERROR_SYSTEM, ENOPKG, "no sftp-server in this image");
     }

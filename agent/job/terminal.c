@@ -20,17 +20,18 @@ void terminal_resize(int master, const struct terminal_size *size)
     (void)ioctl(master, TIOCSWINSZ, &window); /* a terminal that is gone needs no size */
 }
 
-static void accept_utf8(int slave)
+static void set_modes(int slave, const struct terminal_modes *wanted)
 {
     struct termios modes;
     if (tcgetattr(slave, &modes) == 0) {
         modes.c_iflag |= IUTF8; /* or backspace removes half a character */
+        terminal_modes_apply(wanted, &modes);
         (void)tcsetattr(slave, TCSANOW, &modes);
     }
 }
 
-int terminal_open(const struct terminal_size *size, uid_t owner, int *out_master, int *out_slave,
-                  char out_name[TERMINAL_NAME_BYTES])
+int terminal_open(const struct terminal_size *size, const struct terminal_modes *modes, uid_t owner,
+                  int *out_master, int *out_slave, char out_name[TERMINAL_NAME_BYTES])
 {
     cleanup_fd int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (master < 0 || grantpt(master) < 0 || unlockpt(master) < 0 ||
@@ -50,7 +51,7 @@ int terminal_open(const struct terminal_size *size, uid_t owner, int *out_master
         return -1;
     }
     terminal_resize(master, size);
-    accept_utf8(slave);
+    set_modes(slave, modes);
     *out_master = steal_fd(&master);
     *out_slave = steal_fd(&slave);
     return 0;

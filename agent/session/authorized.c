@@ -8,6 +8,7 @@
 
 #include "agent/limits.h"
 #include "common/log.h"
+#include "common/ssh_fields.h"
 
 struct authorized {
     size_t count;
@@ -37,24 +38,6 @@ bool authorized_contains(const struct authorized *keys, ssh_key key)
     return false;
 }
 
-/* Reads one string of RFC 4251, section 5; NULL when the blob ends before it. */
-static const unsigned char *blob_string(const unsigned char **next, const unsigned char *end,
-                                        size_t *out_length)
-{
-    if (end - *next < 4) {
-        return NULL;
-    }
-    const unsigned char *at = *next;
-    uint32_t length =
-        (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | (uint32_t)at[3];
-    if ((size_t)(end - at - 4) < length) {
-        return NULL;
-    }
-    *next = at + 4 + length;
-    *out_length = length;
-    return at + 4;
-}
-
 /* Bits of the modulus in an RSA key blob: type, e, n (RFC 4253, section 6.6); 0 if malformed. */
 static size_t rsa_bits(const char *base64)
 {
@@ -65,10 +48,10 @@ static size_t rsa_bits(const char *base64)
                           sodium_base64_VARIANT_ORIGINAL) < 0) {
         return 0;
     }
-    const unsigned char *next = blob;
+    struct ssh_fields fields = {.next = blob, .left = blob_length};
     const unsigned char *field = NULL;
     for (int i = 0; i < 3; i++) {
-        field = blob_string(&next, blob + blob_length, &length);
+        field = ssh_fields_string(&fields, &length);
         if (field == NULL) {
             return 0;
         }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * channel.c - one session channel: its requests, its job's bytes, its end.
+ * channel.c - one session channel once its job was asked for: the job's bytes and its end.
  *
  * Order at the end of a job, always: the monitor reaped it, output read to its end (or dry past
  * the drain deadline), exit-status or exit-signal, EOF, close (RFC 4254, sections 6.10 and 5.3).
@@ -9,13 +9,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "agent/job/request.h"
-#include "agent/session/accept_env.h"
 #include "agent/session/session_private.h"
-#include "agent/session/subsystem.h"
 #include "agent/wire.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -23,299 +19,6 @@
 
 #define NO_SFTP_SERVER \
     "no sftp-server in this image; install one (openssh-sftp-server), or use 'scp -O'"
-
-/* RFC 4254, section 6.10: names without "SIG". */
-static const struct {
-    const char *name;
-    int number;
-} signal_names[] = {
-    {"ABRT", SIGABRT}, {"ALRM", SIGALRM}, {"FPE", SIGFPE},   {"HUP", SIGHUP},   {"ILL", SIGILL},
-    {"INT", SIGINT},   {"KILL", SIGKILL}, {"PIPE", SIGPIPE}, {"QUIT", SIGQUIT}, {"SEGV", SIGSEGV},
-    {"TERM", SIGTERM}, {"USR1", SIGUSR1}, {"USR2", SIGUSR2},
-};
-#define SIGNAL_NAMES (sizeof(signal_names) / sizeof(signal_names[0]))
-
-const char *channel_signal_name(int number)
-{
-    for (size_t i = 0; i < SIGNAL_NAMES; i++) {
-        if (signal_names[i].number == number) {
-            return signal_names[i].name;
-        }
-    }
-    return NULL;
-}
-
-int channel_signal_number(const char *name, size_t length)
-{
-    for (size_t i = 0; i < SIGNAL_NAMES; i++) {
-        if (strlen(signal_names[i].name) == length &&
-            memcmp(signal_names[i].name, name, length) == 0) {
-            return signal_names[i].number;
-        }
-    }
-    return 0;
-}
-
-static void send_exit(struct channel *channel)
-{
-    int status = channel->wait_status;
-    if (!WIFSIGNALED(status)) {
-        (void)ssh_channel_request_send_exit_status(channel->ssh, WEXITSTATUS(status));
-        return;
-    }
-    const char *name = channel_signal_name(WTERMSIG(status));
-    if (name != NULL) {
-        (void)ssh_channel_request_send_exit_signal(channel->ssh, name, WCOREDUMP(status), "", "");
-        return;
-    }
-    /* A signal that SSH has no name for: as a shell tells it. */
-    (void)ssh_channel_request_send_exit_status(channel->ssh, 128 + WTERMSIG(status));
-}
-
-/* Told when the last byte of output is counted. */
-static void log_end(struct channel *channel)
-{
-    struct job_usage *usage = &channel->exited.usage;
-    int status = channel->exited.number;
-    bool signalled = WIFSIGNALED(status);
-    char text[USAGE_TEXT_BYTES];
-    if (channel->exited.type == 0) {
-        return; /* no job, or its monitor tells */
-    }
-    usage->out_bytes = channel->out_bytes;
-    usage_describe(usage, text);
-    log_line(usage->oom_kills > 0 ? LOG_WARN : LOG_INFO,
-             "%s: channel %d: job ended with %s %d after %.3f s, %s", channel->session->setup->peer,
-             channel->number, signalled ? "signal" : "status",
-             signalled ? WTERMSIG(status) : WEXITSTATUS(status),
-             (double)channel->exited.ran_ms / 1000.0, text);
-}
-
-void channel_release(struct channel *channel)
-{
-    log_end(channel);
-    durable_channel_free(channel);
-    cleanup_fd_fn(&channel->job);
-    cleanup_fd_fn(&channel->stdin_fd);
-    cleanup_fd_fn(&channel->stdout_fd);
-    cleanup_fd_fn(&channel->stderr_fd);
-    free(channel->input);
-    free(channel->unsent);
-    buffer_done(&channel->variables);
-    (void)ssh_remove_channel_callbacks(channel->ssh, &channel->callbacks);
-    ssh_channel_free(channel->ssh); /* sends close unless that was done */
-    memset(channel, 0, sizeof(*channel));
-}
-
-void channel_finish(struct channel *channel)
-{
-    send_exit(channel);
-    (void)ssh_channel_send_eof(channel->ssh);
-    (void)ssh_channel_close(channel->ssh);
-    channel_release(channel);
-}
-
-/* Hands the request to init together with one end of a new job socket. */
-static int ask_init(struct channel *channel, const struct job_request *request)
-{
-    struct wire_message message = {.type = WIRE_JOB_START};
-    int ends[2] = {-1, -1};
-    int result = -1;
-    cleanup_fd int file = job_request_write(request);
-    if (file >= 0 && wire_pair(ends) == 0) {
-        int fds[] = {file, ends[1]};
-        result = wire_send(channel->session->control, &message, fds, 2);
-    }
-    cleanup_fd_fn(&ends[1]);
-    channel->job = ends[0];
-    return result;
-}
-
-/* A copy; NULL stays NULL. Memory running out is noted. */
-static char *copy(const char *text, bool *failed)
-{
-    char *result = text == NULL ? NULL : strdup(text);
-    *failed = *failed || (text != NULL && result == NULL);
-    return result;
-}
-
-int channel_start(struct channel *channel, const char *command, const char *subsystem)
-{
-    struct session *session = channel->session;
-    if (channel->state != CHANNEL_OPEN || session->shutting_down) {
-        return 1; /* a second exec on one channel, or too late: refused */
-    }
-    bool failed = false;
-    struct job_request request = {
-        .user = copy(session->user, &failed),
-        .command = copy(command, &failed),
-        .subsystem = copy(subsystem, &failed),
-        .variables = copy(channel->variables.bytes, &failed),
-        .term = copy(channel->wants_terminal ? channel->term : NULL, &failed),
-        .size = channel->size,
-        .client = copy(session->setup->client, &failed),
-    };
-    failed = failed || ask_init(channel, &request) < 0;
-    job_request_done(&request);
-    if (failed) {
-        log_error("%s: cannot ask for a job: %m, refusing", session->setup->peer);
-        cleanup_fd_fn(&channel->job);
-        return 1;
-    }
-    log_debug("%s: channel %d: job asked for", session->setup->peer, channel->number);
-    channel->state = CHANNEL_STARTING;
-    return 0;
-}
-
-static int on_exec(ssh_session ssh, ssh_channel ssh_channel, const char *command, void *userdata)
-{
-    (void)ssh;
-    (void)ssh_channel;
-    return channel_start(userdata, command, NULL);
-}
-
-static int on_shell(ssh_session ssh, ssh_channel ssh_channel, void *userdata)
-{
-    (void)ssh;
-    (void)ssh_channel;
-    return channel_start(userdata, NULL, NULL);
-}
-
-static int on_subsystem(ssh_session ssh, ssh_channel ssh_channel, const char *name, void *userdata)
-{
-    (void)ssh;
-    (void)ssh_channel;
-    return subsystem_start(userdata, name);
-}
-
-static int on_env(ssh_session ssh, ssh_channel ssh_channel, const char *name, const char *value,
-                  void *userdata)
-{
-    struct channel *channel = userdata;
-    const struct session_setup *setup = channel->session->setup;
-    (void)ssh;
-    (void)ssh_channel;
-    if (channel->state != CHANNEL_OPEN ||
-        !accept_env_add(setup->options->accept_env, name, value, &channel->variables)) {
-        log_debug("%s: channel %d: refused variable '%s'", setup->peer, channel->number, name);
-        return 1;
-    }
-    return 0;
-}
-
-/* SSH has 32 bits for each figure, the kernel 16. */
-static struct terminal_size terminal_size_of(int columns, int rows, int width, int height)
-{
-    const int figures[] = {columns, rows, width, height};
-    uint16_t fitting[4];
-    for (int i = 0; i < 4; i++) {
-        fitting[i] = figures[i] < 0 || figures[i] > UINT16_MAX ? 0 : (uint16_t)figures[i];
-    }
-    return (struct terminal_size){fitting[0], fitting[1], fitting[2], fitting[3]};
-}
-
-static int on_terminal(ssh_session ssh, ssh_channel ssh_channel, const char *term, int columns,
-                       int rows, int width, int height, void *userdata)
-{
-    struct channel *channel = userdata;
-    (void)ssh;
-    (void)ssh_channel;
-    if (channel->state != CHANNEL_OPEN || strlen(term) >= sizeof(channel->term)) {
-        return 1;
-    }
-    memcpy(channel->term, term, strlen(term) + 1);
-    channel->size = terminal_size_of(columns, rows, width, height);
-    channel->wants_terminal = true;
-    return 0;
-}
-
-static int on_resize(ssh_session ssh, ssh_channel ssh_channel, int columns, int rows, int width,
-                     int height, void *userdata)
-{
-    struct channel *channel = userdata;
-    struct wire_message message = {.type = WIRE_JOB_RESIZE,
-                                   .size = terminal_size_of(columns, rows, width, height)};
-    (void)ssh;
-    (void)ssh_channel;
-    channel->size = message.size;
-    if (channel->job >= 0) {
-        (void)wire_send(channel->job, &message, NULL, 0); /* too late for a job that ended */
-    }
-    return 0;
-}
-
-static void on_signal(ssh_session ssh, ssh_channel ssh_channel, const char *name, void *userdata)
-{
-    struct channel *channel = userdata;
-    (void)ssh;
-    (void)ssh_channel;
-    int number = channel_signal_number(name, strlen(name));
-    if (number != 0 && channel->job >= 0) {
-        struct wire_message message = {.type = WIRE_JOB_SIGNAL, .number = number};
-        log_info("%s: channel %d: signal %s", channel->session->setup->peer, channel->number, name);
-        (void)wire_send(channel->job, &message, NULL, 0); /* too late for a job that ended */
-    }
-}
-
-static void on_eof(ssh_session ssh, ssh_channel ssh_channel, void *userdata)
-{
-    struct channel *channel = userdata;
-    (void)ssh;
-    (void)ssh_channel;
-    channel->input_ended = true;
-}
-
-static void on_close(ssh_session ssh, ssh_channel ssh_channel, void *userdata)
-{
-    struct channel *channel = userdata;
-    (void)ssh;
-    (void)ssh_channel;
-    channel->client_gone = true; /* released by the loop: never free a channel in its callback */
-}
-
-ssh_channel channel_accept(ssh_session ssh, void *userdata)
-{
-    struct session *session = userdata;
-    struct channel *channel = NULL;
-    int most = (int)session->setup->options->max_sessions;
-    for (int i = 0; i < most && channel == NULL; i++) {
-        channel = session->channels[i].state == CHANNEL_FREE ? &session->channels[i] : NULL;
-    }
-    if (session->state != SESSION_OPEN || session->shutting_down || channel == NULL) {
-        return NULL;
-    }
-    *channel = (struct channel){
-        .session = session,
-        .number = ++session->channels_opened,
-        .job = -1,
-        .stdin_fd = -1,
-        .stdout_fd = -1,
-        .stderr_fd = -1,
-        .input = malloc(LIMIT_INPUT_CHUNK_BYTES),
-        .ssh = ssh_channel_new(ssh),
-    };
-    if (channel->ssh == NULL || channel->input == NULL) {
-        ssh_channel_free(channel->ssh);
-        free(channel->input);
-        memset(channel, 0, sizeof(*channel));
-        return NULL;
-    }
-    buffer_init(&channel->variables, LIMIT_ENVIRONMENT_BYTES);
-    channel->callbacks.userdata = channel;
-    channel->callbacks.channel_exec_request_function = on_exec;
-    channel->callbacks.channel_shell_request_function = on_shell;
-    channel->callbacks.channel_subsystem_request_function = on_subsystem;
-    channel->callbacks.channel_env_request_function = on_env;
-    channel->callbacks.channel_pty_request_function = on_terminal;
-    channel->callbacks.channel_pty_window_change_function = on_resize;
-    channel->callbacks.channel_signal_function = on_signal;
-    channel->callbacks.channel_eof_function = on_eof;
-    channel->callbacks.channel_close_function = on_close;
-    ssh_callbacks_init(&channel->callbacks);
-    (void)ssh_set_channel_callbacks(channel->ssh, &channel->callbacks);
-    channel->state = CHANNEL_OPEN;
-    return channel->ssh;
-}
 
 static void begin_draining(struct channel *channel, int wait_status)
 {
@@ -482,6 +185,20 @@ static void move_output(struct channel *channel, int *fd, bool is_stderr)
     }
 }
 
+/* A terminal has no end of its own: what a person would type says it, after a piece of a line once
+ * more. A job that turned line editing off takes it as it likes. */
+static bool type_end_of_input(struct channel *channel)
+{
+    int character = terminal_modes_end_of_input(&channel->modes);
+    if (!channel->wants_terminal || channel->end_typed || channel->stdin_fd < 0 || character < 0) {
+        return false;
+    }
+    channel->end_typed = true;
+    channel->input_length = channel->in_line ? 2 : 1;
+    memset(channel->input, character, channel->input_length);
+    return true;
+}
+
 /* What the client sent, piece by piece; libssh opens the window again as pieces are read, so a
  * job that does not read stops its client. */
 static bool next_input(struct channel *channel)
@@ -490,7 +207,12 @@ static bool next_input(struct channel *channel)
         ssh_channel_read_nonblocking(channel->ssh, channel->input, LIMIT_INPUT_CHUNK_BYTES, 0);
     channel->input_sent = 0;
     channel->input_length = got > 0 ? (size_t)got : 0;
-    if (got == SSH_EOF || (got == 0 && channel->input_ended)) {
+    if (got > 0) {
+        channel->in_line = channel->input[got - 1] != '\n' && channel->input[got - 1] != '\r';
+    } else if (got == SSH_EOF || channel->input_ended) {
+        if (type_end_of_input(channel)) {
+            return true;
+        }
         cleanup_fd_fn(&channel->stdin_fd);
     }
     return got > 0;

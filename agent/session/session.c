@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent/job/register.h"
+#include "agent/job/sftp_server.h"
 #include "agent/session/confine.h"
 #include "agent/session/session_private.h"
 #include "agent/users.h"
@@ -67,6 +68,7 @@ static int open_ssh(struct session *session)
     }
     (void)ssh_options_set(session->ssh, SSH_OPTIONS_REKEY_DATA, &rekey_bytes);
     (void)ssh_options_set(session->ssh, SSH_OPTIONS_REKEY_TIME, &rekey_seconds);
+    channel_watch_requests(session);
     (void)setsockopt(setup->connection, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     if (ssh_bind_accept_fd(setup->server->bind, session->ssh, setup->connection) != SSH_OK) {
         log_error("%s: cannot start: %s", setup->peer, ssh_get_error(setup->server->bind));
@@ -287,10 +289,12 @@ static void close_session(struct session *session)
 }
 
 /* Before the first byte from the network, and before anything that one could steer. */
-static int confine(const struct session_setup *setup)
+static int confine(struct session *session)
 {
+    const struct session_setup *setup = session->setup;
     struct error err = {0};
     register_close();
+    session->has_sftp_server = sftp_server_find(setup->options->sftp_server) != NULL;
     if (users_load(&err) < 0 || confine_process(&err) < 0) {
         log_error("%s: %s, refusing", setup->peer, err.message);
         return -1;
@@ -311,7 +315,7 @@ int session_run(const struct session_setup *setup)
     session->unanswered_ms = CLOCK_NEVER;
     session->deadline_ms = clock_deadline_ms(setup->options->login_grace_ms);
     log_info("%s: connected", setup->peer);
-    if (confine(setup) == 0 && open_ssh(session) == 0) {
+    if (confine(session) == 0 && open_ssh(session) == 0) {
         while (session->state != SESSION_CLOSED) {
             step(session);
         }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * session_private.h - what session.c (the loop), auth.c (who gets in) and channel.c (one job's
- * bytes) share. Nothing else includes it.
+ * session_private.h - what session.c (the loop), auth.c (who gets in), channel_requests.c (what
+ * a client asks for), channel.c (one job's bytes) and channel_end.c share, and through
+ * durable_private.h a durable job's files. Nothing else includes it.
  */
 #ifndef BERTH_AGENT_SESSION_PRIVATE_H
 #define BERTH_AGENT_SESSION_PRIVATE_H
@@ -43,7 +44,10 @@ struct channel {
     bool wants_terminal;
     char term[LIMIT_TERM_BYTES];
     struct terminal_size size;
-    char *input; /* what the job has not taken yet of the last piece read from the client */
+    struct terminal_modes modes;
+    bool in_line;   /* of its terminal: the last byte did not end a line */
+    bool end_typed; /* the end of input has been typed into the terminal */
+    char *input;    /* what the job has not taken yet of the last piece read from the client */
     size_t input_length, input_sent;
     char *unsent; /* output that a key exchange under way holds up; nothing is read until it went */
     size_t unsent_length;
@@ -71,12 +75,15 @@ struct session {
     ssh_session ssh;
     ssh_event event;
     struct ssh_server_callbacks_struct callbacks;
+    struct ssh_packet_callbacks_struct packet_callbacks;
+    struct terminal_modes modes; /* of the terminal request that is being handled */
     struct ssh_counter_struct traffic;
     int control;
     char user[LIMIT_USER_BYTES];
     int tries;                        /* logins tried, questions about keys included */
     int channels_opened;              /* over the connection's life */
     bool shutting_down;               /* init asked us to end */
+    bool has_sftp_server;             /* the image had one when the client connected */
     int64_t deadline_ms;              /* of KEY_EXCHANGE and LOGIN together, or of CLOSING */
     int64_t heard_ms;                 /* last byte from the client */
     uint64_t heard_bytes, said_bytes; /* traffic at the last look */
@@ -96,11 +103,11 @@ void auth_install(struct session *session);
 int channel_prepare(struct channel *channel, struct pollfd *entries);
 /* channel.c: moves what can be moved, whatever poll said; every step is non-blocking. */
 void channel_service(struct channel *channel);
-/* channel.c: closes and releases. A job still running is ended by its monitor. */
+/* channel_end.c: closes and releases. A job still running is ended by its monitor. */
 void channel_release(struct channel *channel);
-/* channel.c: ends it in order: exit-status or exit-signal of a wait status, EOF, close. */
+/* channel_end.c: ends it in order: exit-status or exit-signal of a wait status, EOF, close. */
 void channel_finish(struct channel *channel);
-/* channel.c: signals by the names of RFC 4254, section 6.10. 0 and NULL: no such one. */
+/* channel_end.c: signals by the names of RFC 4254, section 6.10. 0 and NULL: no such one. */
 int channel_signal_number(const char *name, size_t length);
 const char *channel_signal_name(int number);
 
@@ -112,10 +119,12 @@ void durable_channel_free(struct channel *channel);
 /* durable_channel.c: whether the job's socket is waited for to take a message. */
 bool durable_channel_wants_to_tell(const struct channel *channel);
 
-/* channel.c: asks init for the job; a NULL command and subsystem mean the user's shell. Returns 0
- * when the request is granted. */
+/* channel_requests.c: asks init for the job; a NULL command and subsystem mean the user's shell.
+ * Returns 0 when the request is granted. */
 int channel_start(struct channel *channel, const char *command, const char *subsystem);
-/* channel.c: the callback that accepts a new session channel. */
+/* channel_requests.c: looks at requests before libssh does; before the session starts. */
+void channel_watch_requests(struct session *session);
+/* channel_requests.c: the callback that accepts a new session channel. */
 ssh_channel channel_accept(ssh_session ssh, void *userdata);
 
 #endif

@@ -7,10 +7,14 @@
 #include "common/jobwire.h"
 #include "common/log.h"
 
-/* The image's own sftp-server does the work, as the user who logged in; its monitor looks for
- * it, and says so on stderr when there is none. */
+/* The image's own sftp-server does the work, as the user who logged in. */
 static int start_sftp(struct channel *channel)
 {
+    if (!channel->session->has_sftp_server) {
+        log_info("%s: channel %d: no sftp-server in this image, refusing",
+                 channel->session->setup->peer, channel->number);
+        return 1;
+    }
     return channel_start(channel, NULL, "sftp");
 }
 

@@ -13,6 +13,7 @@ declare -A packages=(
     [blackbox]="openssh-client openssh-sftp-server busybox-static file binutils procps strace
         util-linux"
     [interop]="dropbear-bin putty-tools golang-go nodejs npm"
+    [engine]="docker.io docker-registry iproute2 iptables busybox-static util-linux"
     [python]="python3 python3-venv"
     [fuzz]="clang clang-14 libclang-rt-14-dev llvm-14"
     [go]="golang-go"

@@ -95,11 +95,23 @@ step_runner() {
 }
 
 step_blackbox() {
-    BERTH_BIN=$top/build/release/bin run_pytest blackbox tests/blackbox -n "$(nproc)"
+    BERTH_BIN=$top/build/release/bin run_pytest blackbox tests/blackbox -n "$(nproc)" \
+        --ignore tests/blackbox/engine
 }
 
 step_blackbox_sanitize() {
-    BERTH_BIN=$top/build/sanitize/bin run_pytest blackbox-sanitize tests/blackbox -n "$(nproc)"
+    BERTH_BIN=$top/build/sanitize/bin run_pytest blackbox-sanitize tests/blackbox -n "$(nproc)" \
+        --ignore tests/blackbox/engine
+}
+
+step_engine() {
+    BERTH_BIN=$top/build/release/bin run_pytest engine tests/blackbox/engine -n "$(nproc)"
+}
+
+# A sanitized agent needs the C library that an image may not have: the released one goes in.
+step_engine_sanitize() {
+    BERTH_AGENT=$top/build/release/bin/berth-agent BERTH_BIN=$top/build/sanitize/bin \
+        run_pytest engine-sanitize tests/blackbox/engine -n "$(nproc)"
 }
 
 step_fuzz() {

@@ -38,6 +38,10 @@ class Programs:
             pytest.fail(f"no program '{program}'; run './dev build' or set BERTH_BIN", False)
         return program
 
+    def tool(self, name):
+        """A program of tests/tools, built beside the programs."""
+        return self._find(f"../tests/tools/{name}")
+
     @property
     def agent(self):
         return self._find("berth-agent")

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Processes: what a job starts with, what ends it, what it may leave, who reaps."""
 
+import asyncio
 import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -125,8 +127,6 @@ def test_signal_term_ends_the_tree_before_the_report(agent, event_loop_run, tree
         process = await connection.create_process(tree)
         assert await process.stdout.readline() == "up\n"
         process.send_signal("TERM")
-        if "trap ''" in tree:
-            process.send_signal("KILL")  # a client's own second step
         await process.wait_closed()
         left = job_processes(started)
         return process.exit_status, process.exit_signal, left
@@ -134,6 +134,27 @@ def test_signal_term_ends_the_tree_before_the_report(agent, event_loop_run, tree
     status, name, left = event_loop_run(started, check)
     assert left == []
     assert (status, name and name[0]) in [(-1, "TERM"), (-1, "KILL"), (143, None), (137, None)]
+
+
+@pytest.mark.parametrize("name", ["INT", "HUP", "QUIT", "USR1"])
+def test_only_term_starts_the_grace_period(agent, event_loop_run, name):
+    """The others have meanings of their own: a job that handles one goes on."""
+
+    async def check(connection):
+        process = await connection.create_process(
+            f"trap 'echo got it' {name}; echo up; while :; do sleep 0.05; done"
+        )
+        assert await process.stdout.readline() == "up\n"
+        process.send_signal(name)
+        assert await process.stdout.readline() == "got it\n"
+        await asyncio.sleep(0.6)  # what is looked for is that nothing happens
+        process.send_signal(name)
+        assert await process.stdout.readline() == "got it\n"
+        process.send_signal("TERM")
+        await process.wait_closed()
+        return process.exit_signal[0]
+
+    assert event_loop_run(agent(args=["--grace", "300ms"]), check) == "TERM"
 
 
 def job_processes(started):
@@ -205,6 +226,62 @@ def test_a_killed_monitor_is_reported(agent, ssh, until):
     assert process.wait(10) == 255, "ssh's status of an exit signal"
     assert "monitor died" in started.log()
     assert ssh(started).run("exit 5").returncode == 5
+
+
+def children(pid):
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def kill_monitor_early(started, level):
+    """Kills the newest monitor as soon as it is there (0), or has its job as a child (1)."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        for pid in children(started.pid):
+            if name_of(pid) == "berth-job" and (level == 0 or children(pid)):
+                os.kill(pid, signal.SIGKILL)
+                return
+    raise AssertionError("no monitor was seen")
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_a_monitor_killed_at_the_start_takes_its_job_along(agent, until, level):
+    if not Path(f"/proc/self/task/{os.getpid()}/children").exists():
+        pytest.skip("this kernel has no list of children in /proc")
+    started = agent()
+    with transport(started) as link:
+        for number in range(25):
+            channel = link.open_session()
+            killer = threading.Thread(target=kill_monitor_early, args=(started, level))
+            killer.start()
+            channel.exec_command(f"exec sleep {300 + number}")
+            killer.join()
+            channel.close()
+        until(lambda: not sleepers(started), 3, "the end of the killed monitors' jobs")
+    assert "died of signal 9" in started.log()
+
+
+def sleepers(started):
+    return [pid for pid in started.jobs() if "sleep" in processes.command_line(pid)]
+
+
+@pytest.mark.parametrize("way", ["agent's end", "agent's end by force"])
+def test_what_a_killed_monitors_job_detached_goes_with_the_agent(agent, ssh, until, way):
+    """The agent is no PID 1 here, so being a subreaper is what lets it find them."""
+    started = agent(args=["--grace", "500ms"])
+    stubborn = "trap '' TERM; echo up; while :; do sleep 0.1; done" if "force" in way else "sleep 9"
+    detach = f'setsid sh -c "{stubborn}" </dev/null >/dev/null 2>&1 & (setsid sleep 301 &)'
+    process = ssh(started).start(f"{detach}; echo up; sleep 300")
+    assert process.stdout.read(3) == b"up\n"
+    until(lambda: len(processes.with_marker(started.marker)) >= 4, 5, "the detached ones")
+    (monitor,) = [pid for pid in started.jobs() if name_of(pid) == "berth-job"]
+    os.kill(monitor, signal.SIGKILL)
+    assert process.wait(10) == 255
+    assert sleepers(started), "what it detached lives on"
+    assert started.terminate() == 0
+    assert not processes.with_marker(started.marker)
 
 
 def name_of(pid):

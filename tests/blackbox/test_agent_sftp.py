@@ -91,10 +91,19 @@ def test_image_without_a_server(agent, copy, ssh, tmp_path):
     target = agent(args=["--sftp-server", "/no/such/program"])
     got = copy(target, "sftp", ["-b", "-", "HOST"], input=b"pwd\n")
     assert got.returncode != 0
-    assert b"berth-agent: no sftp-server in this image; install one" in got.stderr
+    assert b"subsystem request failed" in got.stderr
+    assert "no sftp-server in this image, refusing" in target.log()
     (tmp_path / "source").write_text("old protocol")
     got = copy(target, "scp", ["-O", str(tmp_path / "source"), f"HOST:{tmp_path}/copied"])
     assert got.returncode == 0, got.stderr
+
+
+def test_a_server_that_comes_later_serves_the_next_connection(agent, copy, tmp_path):
+    program = tmp_path / "my-server"
+    target = agent(args=["--sftp-server", str(program)])
+    assert copy(target, "sftp", ["-b", "-", "HOST"], input=b"pwd\n").returncode != 0
+    program.symlink_to("/usr/lib/openssh/sftp-server")
+    assert copy(target, "sftp", ["-b", "-", "HOST"], input=b"pwd\n").returncode == 0
 
 
 def test_other_subsystems_are_refused(agent, ssh):

@@ -11,14 +11,17 @@ import subprocess
 import termios
 import time
 
+import asyncssh
 import pytest
 
 
 class Terminal:
     """An ssh client in a terminal of 'columns' x 'rows', with all it has shown so far."""
 
-    def __init__(self, words, columns=91, rows=37):
+    def __init__(self, words, columns=91, rows=37, before=None):
         self.master, slave = pty.openpty()
+        if before is not None:
+            subprocess.run(before.split(), stdin=slave, check=True)
         self.resize(columns, rows)
         self.process = subprocess.Popen(
             words,
@@ -204,3 +207,47 @@ def test_leftover_idles_after_the_terminal_is_gone(agent, terminal, until):
     before = ticks()
     time.sleep(1)
     assert ticks() - before < 20
+
+
+MODES = {
+    asyncssh.PTY_VINTR: 24, asyncssh.PTY_VERASE: 255, asyncssh.PTY_ECHO: 0, asyncssh.PTY_ICRNL: 1,
+    asyncssh.PTY_IXON: 0, asyncssh.PTY_ONLCR: 0, asyncssh.PTY_VEOF: 26, asyncssh.PTY_OP_ISPEED: 1,
+}  # fmt: skip
+
+
+def test_modes_that_the_client_wants(agent, event_loop_run):
+    async def check(connection):
+        done = await connection.run("stty -a", term_type="xterm", term_modes=MODES)
+        plain = await connection.run("stty -a", term_type="xterm")
+        return done.stdout.split(), plain.stdout.split()
+
+    words, plain = event_loop_run(agent(), check)
+    text = " ".join(words)
+    for setting in ("intr = ^X;", "erase = <undef>;", "eof = ^Z;", "quit = ^\\;"):
+        assert setting in text
+    assert {"-echo", "-ixon", "-onlcr", "icrnl", "opost"} <= set(words)
+    assert {"echo", "ixon", "onlcr", "iutf8"} <= set(plain), "without modes the kernel's own"
+
+
+def test_modes_of_the_clients_own_terminal(agent, terminal):
+    shell = terminal(agent(), "stty -a; exit 4", before="stty intr ^E -echoe")
+    shell.expect("intr = \\^E;")
+    shell.expect("-echoe")
+    assert shell.wait() == 4
+
+
+@pytest.mark.parametrize("typed", ["", "line\n", "half a line", "line\nhalf"])
+@pytest.mark.parametrize("modes", [{}, {asyncssh.PTY_VEOF: 11}], ids=["^D", "another"])
+def test_end_of_input_reaches_a_terminal(agent, event_loop_run, typed, modes):
+    async def check(connection):
+        process = await connection.create_process(
+            "stty -echo; echo up; cat; exit 7", term_type="xterm", term_modes=modes
+        )
+        assert (await process.stdout.readline()).strip() == "up"
+        process.stdin.write(typed)
+        process.stdin.write_eof()
+        done = await process.wait()
+        return done.exit_status, done.stdout
+
+    status, text = event_loop_run(agent(), check)
+    assert (status, text.replace("\r", "")) == (7, typed)

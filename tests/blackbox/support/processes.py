@@ -14,6 +14,9 @@ from support.waiting import until
 
 PR_SET_CHILD_SUBREAPER = 36
 
+# Functions that return the pid of a process that is shared by tests: nothing below it is theirs.
+ignored_roots = set()
+
 
 def become_subreaper():
     libc = ctypes.CDLL(None, use_errno=True)
@@ -100,7 +103,8 @@ class LeftoverDetector:
         self._before = descendants(os.getpid())
 
     def leftovers(self):
-        return descendants(os.getpid()) - self._before
+        shared = set().union(*({root(), *descendants(root())} for root in ignored_roots))
+        return descendants(os.getpid()) - self._before - shared
 
     def check(self, deadline_s=5.0):
         """Fails, after ending them, when processes started since are still running."""

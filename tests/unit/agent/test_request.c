@@ -46,7 +46,8 @@ static void test_round_trip(void **state)
                                .variables = copy(row->texts[3]),
                                .term = copy(row->texts[4]),
                                .client = copy(row->texts[5]),
-                               .size = row->size};
+                               .size = row->size,
+                               .modes = {.count = 1, .entries = {{1, 3}}}};
     int fd = job_request_write(&sent);
     assert_true(fd >= 0);
     assert_int_equal(job_request_read(fd, &got, &err), 0);
@@ -57,6 +58,7 @@ static void test_round_trip(void **state)
     assert_same(got.term, row->texts[4]);
     assert_same(got.client, row->texts[5]);
     assert_memory_equal(&got.size, &row->size, sizeof(got.size));
+    assert_memory_equal(&got.modes, &sent.modes, sizeof(got.modes));
     job_request_done(&sent);
     job_request_done(&got);
     (void)close(fd);
@@ -74,7 +76,8 @@ static const struct broken_row broken_rows[] = {
     {"cut header", 5, 0, 0},
     {"cut text", -2, 0, 4},
     {"a length over its ceiling", -1, 2, 0x7f},
-    {"a NUL inside a text", -1, 6 * 4 + 8, 0},
+    {"a NUL inside a text", -1,
+     6 * 4 + sizeof(struct terminal_size) + sizeof(struct terminal_modes), 0},
 };
 
 static void test_broken(void **state)

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * durable_private.h - what durable_channel.c (a durable job's output and end) and durable_frames.c
+ * (what its client sends) share. Nothing else includes it.
+ *
+ *   GREETING -START-> UPLOADING -INPUT_END-> ASKED -> ATTACHED -EXIT sent-> REPORTED -> ENDING
+ *       '-------------- ATTACH -----------------^        RELEASE, or anything refused ---^
+ *
+ * Runs in a session process. The channel owns its struct durable_channel. Whatever ends the channel
+ * only detaches: the job is its monitor's.
+ */
+#ifndef BERTH_AGENT_DURABLE_PRIVATE_H
+#define BERTH_AGENT_DURABLE_PRIVATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/job/spool.h"
+#include "agent/session/session_private.h"
+#include "common/buffer.h"
+#include "common/jobwire.h"
+
+enum durable_channel_state { GREETING, UPLOADING, ASKED, ATTACHED, REPORTED, ENDING };
+
+struct durable_channel {
+    enum durable_channel_state state;
+    struct jobwire_decoder decoder;
+    struct buffer queued; /* for the client, when window or socket did not take it */
+    char id[JOBWIRE_ID_BYTES + 1];
+    char *command;
+    int input_fd; /* memory file */
+    uint64_t input_bytes;
+    bool attaching;         /* asked by ATTACH */
+    struct spool_view view; /* once ATTACHED */
+    uint64_t sent[JOBWIRE_STREAMS], available[JOBWIRE_STREAMS], acked[JOBWIRE_STREAMS];
+    bool ack_untold; /* the monitor's socket was full */
+    bool exited;     /* 'available' is all there will be */
+    int wait_status;
+    bool warned; /* of the agent's end */
+};
+
+/* Of the client, for the log. */
+const char *durable_channel_peer(const struct channel *channel);
+/* ENDING: what is queued is still sent, the job's socket is closed. */
+void durable_channel_detach(struct channel *channel);
+/* A frame for the client. Without memory for it the channel detaches. */
+void durable_channel_queue(struct channel *channel, const struct jobwire_frame *frame);
+/* Says why and detaches. */
+void durable_channel_refuse(struct channel *channel, enum jobwire_refusal code, const char *text);
+
+/* durable_frames.c: takes in and obeys what the client sent. */
+void durable_channel_read(struct channel *channel);
+
+#endif

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: MIT
+"""The tests' own engine is a real one: it runs a container, by socket and by TLS."""
+
+import os
+import subprocess
+
+
+def test_it_runs_a_container(engine, busybox):
+    done = engine.docker("run", "--rm", busybox, "echo", "from inside")
+    assert done.stdout == "from inside\n"
+
+
+def test_it_answers_over_tls_to_its_own_client_only(engine):
+    def version(**more):
+        return subprocess.run(
+            ["/usr/bin/docker", "--tlsverify", "version", "--format", "{{.Server.APIVersion}}"],
+            env={**os.environ, "DOCKER_HOST": engine.tls_url, **more},
+            capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+
+    assert version(DOCKER_CERT_PATH=str(engine.certificates)).stdout == "1.41\n"
+    assert version(DOCKER_CERT_PATH="/nonexistent").returncode != 0
