@@ -19,6 +19,7 @@
 #?   engine             jobs in containers of a real Docker Engine, which the tests start (as root)
 #?   engine-sanitize    the same tests on the driver with AddressSanitizer and UBSan
 #?   fuzz               every fuzz target for a short time (FUZZ_SECONDS, default 15)
+#?   docs               the guides' commands against moto with the AWS CLI, and what they quote
 #?   binaries           static, hardened, no path of this machine, two builds are the same bytes
 #?   demo               ./dev demo and ./dev demo --fail
 #?
@@ -30,17 +31,19 @@
 . "$top/cmake/dev/steps.sh"
 
 steps=(format shell python cppcheck tidy unit toml runner blackbox blackbox-sanitize engine
-    engine-sanitize fuzz binaries demo)
+    engine-sanitize fuzz docs binaries demo)
 declare -A step_packages=(
     [format]="format python" [shell]=lint [python]=python [cppcheck]="lint build unit"
     [tidy]="lint build unit" [unit]="build unit" [toml]="build unit go" [runner]="python"
     [blackbox]="build blackbox interop python" [blackbox-sanitize]="build unit blackbox interop python"
     [engine]="build engine python" [engine-sanitize]="build unit engine python"
-    [fuzz]="build fuzz" [binaries]="build blackbox python" [demo]="build demo python"
+    [fuzz]="build fuzz" [docs]="build lint python" [binaries]="build blackbox python"
+    [demo]="build demo python"
 )
 declare -A step_builds=(
     [cppcheck]=sanitize [tidy]=sanitize [unit]=sanitize [toml]=sanitize [blackbox]=release
-    [blackbox-sanitize]=sanitize [engine]=release [engine-sanitize]=sanitize [fuzz]=fuzz [binaries]=release [demo]=release
+    [blackbox-sanitize]=sanitize [engine]=release [engine-sanitize]=sanitize [fuzz]=fuzz
+    [docs]=release [binaries]=release [demo]=release
 )
 
 command_test() {

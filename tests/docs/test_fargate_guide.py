@@ -12,8 +12,8 @@ import pytest
 from docs import guide
 from docs.conftest import CLEANING_UP, DRIVER, REGION
 
-# The whole of the guide's commands is one fixture.
-pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("account")]
+# The first test pays for the fixture: all of the guide's commands.
+pytestmark = pytest.mark.timeout(900)
 
 
 def policy(account, role, name):
