@@ -6,7 +6,7 @@
 
 #include "common/log.h"
 
-static const struct backend *const backends[] = {&backend_local};
+static const struct backend *const backends[] = {&backend_local, &backend_ecs};
 
 const struct backend *backend_find(const char *name)
 {
@@ -20,22 +20,19 @@ const struct backend *backend_find(const char *name)
 
 const struct backend *backend_choose(const struct config *config, struct error *err)
 {
-    if (config->backend == NULL && config->fargate.cluster != NULL) {
-        (void)error_set(err, ERROR_USAGE, 0,
-                        "'%s' has [Fargate] Cluster, which asks for the backend 'ecs', and that is "
-                        "not in this version; set Backend = \"local\" to run jobs on this machine",
-                        config->path != NULL ? config->path : "the configuration");
-        return NULL;
-    }
-    const char *name = config->backend != NULL ? config->backend : backend_local.name;
+    const char *name = config->backend != NULL           ? config->backend
+                       : config->fargate.cluster != NULL ? backend_ecs.name
+                                                         : backend_local.name;
     const struct backend *backend = backend_find(name);
     if (backend == NULL) {
         (void)error_set(err, ERROR_USAGE, 0,
-                        "the backend '%s' is not in this version; set Backend = \"local\"", name);
+                        "the backend '%s' is not in this version; set Backend to one of 'ecs' and "
+                        "'local'",
+                        name);
         return NULL;
     }
     if (config->backend == NULL) {
-        log_debug("no Backend is configured, using 'local'");
+        log_debug("no Backend is configured, using '%s'", name);
     }
     return backend;
 }

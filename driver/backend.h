@@ -27,6 +27,8 @@ struct backend_task {
     bool tied;                 /* the task shall not outlive this process */
     struct signals *signals;   /* may be NULL */
     int (*persist)(struct backend_task *task, struct error *err);
+    void (*tell)(const char *text); /* one line of progress for the job's log; may be NULL */
+    void *session;                  /* the backend's own, of this process; done() frees it */
 };
 
 struct backend_directories {
@@ -51,11 +53,14 @@ typedef int backend_visit(void *context, const struct backend_listed *listed, st
 struct backend {
     const char *name;
     const char *summary;
+    bool any_image; /* a task may have an SSH server with a host key of its own, not our agent */
     int (*check)(const struct config *config, struct error *err);
     int (*directories)(const struct config *config, const char *job,
                        struct backend_directories *out_directories, struct error *err);
     int (*plan)(struct backend_task *task, struct error *err);
     int (*launch)(struct backend_task *task, int64_t deadline_ms, struct error *err);
+    /* From launch to login; NULL: [SSH] ConnectTimeout. */
+    int64_t (*patience_ms)(const struct config *config);
     /* -1 with the reason when the task has ended. */
     int (*alive)(struct backend_task *task, struct error *err);
     int (*stop)(struct backend_task *task, int64_t deadline_ms, struct error *err);
@@ -67,9 +72,10 @@ struct backend {
                        int64_t deadline_ms, struct error *err);
     /* Short name of the task for people, e.g. "local-1234". */
     void (*describe)(const struct backend_task *task, char *out, size_t room);
+    void (*done)(struct backend_task *task); /* frees 'session'; NULL: there never is one */
 };
 
-extern const struct backend backend_local;
+extern const struct backend backend_local, backend_ecs;
 
 /* The backend that the configuration asks for; an error of kind ERROR_USAGE for one that this
  * version does not have. */

@@ -20,6 +20,10 @@ static const struct cli_command commands[] = {
      stage_cleanup},
     {NULL, NULL, "exec", NULL, "[--] COMMAND...",
      "launch a task, run a command in it, clean up, exit with its status", command_exec},
+    {NULL, NULL, "ps", NULL, "", "list this runner's tasks: job, age, state, size, cost",
+     command_ps},
+    {NULL, NULL, "gc", NULL, "", "list tasks of this runner that no job of it knows any more",
+     command_gc},
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
@@ -43,6 +47,7 @@ static const struct option_row option_rows[] = {
      FIELD(options.log_format), 0, 0},
     {"log-file", 0, OPTION_TEXT, "PATH", NULL, "stderr", "append log lines to this file",
      FIELD(options.log_file), 0, 0},
+    {"stop", 0, OPTION_FLAG, NULL, NULL, NULL, "with gc: stop what it lists", FIELD(stop), 0, 0},
     {"help", 'h', OPTION_FLAG, NULL, NULL, NULL, "print this and exit", FIELD(help), 0, 0},
     {"version", 'V', OPTION_FLAG, NULL, NULL, NULL, "print versions and exit", FIELD(version), 0,
      0},

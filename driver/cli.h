@@ -23,6 +23,7 @@ struct cli_command {
 struct cli {
     struct config_options options;
     bool help, version;
+    bool stop;
     bool in_group;                     /* "custom" was said, perhaps without a command */
     const struct cli_command *command; /* NULL: none was said */
     int argc;

@@ -17,6 +17,7 @@ struct command_context {
     const struct config *config;
     const struct runner *runner;
     struct signals *signals;
+    bool stop; /* --stop */
     int argc; /* the words after the command and its options */
     char *const *argv;
 };
@@ -24,6 +25,7 @@ struct command_context {
 typedef int command_run(struct command_context *context, struct result *out_result,
                         struct error *err);
 
-command_run stage_config, stage_prepare, stage_run, stage_cleanup, command_exec;
+command_run stage_config, stage_prepare, stage_run, stage_cleanup, command_exec, command_ps,
+    command_gc;
 
 #endif

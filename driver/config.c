@@ -2,6 +2,7 @@
 #include "driver/config.h"
 
 #include <errno.h>
+#include <fnmatch.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,6 +81,14 @@ static void set_defaults(struct config *config)
         .ssh_keepalive_ms = 15 * 1000,
         .cancel_grace_ms = 10 * 1000,
         .cleanup_timeout_ms = 60 * 1000,
+        .fargate =
+            {
+                .spot_fallback = true,
+                .launch_timeout_ms = 10 * 60 * 1000,
+                .watch_interval_ms = 15 * 1000,
+                .calls_per_second = 10,
+            },
+        .price = {.spot_factor = 0.3},
     };
 }
 
@@ -90,6 +99,32 @@ static int override(char **field, const char *variable, const char *option, stru
                        : variable == NULL ? NULL
                                           : runner_variable(variable);
     return text == NULL ? 0 : config_set_text(field, text, err);
+}
+
+bool config_list_matches(const struct config_list *list, const char *text)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (fnmatch(list->entries[i], text, 0) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whoever writes a pipeline can set a job variable: a list says what it may hold. What the file
+ * itself names needs no permission. */
+static int override_allowed(char **field, const char *variable, const char *option,
+                            const struct config_list *list, const char *list_name,
+                            struct error *err)
+{
+    const char *text = runner_variable(variable);
+    if (option == NULL && text != NULL && list->count > 0 &&
+        (*field == NULL || strcmp(*field, text) != 0) && !config_list_matches(list, text)) {
+        return error_set(err, ERROR_USAGE, 0,
+                         "the job variable %s is '%s', which [Fargate] %s does not allow", variable,
+                         text, list_name);
+    }
+    return override(field, variable, option, err);
 }
 
 static int apply_options(struct config *config, const struct config_options *options,
@@ -114,16 +149,29 @@ static int apply_options(struct config *config, const struct config_options *opt
                  err) < 0 ||
         override(&config->log_file, NULL, options->log_file, err) < 0 ||
         override(&config->backend, NULL, options->backend, err) < 0 ||
-        override(&fargate->task_definition, "FARGATE_TASK_DEFINITION", options->task_definition,
-                 err) < 0 ||
-        override(&fargate->platform_version, "FARGATE_PLATFORM_VERSION", options->platform_version,
-                 err) < 0) {
+        override_allowed(&fargate->task_definition, "FARGATE_TASK_DEFINITION",
+                         options->task_definition, &fargate->allowed_task_definitions,
+                         "AllowedTaskDefinitions", err) < 0 ||
+        override_allowed(&fargate->platform_version, "FARGATE_PLATFORM_VERSION",
+                         options->platform_version, &fargate->allowed_platform_versions,
+                         "AllowedPlatformVersions", err) < 0) {
         return -1;
     }
     if (config->log_file != NULL && config->log_file[0] == '\0') {
         return config_set_text(&config->log_file, NULL, err); /* as in the Fargate driver */
     }
     return 0;
+}
+
+static int check_host_key(const struct config *config, struct error *err)
+{
+    const char *text = config->ssh_host_key;
+    if (text == NULL || strcmp(text, "strict") == 0 || strcmp(text, "accept-new") == 0) {
+        return 0;
+    }
+    return error_set(err, ERROR_USAGE, 0,
+                     "%s: SSH.HostKey: wanted \"strict\" or \"accept-new\", found \"%s\"",
+                     config->path, text);
 }
 
 int config_load(struct config *config, const struct config_options *options, struct error *err)
@@ -133,7 +181,9 @@ int config_load(struct config *config, const struct config_options *options, str
                                   config_file_load(config, options->path, &warnings, err) < 0)) {
         return -1;
     }
-    if (apply_options(config, options, err) < 0 ||
+    if (apply_options(config, options, err) < 0 || check_host_key(config, err) < 0 ||
+        (config->fargate.container_name == NULL &&
+         config_set_text(&config->fargate.container_name, "ci-coordinator", err) < 0) ||
         (config->ssh_username == NULL && config_set_text(&config->ssh_username, "root", err) < 0) ||
         default_directory(&config->metadata_directory, "metadata", err) < 0) {
         return -1;
@@ -151,8 +201,12 @@ void config_done(struct config *config)
         &config->fargate.region,
         &config->fargate.task_definition,
         &config->fargate.platform_version,
+        &config->fargate.container_name,
+        &config->fargate.task_role,
+        &config->fargate.execution_role,
         &config->metadata_directory,
         &config->ssh_username,
+        &config->ssh_host_key,
         &config->local_directory,
         &config->local_agent,
     };
@@ -160,9 +214,20 @@ void config_done(struct config *config)
         free(*texts[i]);
         *texts[i] = NULL;
     }
-    config_list_clear(&config->fargate.subnets);
-    config_list_clear(&config->fargate.security_groups);
-    config_list_clear(&config->local_pass_environment);
+    struct config_list *const lists[] = {
+        &config->fargate.subnets,
+        &config->fargate.security_groups,
+        &config->fargate.capacity_providers,
+        &config->fargate.tags,
+        &config->fargate.allowed_task_definitions,
+        &config->fargate.allowed_platform_versions,
+        &config->fargate.allowed_task_roles,
+        &config->fargate.allowed_execution_roles,
+        &config->local_pass_environment,
+    };
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        config_list_clear(lists[i]);
+    }
 }
 
 void config_log_warnings(void)

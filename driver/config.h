@@ -31,11 +31,34 @@ struct config_list {
 
 enum config_tristate { CONFIG_UNSET, CONFIG_NO, CONFIG_YES };
 
+/* What a task may be given; 0 and NULL: what the task definition says. */
+struct config_size {
+    int64_t cpu_units, memory_mib, storage_gib;
+};
+
 struct config_fargate {
     char *cluster, *region, *task_definition, *platform_version;
     struct config_list subnets, security_groups;
-    bool enable_public_ip, propagate_tags, enable_execute_command;
+    bool enable_public_ip, propagate_tags, enable_execute_command, managed_tags;
     enum config_tristate use_public_ip;
+    char *container_name;
+    bool spot, spot_fallback;
+    struct config_list capacity_providers; /* "NAME", "NAME:WEIGHT" or "NAME:WEIGHT:BASE" */
+    struct config_list tags;               /* "KEY=VALUE" */
+    struct config_size size, maximum;      /* maximum of 0: jobs may not choose */
+    char *task_role, *execution_role;
+    /* Patterns (fnmatch) of what job variables may name. Task definitions and platform versions:
+     * none at all means anything, as in the Fargate driver; roles: none means none. */
+    struct config_list allowed_task_definitions, allowed_platform_versions;
+    struct config_list allowed_task_roles, allowed_execution_roles;
+    int64_t launch_timeout_ms; /* from RunTask to login */
+    int64_t watch_interval_ms; /* between looks at a task whose script runs */
+    int64_t calls_per_second;  /* of all drivers with one metadata directory */
+};
+
+/* What an hour costs, in whatever currency. */
+struct config_price {
+    double vcpu_hour, gib_hour, spot_factor;
 };
 
 struct config {
@@ -46,7 +69,9 @@ struct config {
     char *backend;  /* NULL: not said */
     struct config_fargate fargate;
     char *metadata_directory;
+    struct config_price price;
     char *ssh_username;
+    char *ssh_host_key; /* NULL or "accept-new"; "strict" */
     int64_t ssh_port;
     int64_t ssh_connect_timeout_ms; /* from launch to login */
     int64_t ssh_keepalive_ms;
@@ -70,6 +95,9 @@ struct config_options {
 int config_load(struct config *config, const struct config_options *options, struct error *err)
     __attribute__((warn_unused_result));
 void config_done(struct config *config);
+
+/* Whether one of the patterns matches. */
+bool config_list_matches(const struct config_list *list, const char *text);
 
 /* Logs what config_load() found odd, and forgets it. */
 void config_log_warnings(void);

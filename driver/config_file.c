@@ -15,6 +15,7 @@ enum key_type {
     KEY_BOOL,     /* bool */
     KEY_TRISTATE, /* enum config_tristate */
     KEY_INTEGER,  /* int64_t */
+    KEY_NUMBER,   /* double, not negative */
     KEY_DURATION, /* int64_t, milliseconds: "30s" or whole seconds */
     KEY_LIST,     /* struct config_list: a string or an array of strings */
     KEY_LEVEL,    /* enum log_level */
@@ -56,9 +57,41 @@ static const struct key_row rows[] = {
     {"Fargate", "PropagateTags", KEY_BOOL, FIELD(fargate.propagate_tags), 0, 0, NULL},
     {"Fargate", "EnableExecuteCommand", KEY_BOOL, FIELD(fargate.enable_execute_command), 0, 0,
      NULL},
+    {"Fargate", "ContainerName", KEY_TEXT, FIELD(fargate.container_name), 0, 0, NULL},
+    {"Fargate", "Spot", KEY_BOOL, FIELD(fargate.spot), 0, 0, NULL},
+    {"Fargate", "SpotFallback", KEY_BOOL, FIELD(fargate.spot_fallback), 0, 0, NULL},
+    {"Fargate", "CapacityProviders", KEY_LIST, FIELD(fargate.capacity_providers), 0, 20, NULL},
+    {"Fargate", "Tags", KEY_LIST, FIELD(fargate.tags), 0, 48, NULL},
+    {"Fargate", "EnableManagedTags", KEY_BOOL, FIELD(fargate.managed_tags), 0, 0, NULL},
+    {"Fargate", "Cpu", KEY_INTEGER, FIELD(fargate.size.cpu_units), 256, 32768, NULL},
+    {"Fargate", "Memory", KEY_INTEGER, FIELD(fargate.size.memory_mib), 512, 249856, NULL},
+    {"Fargate", "EphemeralStorage", KEY_INTEGER, FIELD(fargate.size.storage_gib), 21, 200, NULL},
+    {"Fargate", "TaskRole", KEY_TEXT, FIELD(fargate.task_role), 0, 0, NULL},
+    {"Fargate", "ExecutionRole", KEY_TEXT, FIELD(fargate.execution_role), 0, 0, NULL},
+    {"Fargate", "MaxCpu", KEY_INTEGER, FIELD(fargate.maximum.cpu_units), 0, 32768, NULL},
+    {"Fargate", "MaxMemory", KEY_INTEGER, FIELD(fargate.maximum.memory_mib), 0, 249856, NULL},
+    {"Fargate", "MaxEphemeralStorage", KEY_INTEGER, FIELD(fargate.maximum.storage_gib), 0, 200,
+     NULL},
+    {"Fargate", "AllowedTaskDefinitions", KEY_LIST, FIELD(fargate.allowed_task_definitions), 0,
+     CONFIG_LIST_CEILING, NULL},
+    {"Fargate", "AllowedPlatformVersions", KEY_LIST, FIELD(fargate.allowed_platform_versions), 0,
+     CONFIG_LIST_CEILING, NULL},
+    {"Fargate", "AllowedTaskRoles", KEY_LIST, FIELD(fargate.allowed_task_roles), 0,
+     CONFIG_LIST_CEILING, NULL},
+    {"Fargate", "AllowedExecutionRoles", KEY_LIST, FIELD(fargate.allowed_execution_roles), 0,
+     CONFIG_LIST_CEILING, NULL},
+    {"Fargate", "LaunchTimeout", KEY_DURATION, FIELD(fargate.launch_timeout_ms), 1000, 24 * HOUR_MS,
+     NULL},
+    {"Fargate", "WatchInterval", KEY_DURATION, FIELD(fargate.watch_interval_ms), 500, HOUR_MS,
+     NULL},
+    {"Fargate", "CallsPerSecond", KEY_INTEGER, FIELD(fargate.calls_per_second), 1, 100, NULL},
+    {"Price", "VcpuHour", KEY_NUMBER, FIELD(price.vcpu_hour), 0, 0, NULL},
+    {"Price", "GibHour", KEY_NUMBER, FIELD(price.gib_hour), 0, 0, NULL},
+    {"Price", "SpotFactor", KEY_NUMBER, FIELD(price.spot_factor), 0, 0, NULL},
     {"TaskMetadata", "Directory", KEY_TEXT, FIELD(metadata_directory), 0, 0, NULL},
     {"SSH", "Username", KEY_TEXT, FIELD(ssh_username), 0, 0, NULL},
     {"SSH", "Port", KEY_INTEGER, FIELD(ssh_port), 1, 65535, NULL},
+    {"SSH", "HostKey", KEY_TEXT, FIELD(ssh_host_key), 0, 0, NULL},
     {"SSH", "ConnectTimeout", KEY_DURATION, FIELD(ssh_connect_timeout_ms), 100, HOUR_MS, NULL},
     {"SSH", "Keepalive", KEY_DURATION, FIELD(ssh_keepalive_ms), 0, HOUR_MS, NULL},
     {"SSH", "PrivateKeyPath", KEY_IGNORED, 0, 0, 0,
@@ -85,6 +118,7 @@ static const char *wanted(const struct key_row *row)
         [KEY_BOOL] = "true or false",
         [KEY_TRISTATE] = "true or false",
         [KEY_INTEGER] = "a whole number",
+        [KEY_NUMBER] = "a number that is not negative",
         [KEY_DURATION] = "a duration such as \"30s\" or \"5m\", or a number of seconds",
         [KEY_LIST] = "a string or an array of strings",
         [KEY_LEVEL] = "one of \"debug\", \"info\", \"warn\", \"error\", \"fatal\"",
@@ -151,6 +185,23 @@ static int store_number(const struct load *load, const struct key_row *row,
         (void)snprintf(what, sizeof(what), "wanted a value from %lld to %lld%s",
                        (long long)row->minimum, (long long)row->maximum, duration ? " ms" : "");
         return wrong(load, row, value, what);
+    }
+    *field = number;
+    return 0;
+}
+
+static int store_real(const struct load *load, const struct key_row *row,
+                      const struct toml_value *value, double *field)
+{
+    int64_t whole = 0;
+    double number = 0;
+    if (toml_get_integer(value, &whole)) {
+        number = (double)whole;
+    } else if (!toml_get_float(value, &number)) {
+        return wrong_type(load, row, value);
+    }
+    if (!(number >= 0 && number < 1e9)) { /* NaN is neither */
+        return wrong_type(load, row, value);
     }
     *field = number;
     return 0;
@@ -243,6 +294,8 @@ static int store(const struct load *load, const struct key_row *row, const struc
     case KEY_INTEGER:
     case KEY_DURATION:
         return store_number(load, row, value, field);
+    case KEY_NUMBER:
+        return store_real(load, row, value, field);
     case KEY_LIST:
         return store_list(load, row, value, field);
     case KEY_LEVEL:

@@ -429,17 +429,27 @@ static int explain(struct call *call, CURLcode code, struct error *err)
     return fail(call, HTTP_MAYBE_SENT);
 }
 
+static void read_header(const struct call *call, const char *name, char *out, size_t size)
+{
+    struct curl_header *found = NULL;
+    if (curl_easy_header(call->easy, name, 0, CURLH_HEADER, -1, &found) == CURLHE_OK) {
+        (void)snprintf(out, size, "%s", found->value);
+    }
+}
+
 static void read_answer(struct call *call)
 {
     struct http_answer *answer = call->answer;
-    struct curl_header *date = NULL;
+    const struct http_request *request = call->request;
     curl_off_t retry_after_s = 0;
     long status = 0;
     (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
     (void)curl_easy_getinfo(call->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
     answer->status = (int)status;
-    if (curl_easy_header(call->easy, "Date", 0, CURLH_HEADER, -1, &date) == CURLHE_OK) {
-        (void)snprintf(answer->date, sizeof(answer->date), "%s", date->value);
+    read_header(call, "Date", answer->date, sizeof(answer->date));
+    for (size_t i = 0; i < request->field_count; i++) {
+        read_header(call, request->fields[i].name, request->fields[i].value,
+                    sizeof(request->fields[i].value));
     }
     if (retry_after_s > 0) {
         answer->retry_after_ms = retry_after_s > RETRY_AFTER_CEILING / 1000
@@ -458,6 +468,9 @@ int http_call(struct http *http, const struct http_request *request, struct http
     answer->date[0] = '\0';
     answer->retry_after_ms = 0;
     answer->failure = HTTP_NOT_SENT;
+    for (size_t i = 0; i < request->field_count; i++) {
+        request->fields[i].value[0] = '\0';
+    }
     name_authority(http, request->url, call.authority);
     int result = set_up(http, &call, err);
     if (result == 0) {

@@ -41,6 +41,12 @@ struct http_signing {
     const char *key_id, *secret; /* libcurl keeps copies until the exchange is over */
 };
 
+/* A header of the answer that the caller wants to see; empty when it was not there. */
+struct http_field {
+    const char *name;
+    char value[128];
+};
+
 struct http_request {
     const char *method;
     const char *url;
@@ -55,6 +61,8 @@ struct http_request {
      * collecting them; -1 ends the exchange. May be NULL. */
     int (*on_bytes)(void *context, const char *bytes, size_t length);
     void *context;
+    struct http_field *fields; /* filled in; may be NULL */
+    size_t field_count;
 };
 
 enum http_failure {

@@ -74,6 +74,7 @@ static int run_command(struct program *program, struct result *out_result, struc
         .config = &program->config,
         .runner = &program->runner,
         .signals = &program->signals,
+        .stop = cli->stop,
         .argc = cli->argc,
         .argv = cli->argv,
     };

@@ -80,6 +80,8 @@ static cJSON *to_json(const struct metadata *metadata)
         cJSON_AddStringToObject(root, "backend", metadata->backend) == NULL ||
         cJSON_AddStringToObject(root, "host", metadata->host) == NULL ||
         cJSON_AddNumberToObject(root, "port", metadata->port) == NULL ||
+        (metadata->host_key[0] != '\0' &&
+         cJSON_AddStringToObject(root, "host_key", metadata->host_key) == NULL) ||
         !add_seed(root, "user_key_seed", metadata->keys->user_seed) ||
         !add_seed(root, "host_key_seed", metadata->keys->host_seed) ||
         !cJSON_AddItemToObject(root, "state", state)) {
@@ -149,6 +151,9 @@ static struct metadata *from_json(const cJSON *root, const char *job, struct err
     metadata->state = cJSON_Duplicate(state, 1);
     (void)snprintf(metadata->host, sizeof(metadata->host), "%s", host);
     metadata->port = port;
+    const char *host_key = text_item(root, "host_key");
+    (void)snprintf(metadata->host_key, sizeof(metadata->host_key), "%s",
+                   host_key != NULL ? host_key : "");
     if (metadata->state == NULL ||
         load_seed(root, "user_key_seed", metadata->keys->user_seed) < 0 ||
         load_seed(root, "host_key_seed", metadata->keys->host_seed) < 0) {
@@ -202,6 +207,13 @@ int metadata_load(const char *directory, const char *job, struct metadata **out_
         *err = own;
     }
     return result;
+}
+
+bool metadata_exists(const char *directory, const char *job)
+{
+    char path[PATH_MAX];
+    return strchr(job, '/') != NULL || path_of(directory, job, path, NULL) < 0 ||
+           access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
 /* A process killed while it replaced the file left its new content, seeds included, beside it. */

@@ -14,20 +14,23 @@
 #define BERTH_DRIVER_METADATA_H
 
 #include <cjson/cJSON.h>
+#include <stdbool.h>
 
 #include "common/error.h"
 #include "driver/keys.h"
 
-#define METADATA_VERSION       1
-#define METADATA_CEILING_BYTES (64UL << 10)
-#define METADATA_JOB_BYTES     64
-#define METADATA_ADDRESS_BYTES 64
+#define METADATA_VERSION        1
+#define METADATA_CEILING_BYTES  (64UL << 10)
+#define METADATA_JOB_BYTES      64
+#define METADATA_ADDRESS_BYTES  64
+#define METADATA_HOST_KEY_BYTES 1024
 
 struct metadata {
     char job[METADATA_JOB_BYTES];
     char backend[16];
     char host[METADATA_ADDRESS_BYTES]; /* empty until the task has an address */
     int port;
+    char host_key[METADATA_HOST_KEY_BYTES]; /* "TYPE BASE64" that was pinned; empty: the seed's */
     struct keys *keys;
     cJSON *state;
 };
@@ -41,6 +44,8 @@ int metadata_save(const struct metadata *metadata, const char *directory, struct
  */
 int metadata_load(const char *directory, const char *job, struct metadata **out_metadata,
                   struct error *err) __attribute__((warn_unused_result));
+/* Whether there is a file of that job; one that cannot be looked for counts as there. */
+bool metadata_exists(const char *directory, const char *job);
 /* Also removes what an interrupted metadata_save() left. A missing file is success. */
 int metadata_remove(const char *directory, const char *job, struct error *err)
     __attribute__((warn_unused_result));

@@ -17,13 +17,17 @@
 #include "common/clock.h"
 #include "driver/ssh_private.h"
 
-#define TRY_MS         5000 /* one TCP connection attempt: a lost SYN is not the deadline's fault */
+/* One TCP connection attempt: long enough for a lost SYN, short enough that a task which begins to
+ * listen is not kept waiting by the kernel's growing pauses. */
+#define TRY_MS         1500
 #define FIRST_PAUSE_MS 5
 #define LAST_PAUSE_MS  500
 
 #define CIPHERS_AES  "aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 #define CIPHER_PLAIN "chacha20-poly1305@openssh.com"
 #define CIPHERS_CTR  "aes256-ctr,aes128-ctr"
+#define HOSTKEYS_OWN "ssh-ed25519"
+#define HOSTKEYS_ANY HOSTKEYS_OWN ",ecdsa-sha2-nistp256,rsa-sha2-512,rsa-sha2-256"
 
 /* How one attempt ended. */
 enum attempt { ATTEMPT_DONE, ATTEMPT_AGAIN, ATTEMPT_FINAL };
@@ -94,7 +98,7 @@ static int connect_socket(const struct ssh_target *target, struct signals *signa
 
 /* The algorithms of both sides are ours or an OpenSSH not older than 2014's; everything weaker
  * is left out. The CPU decides which cipher is the fastest. */
-static int set_algorithms(ssh_session session)
+static int set_algorithms(ssh_session session, bool other_hosts)
 {
     bool aes = sodium_runtime_has_aesni() != 0 || sodium_runtime_has_armcrypto() != 0;
     const char *ciphers = aes ? CIPHERS_AES "," CIPHER_PLAIN "," CIPHERS_CTR
@@ -107,7 +111,7 @@ static int set_algorithms(ssh_session session)
         {SSH_OPTIONS_KEY_EXCHANGE, "mlkem768x25519-sha256,sntrup761x25519-sha512,"
                                    "sntrup761x25519-sha512@openssh.com,curve25519-sha256,"
                                    "curve25519-sha256@libssh.org"},
-        {SSH_OPTIONS_HOSTKEYS, "ssh-ed25519"},
+        {SSH_OPTIONS_HOSTKEYS, other_hosts ? HOSTKEYS_ANY : HOSTKEYS_OWN},
         {SSH_OPTIONS_PUBLICKEY_ACCEPTED_TYPES, "ssh-ed25519"},
         {SSH_OPTIONS_CIPHERS_C_S, ciphers},
         {SSH_OPTIONS_CIPHERS_S_C, ciphers},
@@ -131,13 +135,15 @@ static int set_algorithms(ssh_session session)
 static int set_options(ssh_session session, const struct ssh_target *target, int fd)
 {
     bool no = false;
+    bool pinned = target->pinned != NULL && target->pinned[0] != '\0';
     int on = 1;
     unsigned int port = (unsigned int)target->port;
     if (ssh_options_set(session, SSH_OPTIONS_PROCESS_CONFIG, &no) < 0 ||
         ssh_options_set(session, SSH_OPTIONS_HOST, target->host) < 0 ||
         ssh_options_set(session, SSH_OPTIONS_PORT, &port) < 0 ||
         ssh_options_set(session, SSH_OPTIONS_USER, target->username) < 0 ||
-        ssh_options_set(session, SSH_OPTIONS_NODELAY, &on) < 0 || set_algorithms(session) < 0) {
+        ssh_options_set(session, SSH_OPTIONS_NODELAY, &on) < 0 ||
+        set_algorithms(session, target->learn || pinned) < 0) {
         return -1;
     }
     ssh_set_blocking(session, 0);
@@ -161,23 +167,54 @@ static enum attempt exchange_keys(struct ssh_link *link, struct signals *signals
     return ssh_get_serverbanner(link->session) == NULL ? ATTEMPT_AGAIN : ATTEMPT_FINAL;
 }
 
-static int check_host_key(struct ssh_link *link, const struct keys *keys, struct error *err)
+/* "TYPE BASE64"; empty when the key cannot be written so. */
+static void write_host_key(ssh_key key, char out[SSH_HOST_KEY_BYTES])
+{
+    char *base64 = NULL;
+    out[0] = '\0';
+    if (ssh_pki_export_pubkey_base64(key, &base64) == SSH_OK) {
+        int length = snprintf(out, SSH_HOST_KEY_BYTES, "%s %s",
+                              ssh_key_type_to_char(ssh_key_type(key)), base64);
+        if (length >= SSH_HOST_KEY_BYTES) {
+            out[0] = '\0';
+        }
+        ssh_string_free_char(base64);
+    }
+}
+
+/* The key of the seed comes first: who shows it is our agent, whatever was pinned. */
+static int compare_host_key(struct ssh_link *link, const struct ssh_target *target, ssh_key shown,
+                            struct error *err)
 {
     ssh_key expected = NULL;
-    ssh_key shown = NULL;
-    if (ed25519_import_public(keys->host_seed, &expected, err) < 0) {
+    char text[SSH_HOST_KEY_BYTES];
+    if (ed25519_import_public(target->keys->host_seed, &expected, err) < 0) {
         return -1;
     }
-    bool same = ssh_get_server_publickey(link->session, &shown) == SSH_OK &&
-                ssh_key_cmp(expected, shown, SSH_KEY_CMP_PUBLIC) == 0;
+    bool known = ssh_key_cmp(expected, shown, SSH_KEY_CMP_PUBLIC) == 0;
     ssh_key_free(expected);
-    ssh_key_free(shown);
-    if (!same) {
-        return error_set(err, ERROR_PEER, 0,
-                         "host key mismatch: what answers is not the task that was launched for "
-                         "this job, and nothing was sent to it");
+    write_host_key(shown, text);
+    if (known || (target->pinned != NULL && text[0] != '\0' && strcmp(target->pinned, text) == 0)) {
+        return 0;
     }
-    return 0;
+    if (target->learn && text[0] != '\0') {
+        memcpy(link->learned, text, sizeof(text));
+        return 0;
+    }
+    return error_set(err, ERROR_PEER, 0,
+                     "host key mismatch: what answers is not the task that was launched for "
+                     "this job, and nothing was sent to it");
+}
+
+static int check_host_key(struct ssh_link *link, const struct ssh_target *target, struct error *err)
+{
+    ssh_key shown = NULL;
+    if (ssh_get_server_publickey(link->session, &shown) != SSH_OK) {
+        return error_set(err, ERROR_PEER, 0, "the task shows no host key");
+    }
+    int result = compare_host_key(link, target, shown, err);
+    ssh_key_free(shown);
+    return result;
 }
 
 static int log_in(struct ssh_link *link, const struct ssh_target *target, struct signals *signals,
@@ -225,7 +262,7 @@ static enum attempt try_once(struct ssh_link *link, const struct ssh_target *tar
     }
     /* From here the session owns the descriptor. */
     enum attempt result = exchange_keys(link, signals, deadline_ms, err);
-    if (result == ATTEMPT_DONE && (check_host_key(link, target->keys, err) < 0 ||
+    if (result == ATTEMPT_DONE && (check_host_key(link, target, err) < 0 ||
                                    log_in(link, target, signals, deadline_ms, err) < 0)) {
         return ATTEMPT_FINAL;
     }
@@ -287,6 +324,11 @@ int ssh_link_open(const struct ssh_target *target, const struct ssh_watch *watch
     }
     *out_link = link;
     return 0;
+}
+
+const char *ssh_link_learned(const struct ssh_link *link)
+{
+    return link->learned;
 }
 
 void ssh_link_free(struct ssh_link *link)

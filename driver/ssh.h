@@ -27,7 +27,13 @@ struct ssh_target {
     int port;
     const char *username;
     const struct keys *keys;
+    /* Host keys: the one of the seed in 'keys', or else the one of 'pinned' ("TYPE BASE64", NULL
+     * or empty: none), or else any, when 'learn' says so: ssh_link_learned() then names it. */
+    const char *pinned;
+    bool learn;
 };
+
+#define SSH_HOST_KEY_BYTES 1024 /* "TYPE BASE64"; RSA with 4096 bits takes 730 */
 
 /* Asked between two tries: -1 with 'err' when the task is gone, and waiting is pointless. */
 struct ssh_watch {
@@ -42,6 +48,8 @@ int ssh_link_open(const struct ssh_target *target, const struct ssh_watch *watch
                   struct signals *signals, int64_t deadline_ms, struct ssh_link **out_link,
                   struct error *err) __attribute__((warn_unused_result));
 void ssh_link_free(struct ssh_link *link); /* accepts NULL */
+/* The host key that was taken unseen, "TYPE BASE64"; empty: it was known. */
+const char *ssh_link_learned(const struct ssh_link *link);
 
 struct ssh_request {
     const char *command;

@@ -10,6 +10,7 @@
 struct ssh_link {
     ssh_session session;
     char name[128]; /* "HOST port PORT", for messages */
+    char learned[SSH_HOST_KEY_BYTES];
 };
 
 /* Waits until the session can go on or the deadline passes. Returns -1 with 'err' for the

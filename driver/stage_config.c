@@ -12,14 +12,20 @@
 
 #define WRITE_MS 10000
 
+/* What a backend leaves empty is what the runner's config.toml says. */
+static bool add_directory(cJSON *root, const char *name, const char *path)
+{
+    return path[0] == '\0' || cJSON_AddStringToObject(root, name, path) != NULL;
+}
+
 static cJSON *to_json(const struct backend_directories *directories)
 {
     cJSON *root = cJSON_CreateObject();
     cJSON *driver = root == NULL ? NULL : cJSON_AddObjectToObject(root, "driver");
     if (driver == NULL || cJSON_AddStringToObject(driver, "name", "Berth") == NULL ||
         cJSON_AddStringToObject(driver, "version", BERTH_VERSION) == NULL ||
-        cJSON_AddStringToObject(root, "builds_dir", directories->builds) == NULL ||
-        cJSON_AddStringToObject(root, "cache_dir", directories->cache) == NULL ||
+        !add_directory(root, "builds_dir", directories->builds) ||
+        !add_directory(root, "cache_dir", directories->cache) ||
         cJSON_AddFalseToObject(root, "builds_dir_is_shared") == NULL) {
         cJSON_Delete(root);
         return NULL;

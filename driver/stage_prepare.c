@@ -13,11 +13,19 @@ static void tell(const struct task *task)
     (void)fflush(stdout);
 }
 
+static void tell_progress(const char *text)
+{
+    (void)printf("berth: %s\n", text);
+    (void)fflush(stdout);
+}
+
 int stage_prepare(struct command_context *context, struct result *out_result, struct error *err)
 {
     char job[RUNNER_JOB_KEY_BYTES];
     struct task task = {
-        .at_backend = {.config = context->config, .signals = context->signals},
+        .at_backend = {.config = context->config,
+                       .signals = context->signals,
+                       .tell = tell_progress},
         .recorded = true,
     };
     task.backend = backend_choose(context->config, err);

@@ -20,8 +20,9 @@ static int alive(void *context, struct error *err)
     return task->backend->alive(&task->at_backend, err);
 }
 
-static int connect_until(struct task *task, int64_t deadline_ms, struct ssh_link **out_link,
-                         struct error *err)
+/* 'learn': the first contact, when an image that has not our agent shows a key of its own. */
+static int connect_until(struct task *task, bool learn, int64_t deadline_ms,
+                         struct ssh_link **out_link, struct error *err)
 {
     const struct config *config = task->at_backend.config;
     const struct metadata *metadata = task->at_backend.metadata;
@@ -30,16 +31,40 @@ static int connect_until(struct task *task, int64_t deadline_ms, struct ssh_link
         .port = metadata->port,
         .username = config->ssh_username,
         .keys = metadata->keys,
+        .pinned = metadata->host_key,
+        .learn = learn,
     };
     struct ssh_watch watch = {.alive = alive, .context = task};
     return ssh_link_open(&target, &watch, task->at_backend.signals, deadline_ms, out_link, err);
+}
+
+static bool may_learn(const struct task *task)
+{
+    const char *wanted = task->at_backend.config->ssh_host_key;
+    return task->backend->any_image && (wanted == NULL || strcmp(wanted, "strict") != 0);
+}
+
+/* What was seen at the first contact holds for the rest of the job. */
+static int pin_host_key(struct task *task, const struct ssh_link *link, struct error *err)
+{
+    struct metadata *metadata = task->at_backend.metadata;
+    if (ssh_link_learned(link)[0] == '\0') {
+        return 0;
+    }
+    (void)snprintf(metadata->host_key, sizeof(metadata->host_key), "%s", ssh_link_learned(link));
+    log_warn("the task's host key is not the one that its environment asked for; pinned the key "
+             "it showed at this first contact; an image with berth-agent has none of this doubt, "
+             "and [SSH] HostKey = \"strict\" refuses others");
+    return task->recorded ? persist(&task->at_backend, err) : 0;
 }
 
 static int launch(struct task *task, struct ssh_link **out_link, struct error *err)
 {
     struct backend_task *at_backend = &task->at_backend;
     int64_t started_ms = clock_now_ms();
-    int64_t deadline_ms = started_ms + at_backend->config->ssh_connect_timeout_ms;
+    int64_t deadline_ms = started_ms + (task->backend->patience_ms != NULL
+                                            ? task->backend->patience_ms(at_backend->config)
+                                            : at_backend->config->ssh_connect_timeout_ms);
     keys_generate(at_backend->metadata->keys);
     at_backend->persist = task->recorded ? persist : NULL;
     if (task->backend->plan(at_backend, err) < 0 ||
@@ -50,7 +75,8 @@ static int launch(struct task *task, struct ssh_link **out_link, struct error *e
     }
     task->backend->describe(at_backend, task->name, sizeof(task->name));
     task->launched_after_ms = clock_now_ms() - started_ms;
-    if (connect_until(task, deadline_ms, out_link, err) < 0) {
+    if (connect_until(task, may_learn(task), deadline_ms, out_link, err) < 0 ||
+        pin_host_key(task, *out_link, err) < 0) {
         return -1;
     }
     task->ready_after_ms = clock_now_ms() - started_ms;
@@ -79,7 +105,7 @@ int task_connect(struct task *task, struct ssh_link **out_link, struct error *er
         return error_set(err, ERROR_SYSTEM, 0,
                          "the task of this job never started to run; its 'prepare' did not finish");
     }
-    return connect_until(task, clock_deadline_ms(RECONNECT_MS), out_link, err);
+    return connect_until(task, false, clock_deadline_ms(RECONNECT_MS), out_link, err);
 }
 
 int task_stop(struct task *task, struct error *err)
@@ -131,6 +157,9 @@ void task_request(const struct task *task, struct ssh_request *out_request)
 
 void task_done(struct task *task)
 {
+    if (task->backend != NULL && task->backend->done != NULL) {
+        task->backend->done(&task->at_backend);
+    }
     metadata_free(task->at_backend.metadata);
     task->at_backend.metadata = NULL;
 }

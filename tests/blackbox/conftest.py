@@ -18,6 +18,7 @@ import pytest
 from support import processes
 from support.agent import Agent
 from support.driver import berth_driver, job  # noqa: F401
+from support.ecs import cloud, ecs_job, moto  # noqa: F401
 from support.keys import KeyPair
 from support.ssh import Ssh
 from support.waiting import until as _until

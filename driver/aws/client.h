@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * client.h - the inside of struct aws_client, for the files of this directory.
+ *
+ * aws_exchange_run() makes one call of AWS with everything that belongs to it: endpoint,
+ * credentials, signature, attempts (standard mode: at most three, full jitter, at most 20 s
+ * apart), one correction of the clock, one refresh of expired credentials. The answer is the
+ * caller's to delete.
+ */
+#ifndef BERTH_DRIVER_AWS_CLIENT_H
+#define BERTH_DRIVER_AWS_CLIENT_H
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "driver/aws/aws.h"
+#include "driver/aws/credentials.h"
+#include "driver/aws/failure.h"
+#include "driver/aws/service.h"
+#include "driver/http.h"
+
+#define AWS_ANSWER_CEILING_BYTES (8UL << 20)
+
+struct aws_client {
+    const struct config *config; /* borrowed */
+    struct signals *signals;     /* borrowed, may be NULL */
+    struct http *http;
+    char region[AWS_REGION_BYTES];
+    bool fips, dualstack;
+    struct aws_credentials credentials;
+    int64_t skew_s;  /* AWS's clock less ours */
+    bool skew_known; /* corrected once: not again */
+};
+
+/* How a protocol reads what comes back. */
+struct aws_protocol {
+    cJSON *(*read_answer)(const char *body, size_t length, struct error *err);
+    void (*read_error)(const char *body, size_t length, struct aws_told *out);
+};
+
+struct aws_exchange {
+    enum aws_service service;
+    const char *operation;
+    const char *content_type;
+    const char *target; /* "X-Amz-Target: ..." or NULL */
+    const char *body;
+    size_t body_length;
+    const struct aws_protocol *protocol;
+    const struct aws_credentials *credentials; /* NULL: the client's own */
+    bool unsigned_call;
+};
+
+int aws_exchange_run(struct aws_client *client, const struct aws_exchange *exchange,
+                     int64_t deadline_ms, cJSON **out_answer, struct aws_failure *out_failure,
+                     struct error *err) __attribute__((warn_unused_result));
+
+/* Where calls of this service go: a configured address, or AWS's own. */
+int aws_client_endpoint(const struct aws_client *client, enum aws_service service,
+                        struct aws_endpoint *out, struct error *err)
+    __attribute__((warn_unused_result));
+
+/* Now, as AWS's clock shows it as far as known. */
+int64_t aws_client_now_s(const struct aws_client *client);
+
+/* A variable of the environment, NULL when unset or empty. */
+const char *aws_environment(const char *name);
+
+#endif

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+#include <string.h>
+#include <strings.h>
+
+#include "driver/backend/ecs.h"
+
+struct row {
+    const char *pattern;
+    struct ecs_advice advice;
+};
+
+/* In each table the first row whose pattern the text holds, in any case, decides: special ones
+ * stand first. What is short elsewhere comes in refusals and in stopped tasks alike. */
+static const struct row shortages[] = {
+    {"capacity is unavailable",
+     {ECS_ELSEWHERE, "name more subnets in other zones, or set SpotFallback = true"}},
+    {"insufficient capacity", {ECS_ELSEWHERE, "name more subnets in other zones"}},
+    {"insufficientfreeaddresses", {ECS_ELSEWHERE, "name more or larger subnets"}},
+    {"insufficient free addresses", {ECS_ELSEWHERE, "name more or larger subnets"}},
+    {"not enough free addresses", {ECS_ELSEWHERE, "name more or larger subnets"}},
+    {"RESOURCE:ENI", {ECS_ELSEWHERE, "name more or larger subnets"}},
+};
+
+static const struct row refusals[] = {
+    {"above your limit",
+     {ECS_PERMANENT,
+      "ask for a higher quota of Fargate vCPUs, or lower the runner's 'concurrent'"}},
+    {"reached the limit",
+     {ECS_PERMANENT,
+      "ask for a higher quota of Fargate vCPUs, or lower the runner's 'concurrent'"}},
+    {"cluster not found", {ECS_PERMANENT, "check [Fargate] Cluster and Region"}},
+    {"cluster is inactive", {ECS_PERMANENT, "check [Fargate] Cluster and Region"}},
+    {"No Container Instances",
+     {ECS_PERMANENT, "the cluster has no such capacity; remove [Fargate] CapacityProviders"}},
+    {"capacity provider",
+     {ECS_PERMANENT, "the cluster must have this capacity provider: 'aws ecs "
+                     "put-cluster-capacity-providers'"}},
+    {"TaskDefinition",
+     {ECS_PERMANENT,
+      "check [Fargate] TaskDefinition and the job variable FARGATE_TASK_DEFINITION"}},
+    {"task definition",
+     {ECS_PERMANENT,
+      "check [Fargate] TaskDefinition and the job variable FARGATE_TASK_DEFINITION"}},
+    {"override for container named",
+     {ECS_PERMANENT, "set [Fargate] ContainerName to the container that runs the job"}},
+    {"No Fargate configuration",
+     {ECS_PERMANENT, "CPU and memory must be one of Fargate's pairs; check FARGATE_CPU and "
+                     "FARGATE_MEMORY"}},
+    {"iam:PassRole",
+     {ECS_PERMANENT, "allow the runner iam:PassRole for the task's roles; 'berth-driver doctor' "
+                     "prints the policy"}},
+    {"not authorized to perform",
+     {ECS_PERMANENT, "'berth-driver doctor' prints the policy that the runner needs"}},
+    {"AccessDenied",
+     {ECS_PERMANENT, "'berth-driver doctor' prints the policy that the runner needs"}},
+    {"platform version", {ECS_PERMANENT, "check [Fargate] PlatformVersion"}},
+    {"subnet", {ECS_PERMANENT, "check [Fargate] Subnet: it must be in Region"}},
+    {"security group",
+     {ECS_PERMANENT, "check [Fargate] SecurityGroup: it must be in the same VPC"}},
+};
+
+static const struct row stops[] = {
+    {"manifest unknown", {ECS_PERMANENT, "check the image's name and tag in the task definition"}},
+    {"CannotPull",
+     {ECS_UNKNOWN, "check the image's name, the execution role, and the way from the subnet to the "
+                   "registry: a NAT gateway, a public IP or VPC endpoints"}},
+    {"ResourceInitializationError",
+     {ECS_UNKNOWN,
+      "check the execution role, the secrets and log group of the task definition, and "
+      "the way from the subnet to AWS: a NAT gateway, a public IP or VPC endpoints"}},
+    {"OutOfMemory",
+     {ECS_UNKNOWN, "give the task more memory in its definition, by [Fargate] Memory or by the job "
+                   "variable FARGATE_MEMORY"}},
+    {"SpotInterruption",
+     {ECS_UNKNOWN, "AWS took the Spot capacity back; 'retry: runner_system_failure' runs the job "
+                   "again, Spot = false avoids it"}},
+    {"EssentialContainerExited",
+     {ECS_UNKNOWN, "look at the container's log; one that ends at once may not have got "
+                   "SSH_PUBLIC_KEY: check [Fargate] ContainerName"}},
+    {"UserInitiated", {ECS_UNKNOWN, "somebody or something called StopTask"}},
+};
+
+static const struct ecs_advice *search(const struct row *rows, size_t count, const char *text)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcasestr(text, rows[i].pattern) != NULL) {
+            return &rows[i].advice;
+        }
+    }
+    return NULL;
+}
+
+#define SEARCH(rows, text) search(rows, sizeof(rows) / sizeof((rows)[0]), text)
+
+static struct ecs_advice first(const struct ecs_advice *a, const struct ecs_advice *b)
+{
+    return a != NULL ? *a : b != NULL ? *b : (struct ecs_advice){ECS_UNKNOWN, NULL};
+}
+
+struct ecs_advice ecs_advice_of_refusal(const char *text)
+{
+    return first(SEARCH(shortages, text), SEARCH(refusals, text));
+}
+
+struct ecs_advice ecs_advice_of_stop(const char *text)
+{
+    return first(SEARCH(shortages, text), SEARCH(stops, text));
+}

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""The stand-in for ECS, looked at by AWS's own client: what the other tests rely on."""
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from support.ecs import CONTAINER, FAMILY, KEYS, REGION, Fault
+
+
+@pytest.fixture
+def client(cloud):
+    return boto3.client(
+        "ecs",
+        endpoint_url=cloud.url,
+        region_name=REGION,
+        aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
+def run(cloud, client, token="token", **more):
+    environment = [{"name": "X", "value": "y"}]
+    network = {"subnets": [cloud.subnets[0]], "securityGroups": [cloud.group]}
+    return client.run_task(
+        cluster=cloud.cluster,
+        taskDefinition=FAMILY,
+        launchType="FARGATE",
+        clientToken=token,
+        networkConfiguration={"awsvpcConfiguration": {**network, "assignPublicIp": "DISABLED"}},
+        overrides={"containerOverrides": [{"name": CONTAINER, "environment": environment}]},
+        **more,
+    )
+
+
+def test_a_tasks_life(cloud, client, until):
+    cloud.image = ""
+    arn = run(cloud, client)["tasks"][0]["taskArn"]
+
+    def state():
+        (task,) = client.describe_tasks(cluster=cloud.cluster, tasks=[arn])["tasks"]
+        return task["lastStatus"]
+
+    seen = set()
+    until(lambda: seen.add(state()) or "RUNNING" in seen)
+    assert seen >= {"PENDING", "RUNNING"}
+    assert run(cloud, client)["tasks"][0]["taskArn"] == arn, "the same token"
+    client.stop_task(cluster=cloud.cluster, task=arn, reason="enough")
+    until(lambda: state() == "STOPPED")
+    (task,) = client.describe_tasks(cluster=cloud.cluster, tasks=[arn])["tasks"]
+    assert (task["stopCode"], task["stoppedReason"]) == ("UserInitiated", "enough")
+    assert cloud.running() == []
+
+
+def test_pages_unknown_tasks_and_faults(cloud, client):
+    cloud.image, cloud.page = "", 2
+    for number in range(5):
+        run(cloud, client, str(number), startedBy="me")
+    pages = client.get_paginator("list_tasks").paginate(cluster=cloud.cluster, startedBy="me")
+    assert [len(page["taskArns"]) for page in pages] == [2, 2, 1]
+    arn = f"arn:aws:ecs:{REGION}:123456789012:task/{cloud.cluster}/{'0' * 32}"
+    with pytest.raises(ClientError, match="task was not found"):
+        client.stop_task(cluster=cloud.cluster, task=arn)
+    answer = client.describe_tasks(cluster=cloud.cluster, tasks=[arn])
+    assert answer["failures"][0]["reason"] == "MISSING"
+    cloud.faults.append(Fault("DescribeTasks", reset="after"))
+    client.describe_tasks(cluster=cloud.cluster, tasks=[arn])
+    assert cloud.count("DescribeTasks") == 3, "the client tried again"
+    for arn in cloud.running():
+        client.stop_task(cluster=cloud.cluster, task=arn)
+
+
+def test_what_is_not_in_the_model_is_a_problem(cloud, client):
+    cloud.check("RunTask", "input_shape", {"taskDefinition": "x", "launchTyp": "FARGATE"})
+    cloud.check("RunTask", "input_shape", {"taskDefinition": 1})
+    assert len(cloud.problems) == 2, cloud.problems
+    cloud.problems.clear()
