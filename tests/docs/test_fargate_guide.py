@@ -242,7 +242,7 @@ def test_driver_takes_fargate_toml_without_a_warning(account, tmp_path):
     done = driver(account, "custom", "config", **job_environment(tmp_path))
     assert (done.returncode, done.stderr) == (0, "")
     answer = json.loads(done.stdout)
-    assert answer["builds_dir"]
+    assert answer["driver"]["name"]
 
 
 def test_driver_takes_every_other_setting_of_the_guide(account, tmp_path):
