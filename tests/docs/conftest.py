@@ -11,8 +11,9 @@ os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
 
 import boto3
 import pytest
-from docs import guide
 from moto.server import ThreadedMotoServer
+
+from docs import guide
 
 TOP = Path(__file__).resolve().parents[2]
 DRIVER = Path(os.environ.get("BERTH_BIN", TOP / "build/release/bin")) / "berth-driver"

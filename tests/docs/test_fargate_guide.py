@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The guide's commands, run in order by a shell with the AWS CLI against moto, make what it says."""
+"""The guide's commands, run in order with the AWS CLI against moto, make what its text says."""
 
 import ipaddress
 import json
@@ -9,7 +9,7 @@ import tomllib
 import urllib.request
 
 import pytest
-from docs import guide
+
 from docs.conftest import CLEANING_UP, DRIVER, REGION
 
 # The first test pays for the fixture: all of the guide's commands.
@@ -118,7 +118,9 @@ def test_health_check_is_a_command_of_the_agent(account):
     command = json.loads(re.search(r'"command": (\[.*\])', text).group(1))
     agent = DRIVER.parent / "berth-agent"
     # Nobody listens here, and the answer is that, not a mistake in the command line.
-    found = subprocess.run([agent, *command[2:]], capture_output=True, text=True, env={})
+    found = subprocess.run(
+        [agent, *command[2:]], check=False, capture_output=True, text=True, env={}
+    )
     assert found.returncode == 1, found.stderr
 
 
@@ -137,7 +139,9 @@ def test_execution_role_reaches_one_repository_and_one_log_group(account):
         if action == "ecr:GetAuthorizationToken":
             continue  # knows no resources
         (resource,) = resources
-        assert resource.endswith((f"repository/{names['IMAGE']}", "log-group:/berth/gitlab-runner-dev:*"))
+        assert resource.endswith(
+            (f"repository/{names['IMAGE']}", "log-group:/berth/gitlab-runner-dev:*")
+        )
 
 
 def test_task_role_allows_nothing(account):
@@ -164,9 +168,7 @@ def test_runner_host_has_least_privilege(account):
         assert "*" not in action
         if re.match(r"(ecs:(Run|Stop|Describe)Task|iam:PassRole)$", action):
             assert "*" not in resources, action
-    attached = account.client("iam").list_attached_role_policies(
-        RoleName="gitlab-runner-dev-host"
-    )
+    attached = account.client("iam").list_attached_role_policies(RoleName="gitlab-runner-dev-host")
     names = [one["PolicyName"] for one in attached["AttachedPolicies"]]
     assert names == ["AmazonSSMManagedInstanceCore"]
 
@@ -219,6 +221,7 @@ def test_fargate_toml_names_what_was_made(account):
 def driver(account, *arguments, config="fargate.toml", **more):
     return subprocess.run(
         [DRIVER, "--config", account.directory / config, *arguments],
+        check=False,
         capture_output=True,
         text=True,
         timeout=60,
