@@ -18,7 +18,7 @@ struct command_context {
     const struct runner *runner;
     struct signals *signals;
     bool stop; /* --stop */
-    int argc; /* the words after the command and its options */
+    int argc;  /* the words after the command and its options */
     char *const *argv;
 };
 

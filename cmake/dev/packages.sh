@@ -10,7 +10,7 @@ declare -A packages=(
     [format]="git clang-format-14"
     [lint]="git cppcheck clang-tidy-14 shellcheck"
     [unit]="libcmocka-dev busybox-static"
-    [blackbox]="openssh-client openssh-sftp-server busybox-static file binutils procps strace
+    [blackbox]="openssh-client openssh-server openssh-sftp-server busybox-static file binutils procps strace
         util-linux"
     [interop]="dropbear-bin putty-tools golang-go nodejs npm"
     [engine]="docker.io docker-registry iproute2 iptables busybox-static util-linux"

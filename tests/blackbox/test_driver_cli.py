@@ -79,8 +79,10 @@ def test_other_aliases_mean_their_stage(berth_driver, alias, name):
     [
         ("LogLevel = \n", "bad.toml:1:"),
         ('\n[SSH]\nPort = "22"\n', "bad.toml:3: SSH.Port: wanted a whole number"),
-        ('Backend = "ecs"\n', "backend 'ecs' is not in this version; set Backend = \"local\""),
-        ('[Fargate]\nCluster = "x"\n', 'set Backend = "local"'),
+        ('Backend = "kvm"\n', "backend 'kvm' is not in this version; set Backend to one of"),
+        ('Backend = "ecs"\n', "has no [Fargate] Cluster"),
+        ('[Fargate]\nCluster = "x"\n', "has no [Fargate] TaskDefinition"),
+        ('[SSH]\nHostKey = "never"\n', 'wanted "strict" or "accept-new"'),
         (
             '[Local]\nDirectory = "relative"\n',
             "[Local] Directory 'relative' is not an absolute path",

@@ -88,7 +88,7 @@ def test_killing_it_ends_the_task(berth_driver, until):
 def test_own_failures_are_255(berth_driver):
     berth_driver.settings["Backend"] = "ecs"
     done = berth_driver.run("exec", "true")
-    assert done.returncode == OWN_FAILURE and "not in this version" in done.stderr
+    assert done.returncode == OWN_FAILURE and "no [Fargate] Cluster" in done.stderr
     assert berth_driver.run("exec", config=False).returncode == OWN_FAILURE
     assert berth_driver.run("exec", "--bogus", config=False).returncode in (2, OWN_FAILURE)
 

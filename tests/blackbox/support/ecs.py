@@ -289,7 +289,9 @@ class Cloud:
         self._make_cluster()
         self._server = Server(("127.0.0.1", 0), Handler)
         self._server.cloud = self
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.02,), daemon=True
+        )
         self._thread.start()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
@@ -396,9 +398,7 @@ class Cloud:
         authorized.write_text(key + "\n")
         authorized.chmod(0o600)
         host_key = directory / "host_key"
-        subprocess.run(
-            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", host_key], check=True
-        )
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", host_key], check=True)
         if os.getuid() == 0:
             os.makedirs("/run/sshd", exist_ok=True)
         options = {
