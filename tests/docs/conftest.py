@@ -6,14 +6,10 @@ import shutil
 import sys
 from pathlib import Path
 
-# Read when moto is imported: the managed policies of AWS exist, as in a real account.
-os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
-
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from docs import guide
+from support.ecs import Moto
 
 TOP = Path(__file__).resolve().parents[2]
 DRIVER = Path(os.environ.get("BERTH_BIN", TOP / "build/release/bin")) / "berth-driver"
@@ -32,27 +28,42 @@ def japanese():
 
 
 @pytest.fixture(scope="session")
-def endpoint():
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+def moto(tmp_path_factory):
+    # The managed policies of AWS exist, as in a real account.
+    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
+    instance = Moto(tmp_path_factory.mktemp("moto"))
+    yield instance
+    instance.stop()
 
 
 @pytest.fixture(scope="session")
-def account(english, endpoint, tmp_path_factory):
+def account(english, moto, tmp_path_factory):
     """The account after the guide's commands up to the cleaning up, in a terminal of its own."""
-    found = Account(english, endpoint, tmp_path_factory.mktemp("guide"))
-    shutil.copytree(DRIVER.parent, found.directory / "build/release/bin", symlinks=False)
+    found = Account(english, moto, tmp_path_factory.mktemp("guide"))
+    shutil.copytree(DRIVER.parent, found.directory / "build/release/bin")
     found.run([b for b in english.blocks if b.runs and b.heading != CLEANING_UP])
     return found
 
 
+@pytest.fixture(scope="session")
+def cleaned_account(account):
+    """The account after the rest of the commands, in a new terminal; it has its old names."""
+    account.made = account.names()
+    account.run([b for b in account.guide.blocks if b.runs and b.heading == CLEANING_UP])
+    return account
+
+
+def pytest_collection_modifyitems(items):
+    """What needs the cleaned account comes last: it ends what the others look at."""
+    items.sort(key=lambda item: "cleaned_account" in item.fixturenames)
+
+
 class Account:
-    def __init__(self, english, endpoint, directory):
-        self.guide, self.endpoint, self.directory = english, endpoint, directory
-        self.environment = guide.environment(directory, endpoint, Path(sys.executable).parent)
+    def __init__(self, english, moto, directory):
+        self.guide, self.moto, self.directory = english, moto, directory
+        self.client = moto.client
+        self.environment = guide.environment(directory, moto.url, Path(sys.executable).parent)
+        self.made = {}
 
     def run(self, blocks):
         done = guide.run(blocks, self.directory, self.environment, timeout_s=600)
@@ -65,12 +76,3 @@ class Account:
         """What the guide's 'keep' has remembered."""
         lines = (self.directory / "berth-guide.env").read_text().splitlines()
         return dict(line.split("=", 1) for line in lines if line[:1].isupper() and "=" in line)
-
-    def client(self, service):
-        return boto3.client(
-            service,
-            region_name=REGION,
-            endpoint_url=self.endpoint,
-            aws_access_key_id="AKIDEXAMPLE",
-            aws_secret_access_key="example",
-        )

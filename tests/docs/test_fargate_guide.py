@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from docs.conftest import CLEANING_UP, DRIVER, REGION
+from docs.conftest import DRIVER, REGION
 
 # The first test pays for the fixture: all of the guide's commands.
 pytestmark = pytest.mark.timeout(900)
@@ -276,15 +276,15 @@ def test_a_misspelt_key_would_be_noticed(account, tmp_path):
 
 
 def test_policy_is_the_one_that_doctor_prints(account):
+    if b"doctor" not in driver(account, "--help").stdout.encode():
+        pytest.skip("this version of the driver has no 'doctor'")
     done = driver(account, "doctor", "--policy")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == policy(account, "gitlab-runner-dev-host", "berth-driver")
 
 
-def test_zz_cleaning_up_leaves_nothing(account):
-    """Last by its name: it ends what the others look at."""
-    made = account.names()
-    account.run([b for b in account.guide.blocks if b.runs and b.heading == CLEANING_UP])
+def test_cleaning_up_leaves_nothing(cleaned_account):
+    account, made = cleaned_account, cleaned_account.made
     ec2, iam, ecs = (account.client(name) for name in ("ec2", "iam", "ecs"))
     of_vpc = [{"Name": "vpc-id", "Values": [made["VPC"]]}]
     assert made["VPC"] not in [v["VpcId"] for v in ec2.describe_vpcs()["Vpcs"]]
