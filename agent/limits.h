@@ -57,6 +57,10 @@
  * of this. */
 #define LIMIT_DURABLE_INPUT_BYTES (128UL << 20)
 
+/* Of a durable job's client, between two rounds of the loop: twice the window that libssh grants.
+ */
+#define LIMIT_ARRIVED_BYTES (4 * 1024 * 1024)
+
 /* How long a closing connection may take to hand its last bytes to the client. */
 #define LIMIT_FLUSH_MS 10000
 

@@ -370,8 +370,10 @@ int durable_channel_start(struct channel *channel)
     }
     durable->input_fd = -1;
     jobwire_decoder_init(&durable->decoder);
+    buffer_init(&durable->arrived, LIMIT_ARRIVED_BYTES);
     buffer_init(&durable->queued, (size_t)2 * LIMIT_OUTPUT_CHUNK_BYTES);
     channel->durable = durable;
+    channel->callbacks.channel_data_function = durable_channel_on_data;
     channel->state = CHANNEL_RUNNING;
     return 0;
 }
@@ -382,10 +384,10 @@ void durable_channel_free(struct channel *channel)
     if (durable == NULL) {
         return;
     }
-    if (durable->state == REPORTED) {
-        durable_channel_read(channel); /* RELEASE may have come together with the close */
-    }
+    durable_channel_read(channel); /* last words */
+    channel->callbacks.channel_data_function = NULL;
     jobwire_decoder_done(&durable->decoder);
+    buffer_done(&durable->arrived);
     buffer_done(&durable->queued);
     spool_view_close(&durable->view);
     cleanup_fd_fn(&durable->input_fd);

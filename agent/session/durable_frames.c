@@ -202,17 +202,31 @@ void durable_channel_take(struct channel *channel, const char *bytes, size_t len
     }
 }
 
+int durable_channel_on_data(ssh_session ssh, ssh_channel ssh_channel, void *bytes, uint32_t length,
+                            int is_stderr, void *userdata)
+{
+    struct durable_channel *durable = ((struct channel *)userdata)->durable;
+    (void)ssh;
+    (void)ssh_channel;
+    if (!is_stderr && buffer_append(&durable->arrived, bytes, length) < 0) {
+        durable->deaf = true;
+    }
+    return (int)length;
+}
+
 void durable_channel_read(struct channel *channel)
 {
-    int got;
-    do { /* once ENDING, whatever comes is dropped */
-        got =
-            ssh_channel_read_nonblocking(channel->ssh, channel->input, LIMIT_INPUT_CHUNK_BYTES, 0);
-        if (got > 0) {
-            durable_channel_take(channel, channel->input, (size_t)got);
-        }
-    } while (got > 0);
-    if ((got == SSH_EOF || channel->input_ended) && channel->durable->state != ENDING) {
+    struct durable_channel *durable = channel->durable;
+    if (durable->arrived.length > 0) {
+        durable_channel_take(channel, durable->arrived.bytes, durable->arrived.length);
+        buffer_clear(&durable->arrived);
+    }
+    if (durable->deaf && durable->state != ENDING) {
+        log_error("%s: channel %d: out of memory, detaching", durable_channel_peer(channel),
+                  channel->number);
+        durable_channel_detach(channel);
+    }
+    if (channel->input_ended && durable->state != ENDING) {
         durable_channel_detach(channel);
     }
 }

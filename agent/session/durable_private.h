@@ -25,7 +25,9 @@ enum durable_channel_state { GREETING, UPLOADING, ASKED, ATTACHED, REPORTED, END
 struct durable_channel {
     enum durable_channel_state state;
     struct jobwire_decoder decoder;
-    struct buffer queued; /* for the client, when window or socket did not take it */
+    struct buffer arrived; /* from the client, since the last look */
+    bool deaf;             /* some of it could not be kept */
+    struct buffer queued;  /* for the client, when window or socket did not take it */
     char id[JOBWIRE_ID_BYTES + 1];
     char *command;
     int input_fd; /* memory file */
@@ -49,7 +51,12 @@ void durable_channel_queue(struct channel *channel, const struct jobwire_frame *
 /* Says why and detaches. */
 void durable_channel_refuse(struct channel *channel, enum jobwire_refusal code, const char *text);
 
-/* durable_frames.c: takes in what the client sent. */
+/* durable_frames.c: libssh's callback, which keeps what came for durable_channel_read(). What a
+ * client sent before it hung up could not be read from libssh any more, and its last word is the
+ * release. It obeys nothing: a frame's answer must not meet another that is being sent. */
+int durable_channel_on_data(ssh_session ssh, ssh_channel ssh_channel, void *bytes, uint32_t length,
+                            int is_stderr, void *userdata);
+/* durable_frames.c: obeys what the client sent. */
 void durable_channel_read(struct channel *channel);
 /* durable_frames.c: obeys frames, which may come in pieces. */
 void durable_channel_take(struct channel *channel, const char *bytes, size_t length);

@@ -133,7 +133,11 @@ def test_many_faults_of_all_kinds_in_one_job(link, seed):
     assert link.proxy.connections > 4
 
 
-AWAY_S = [2, 30, 300] if os.environ.get("BERTH_TEST_FULL") == "1" else [2]
+AWAY_S = (
+    [2, 30, pytest.param(300, marks=pytest.mark.timeout(420))]
+    if os.environ.get("BERTH_TEST_FULL") == "1"
+    else [2]
+)
 
 
 @pytest.mark.parametrize("away_s", AWAY_S)
@@ -231,7 +235,10 @@ def test_a_killed_agent_is_a_system_failure(link, until):
 def test_a_killed_task_is_a_system_failure(link, until):
     process = link.start("echo up; exec sleep 1000", until)
     agent = link.job.agent_pid()
-    end([agent, *descendants(agent)])
+    task = [agent, *descendants(agent)]
+    for pid in task:  # a task goes all at once: nobody in it sees another die
+        os.kill(pid, signal.SIGSTOP)
+    end(task)
     assert process.wait(20) == SYSTEM_FAILURE
     assert re.search(r"local-\d+ was lost while the job ran, .*has ended", link.log())
     assert link.job.exit_code() is None
@@ -305,6 +312,15 @@ def test_what_a_job_cost_is_told(link):
         rb"berth: peak memory [\d.]+ (of [\d.]+ )?[MG]iB( in one process)?, [\d.]+ CPU s\n",
         done.stdout,
     ), done.stdout
+
+
+def test_nothing_of_a_finished_job_is_kept(job, until):
+    """Its result is released with the driver's last words, though the driver hangs up at once."""
+    log = job.prepare().home().parent / "agent.log"
+    for code in range(8):
+        assert job.run(f"echo some; exit {code}\n").returncode == (BUILD_FAILURE if code else 0)
+    until(lambda: not named(job.agent_pid(), "berth-job"), 5, "the end of the jobs' monitors")
+    assert "waiting" not in log.read_text()
 
 
 def test_an_oom_kill_is_told_by_driver_and_agent(limited, job, programs):
