@@ -52,14 +52,20 @@ static bool fill(struct user *user, const char *name, const char *home, const ch
     return true;
 }
 
-int users_load(struct error *err)
+int users_load_file(const char *path, struct error *err)
 {
+    buffer_done(&loaded);
     buffer_init(&loaded, LIMIT_PASSWD_BYTES);
-    if (access(PASSWD_PATH, F_OK) == 0 && fd_read_file(PASSWD_PATH, &loaded, err) < 0) {
+    if (access(path, F_OK) == 0 && fd_read_file(path, &loaded, err) < 0) {
         return -1;
     }
     is_loaded = true;
     return 0;
+}
+
+int users_load(struct error *err)
+{
+    return users_load_file(PASSWD_PATH, err);
 }
 
 static FILE *open_passwd(void)

@@ -27,6 +27,8 @@ struct user {
 /* Reads /etc/passwd into memory, once, for a process that will not be able to open it; every later
  * look-up uses that copy. A missing file is success; one over LIMIT_PASSWD_BYTES is not. */
 int users_load(struct error *err) __attribute__((warn_unused_result));
+/* The same with another file, in place of what was loaded before. */
+int users_load_file(const char *path, struct error *err) __attribute__((warn_unused_result));
 
 /* Whether users_find() would find that user. After users_load(): without a system call. */
 bool users_exist(const char *name);

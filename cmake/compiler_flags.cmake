@@ -24,6 +24,7 @@ elseif(BERTH_BUILD STREQUAL "sanitize")
         -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined)
     target_link_options(berth_flags INTERFACE -fsanitize=address,undefined)
 else()
-    target_compile_options(berth_flags INTERFACE -O1 -g -fsanitize=fuzzer-no-link,address,undefined)
+    target_compile_options(berth_flags INTERFACE -O1 -g -fsanitize=fuzzer-no-link,address,undefined
+        -fno-sanitize-recover=undefined)
     target_link_options(berth_flags INTERFACE -fsanitize=fuzzer,address,undefined)
 endif()

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -30,9 +31,21 @@ struct process_list {
     size_t allocated;
 };
 
-/* Parent and session of a process, the fourth and sixth field of its stat file. False when it is
- * gone, or a zombie. The second field is a name in parentheses that may hold anything, so the last
- * ')' counts. */
+/* The second field is a name in parentheses that may hold anything, so the last ')' counts. */
+bool tree_read_stat(const char *stat, pid_t *out_parent, pid_t *out_session)
+{
+    const char *end = strrchr(stat, ')');
+    if (end == NULL || end[1] != ' ' || end[2] == '\0' || end[3] != ' ' || end[2] == 'Z') {
+        return false;
+    }
+    char *next = NULL;
+    *out_parent = (pid_t)strtol(end + 4, &next, 10);
+    (void)strtol(next, &next, 10); /* the process group */
+    *out_session = (pid_t)strtol(next, NULL, 10);
+    return true;
+}
+
+/* False when the process is gone, or a zombie. */
 static bool read_process(int proc, const char *name, struct process *out)
 {
     char path[32];
@@ -44,15 +57,7 @@ static bool read_process(int proc, const char *name, struct process *out)
         return false;
     }
     stat[got] = '\0';
-    const char *end = strrchr(stat, ')');
-    if (end == NULL || end[1] != ' ' || end[2] == '\0' || end[3] != ' ' || end[2] == 'Z') {
-        return false;
-    }
-    char *next = NULL;
-    out->parent = (pid_t)strtol(end + 4, &next, 10);
-    (void)strtol(next, &next, 10); /* the process group */
-    out->session = (pid_t)strtol(next, NULL, 10);
-    return true;
+    return tree_read_stat(stat, &out->parent, &out->session);
 }
 
 static bool add(struct process_list *list, const struct process *process)

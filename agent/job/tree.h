@@ -9,7 +9,12 @@
 #ifndef BERTH_AGENT_JOB_TREE_H
 #define BERTH_AGENT_JOB_TREE_H
 
+#include <stdbool.h>
 #include <sys/types.h>
+
+/* Parent and session out of the text of /proc/PID/stat. False for a zombie, and for a text that is
+ * no such file; the outputs are then untouched. */
+bool tree_read_stat(const char *stat, pid_t *out_parent, pid_t *out_session);
 
 /* Sends a signal to all descendants of 'ancestor', not to itself nor to 'spared' and its
  * descendants (0: none). Returns how many processes it was sent to. */

@@ -20,7 +20,7 @@
 #?   engine             jobs in containers of a real Docker Engine, which the tests start (as root)
 #?   engine-sanitize    the same tests on the driver with AddressSanitizer and UBSan
 #?   images             dockerfiles/ built on that engine, and whole jobs in the images
-#?   fuzz               every fuzz target for a short time (FUZZ_SECONDS each, default 5)
+#?   fuzz               every fuzz target for a short time (FUZZ_SECONDS each, default 100 for all)
 #?   binaries           static, hardened, no path of this machine, two builds are the same bytes
 #?   demo               ./dev demo and ./dev demo --fail
 #?

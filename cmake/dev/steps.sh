@@ -136,7 +136,8 @@ step_fuzz() {
     local target count found
     count=$(fuzz_targets | wc -l)
     [ "$count" -gt 0 ]
-    found=$(fuzz_all "${FUZZ_SECONDS:-5}" "$results")
+    # All of them together take about 100 s of processor time, however many there are.
+    found=$(fuzz_all "${FUZZ_SECONDS:-$((count > 100 ? 1 : 100 / count))}" "$results")
     for target in $found; do tail -n 40 "$results/$target.log"; done
     # shellcheck disable=SC2086 # words
     set -- $found

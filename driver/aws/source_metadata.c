@@ -2,6 +2,7 @@
 /* Credentials from the machine itself: the container's endpoint of ECS and EKS, and version 2 of an
  * instance's metadata service. Version 1 is not tried: any request that a job can make another
  * program send would read it. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -64,8 +65,7 @@ static int ask(struct aws_search *search, const struct question *question,
     return result < 0 ? -1 : answer->status;
 }
 
-/* A secret may go in the clear only to this machine and to the link-local addresses of ECS, EKS. */
-static bool is_trusted_host(const char *url)
+bool aws_trusts_host_of(const char *url)
 {
     static const char *const hosts[] = {"169.254.170.2", "169.254.170.23", "[fd00:ec2::23]",
                                         "localhost", "[::1]"};
@@ -86,24 +86,14 @@ static bool is_trusted_host(const char *url)
             return true;
         }
     }
-    char address[16];
-    int64_t part = 0;
-    size_t parts = 0;
-    if (length >= sizeof(address) || strncmp(host, "127.", 4) != 0) {
+    /* The text as libcurl takes it: "127.0.0.009" is no address but a name for the resolver. */
+    char text[INET_ADDRSTRLEN];
+    struct in_addr address;
+    if (length >= sizeof(text)) {
         return false;
     }
-    (void)snprintf(address, sizeof(address), "%.*s", (int)length, host);
-    for (char *at = address; at != NULL; parts++) {
-        char *dot = strchr(at, '.');
-        if (dot != NULL) {
-            *dot++ = '\0';
-        }
-        if (parse_integer(at, 0, 255, &part) < 0) {
-            return false;
-        }
-        at = dot;
-    }
-    return parts == 4;
+    (void)snprintf(text, sizeof(text), "%.*s", (int)length, host);
+    return inet_pton(AF_INET, text, &address) == 1 && ntohl(address.s_addr) >> 24 == 127;
 }
 
 static int container_url(char out[URL_BYTES], struct error *err)
@@ -116,7 +106,7 @@ static int container_url(char out[URL_BYTES], struct error *err)
     int length = relative != NULL ? snprintf(out, URL_BYTES, "%s%s%s", CONTAINER_HOST,
                                              relative[0] == '/' ? "" : "/", relative)
                                   : snprintf(out, URL_BYTES, "%s", full);
-    if (length >= URL_BYTES || !is_trusted_host(out)) {
+    if (length >= URL_BYTES || !aws_trusts_host_of(out)) {
         return error_set(err, ERROR_USAGE, 0,
                          "AWS_CONTAINER_CREDENTIALS_FULL_URI is neither https nor on a loopback, "
                          "ECS or EKS address");

@@ -15,17 +15,8 @@
 #include "common/clock.h"
 #include "driver/aws/sources.h"
 
-#define PROCESS_TIMEOUT_MS      (60 * 1000)
-#define PROCESS_CEILING_BYTES   (64UL << 10)
-#define PROCESS_WORD_CEILING    64
-#define PROCESS_COMMAND_CEILING 4096
-
-/* A command line split into words as a POSIX shell quotes them; nothing else of a shell. */
-struct words {
-    char text[PROCESS_COMMAND_CEILING];
-    char *word[PROCESS_WORD_CEILING + 1];
-    size_t count;
-};
+#define PROCESS_TIMEOUT_MS    (60 * 1000)
+#define PROCESS_CEILING_BYTES (64UL << 10)
 
 /* Copies one word from *at to *out, without its quotes. -1: a quote or backslash without end. */
 static int take_word(const char **at, char **out)
@@ -56,8 +47,9 @@ static int take_word(const char **at, char **out)
     return quote == '\0' ? 0 : -1;
 }
 
-static int split(const char *command, struct words *words)
+int aws_words_split(const char *command, struct aws_words *words)
 {
+    words->count = 0;
     char *out = words->text;
     /* Every word takes one byte more than it had, at most for the last, which has no blank. */
     if (strlen(command) + 1 >= sizeof(words->text)) {
@@ -65,7 +57,7 @@ static int split(const char *command, struct words *words)
     }
     for (const char *at = command + strspn(command, " \t\r\n"); *at != '\0';
          at += strspn(at, " \t\r\n")) {
-        if (words->count == PROCESS_WORD_CEILING) {
+        if (words->count == AWS_WORD_CEILING) {
             return -1;
         }
         words->word[words->count++] = out;
@@ -189,14 +181,14 @@ static int check_version(const struct buffer *printed, const char *source, struc
 int aws_source_process(struct aws_search *search, const char *profile, struct error *err)
 {
     const char *command = aws_profile_get(search->profiles, profile, "credential_process");
-    struct words words = {.count = 0};
+    struct aws_words words;
     struct buffer printed;
     char source[160];
     if (command == NULL) {
         return 0;
     }
     (void)snprintf(source, sizeof(source), "credential_process of profile '%s'", profile);
-    if (split(command, &words) < 0) {
+    if (aws_words_split(command, &words) < 0) {
         return error_set(err, ERROR_USAGE, 0, "%s: not a command line", source);
     }
     buffer_init(&printed, PROCESS_CEILING_BYTES);

@@ -16,6 +16,8 @@
 #include "driver/aws/profile.h"
 
 #define AWS_ROLE_CHAIN_CEILING 8
+#define AWS_WORD_CEILING       64
+#define AWS_COMMAND_BYTES      4096
 
 struct aws_search {
     struct aws_client *client;
@@ -37,6 +39,21 @@ int aws_source_role(struct aws_search *search, const char *profile, struct error
 /* A token file and a role: of the environment (unless told not to look there) or the profile. */
 int aws_source_web_identity(struct aws_search *search, const char *profile, bool environment,
                             struct error *err);
+
+/* A command line split into words as a POSIX shell quotes them; nothing else of a shell. */
+struct aws_words {
+    char text[AWS_COMMAND_BYTES];
+    char *word[AWS_WORD_CEILING + 1]; /* into 'text'; NULL behind the last */
+    size_t count;
+};
+
+/* -1: too long, too many words, none, or a quote or backslash without end. */
+int aws_words_split(const char *command, struct aws_words *words)
+    __attribute__((warn_unused_result));
+
+/* Whether a secret may be sent there: by TLS, or in the clear to this machine or to the link-local
+ * addresses of ECS and EKS. */
+bool aws_trusts_host_of(const char *url);
 
 int aws_source_container(struct aws_search *search, struct error *err);
 int aws_source_metadata(struct aws_search *search, struct error *err);

@@ -91,9 +91,14 @@ static bool attach(cJSON *parent, const char *name, cJSON *node)
     return done;
 }
 
+/* expat still tells the end of an empty element whose start stopped it: that one is not in 'open'.
+ */
 static void on_end(void *context, const XML_Char *name)
 {
     struct reader *reader = context;
+    if (reader->refusal != NULL) {
+        return;
+    }
     struct element *element = &reader->open[reader->depth - 1];
     cJSON *node = element->node == NULL ? make_leaf(reader) : element->node;
     (void)name;

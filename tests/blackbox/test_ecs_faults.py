@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from support.aws_faults import BOMB
 from support.driver import BUILD_FAILURE, SYSTEM_FAILURE
 from support.ecs import Fault, refusal, throttled
 
@@ -163,6 +164,37 @@ def test_what_passes_is_tried_again(ecs_job, cloud, operation, fault):
     assert len(cloud.tasks) == 1, "never a second task"
     tokens = {request["clientToken"] for request in cloud.requests("RunTask")}
     assert len(tokens) == 1
+
+
+STRANGE = {
+    "half": b'{"tasks": [{"taskArn": "arn:aws:ecs',
+    "deep": b"[" * 100_000,
+    "bomb": BOMB.encode(),
+    "huge": b'{"tasks": [], "x": "' + b"x" * (9 << 20) + b'"}',
+}
+
+
+@pytest.mark.parametrize("operation", ["RunTask", "DescribeTasks", "DescribeNetworkInterfaces"])
+@pytest.mark.parametrize("name", STRANGE)
+def test_answers_that_cannot_be_right(ecs_job, cloud, operation, name):
+    """The next answer is good: the same task. One without an end is not asked for again."""
+    cloud.listen_public = True
+    ecs_job.fargate |= {"EnablePublicIP": True, "UsePublicIP": True}
+    cloud.faults.append(Fault(operation, raw=STRANGE[name]))
+    final = name == "huge" and operation != "DescribeTasks"
+    prepare(ecs_job, SYSTEM_FAILURE if final else 0)
+    assert cloud.faults == [] and len(cloud.tasks) == 1
+    assert len({request["clientToken"] for request in cloud.requests("RunTask")}) == 1
+    assert cloud.count(operation) >= (1 if final else 2)
+    assert len(cloud.running()) == (0 if final else 1)
+
+
+@pytest.mark.parametrize("operation", ["RunTask", "DescribeTasks"])
+def test_credentials_that_expired(ecs_job, cloud, operation):
+    body = refusal("ExpiredTokenException", "The security token included in the request is expired")
+    cloud.faults.append(Fault(operation, status=400, body=body))
+    prepare(ecs_job)
+    assert len(cloud.tasks) == 1 and cloud.count(operation) >= 2
 
 
 def test_a_task_that_is_not_known_yet(ecs_job, cloud):

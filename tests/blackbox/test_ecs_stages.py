@@ -90,12 +90,15 @@ def test_everything_that_can_be_asked_for(ecs_job, cloud):
         "MaxMemory": 8192,
         "MaxEphemeralStorage": 100,
         "AllowedTaskRoles": ["arn:aws:iam::1:role/ci-*"],
+        "AllowedExecutionRoles": ["arn:aws:iam::1:role/pull-*"],
         "CapacityProviders": ["FARGATE_SPOT:3", "FARGATE:1:1"],
     }
     ecs_job.env |= {
         "CUSTOM_ENV_FARGATE_CPU": "4096",
         "CUSTOM_ENV_FARGATE_MEMORY": "8G",
         "CUSTOM_ENV_FARGATE_TASK_ROLE": "arn:aws:iam::1:role/ci-deploy",
+        "CUSTOM_ENV_FARGATE_EXECUTION_ROLE": "arn:aws:iam::1:role/pull-private",
+        "CUSTOM_ENV_FARGATE_EPHEMERAL_STORAGE": "100",
         "CUSTOM_ENV_CI_PROJECT_PATH": "group/with späce;x",
     }
     prepare(ecs_job)
@@ -105,8 +108,9 @@ def test_everything_that_can_be_asked_for(ecs_job, cloud):
     assert overrides == {
         "cpu": "4096",
         "memory": "8192",
-        "ephemeralStorage": {"sizeInGiB": 30},
+        "ephemeralStorage": {"sizeInGiB": 100},
         "taskRoleArn": "arn:aws:iam::1:role/ci-deploy",
+        "executionRoleArn": "arn:aws:iam::1:role/pull-private",
     }
     assert {row["key"]: row["value"] for row in request["tags"]} == {
         "team": "ci",
@@ -197,6 +201,20 @@ def test_ssh_is_tried_before_ecs_says_running(ecs_job, cloud):
     lines = prepare(ecs_job).stdout.decode()
     assert "RUNNING" not in lines and "reached by SSH" in lines
     assert ecs_job.run("echo works\n").stdout == b"works\n"
+
+
+def test_a_shell_in_a_running_job(ecs_job, cloud, until):
+    prepare(ecs_job)
+    process = ecs_job.start(f"echo up\nuntil [ -e {ecs_job.directory}/go ]; do sleep 0.05; done\n")
+    assert process.stdout.readline() == b"up\n"
+    for name in ("4711", cloud.task().id):
+        done = ecs_job.driver.run(
+            "ssh", name, "--", "echo $CONTAINER_SAYS; exit 3", env=ecs_job.env
+        )
+        assert (done.returncode, done.stdout) == (3, b"hello\n"), done.stderr
+    (ecs_job.directory / "go").write_text("")
+    assert process.wait(30) == 0, "the job did not notice"
+    process.stdout.close()
 
 
 # --- host keys

@@ -103,6 +103,7 @@ class Fault:
     status, body, headers   an answer of this kind instead of moto's
     failures   for RunTask: an answer of success with these failures and no task
     reset      the connection is reset: "before" moto sees the request, or "after" it did its part
+    raw        an answer of success with these bytes, after moto did its part
     missing    for DescribeTasks: the task is not known yet
     delay_s    the answer takes so long
     times      how many requests it serves
@@ -114,6 +115,7 @@ class Fault:
     headers: dict = field(default_factory=dict)
     failures: list = None
     reset: str = ""
+    raw: bytes = None
     missing: bool = False
     delay_s: float = 0.0
     times: int = 1
@@ -734,6 +736,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             status, answer = cloud.ecs_answer(operation, request, body, self.headers, fault)
         else:
             status, text = cloud.query_answer(operation, body, self.headers)
+            text = text if fault is None or fault.raw is None else fault.raw
             if gate is not None and gate.when == "after":
                 gate.hold()
             return self._answer(status, text, "text/xml")
@@ -743,6 +746,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             time.sleep(fault.delay_s)
             if fault.reset == "after":
                 return self._reset()
+            if fault.raw is not None:
+                return self._answer(200, fault.raw, "application/x-amz-json-1.1")
         if status == 200:
             cloud.check(operation, "output_shape", answer)
         return self._answer(status, json.dumps(answer).encode(), "application/x-amz-json-1.1")
