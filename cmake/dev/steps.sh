@@ -91,7 +91,7 @@ run_pytest() {
 }
 
 step_runner() {
-    run_pytest runner tests/runner -n "$(nproc)"
+    run_pytest runner tests/runner -n "$(nproc)" tests/bench
 }
 
 step_blackbox() {
