@@ -145,6 +145,10 @@ step_fuzz() {
     [ $# = 0 ]
 }
 
+step_docs() {
+    BERTH_BIN=$top/build/release/bin run_pytest docs tests/docs
+}
+
 step_binaries() {
     BERTH_DEPS_DIR=$deps run_pytest binaries tests/release
 }
