@@ -26,7 +26,6 @@ struct durable_channel {
     enum durable_channel_state state;
     struct jobwire_decoder decoder;
     struct buffer arrived; /* from the client, since the last look */
-    bool deaf;             /* some of it could not be kept */
     struct buffer queued;  /* for the client, when window or socket did not take it */
     char id[JOBWIRE_ID_BYTES + 1];
     char *command;
@@ -40,6 +39,7 @@ struct durable_channel {
     int wait_status;
     struct job_usage usage; /* once exited */
     bool warned;            /* of the agent's end */
+    bool deaf;              /* some of what arrived could not be kept */
 };
 
 /* Of the client, for the log. */

@@ -21,6 +21,7 @@
 #?   engine-sanitize    the same tests on the driver with AddressSanitizer and UBSan
 #?   images             dockerfiles/ built on that engine, and whole jobs in the images
 #?   fuzz               every fuzz target for a short time (FUZZ_SECONDS each, default 100 for all)
+#?   docs               the guide's commands against moto with the AWS CLI, and what it quotes
 #?   binaries           static, hardened, no path of this machine, two builds are the same bytes
 #?   demo               ./dev demo and ./dev demo --fail
 #?
@@ -36,7 +37,7 @@
 . "$top/cmake/dev/steps.sh"
 
 steps=(format shell python cppcheck tidy dockerfiles unit toml runner blackbox blackbox-sanitize engine
-    engine-sanitize images fuzz binaries demo)
+    engine-sanitize images fuzz docs binaries demo)
 declare -A step_packages=(
     [format]="format python" [shell]=lint [python]=python [cppcheck]="lint build unit"
     [tidy]="lint build unit" [unit]="build unit" [toml]="build unit go" [runner]="python"
@@ -44,12 +45,14 @@ declare -A step_packages=(
     [engine]="build engine python" [engine-sanitize]="build unit engine python"
     [dockerfiles]=python [images]="build engine images python"
     [arm64]="build arm64 python" [agent-image]="build engine images python"
-    [fuzz]="build fuzz" [binaries]="build blackbox python" [demo]="build demo python"
+    [fuzz]="build fuzz" [docs]="build lint python" [binaries]="build blackbox python"
+    [demo]="build demo python"
 )
 declare -A step_builds=(
     [cppcheck]=sanitize [tidy]=sanitize [unit]=sanitize [toml]=sanitize [blackbox]=release
     [images]=release [agent-image]=release [arm64]=arm64
-    [blackbox-sanitize]=sanitize [engine]=release [engine-sanitize]="release sanitize" [fuzz]=fuzz [binaries]=release [demo]=release
+    [blackbox-sanitize]=sanitize [engine]=release [engine-sanitize]="release sanitize" [fuzz]=fuzz [docs]=release
+    [binaries]=release [demo]=release
 )
 
 command_test() {

@@ -91,7 +91,7 @@ run_pytest() {
 }
 
 step_runner() {
-    run_pytest runner tests/runner -n "$(nproc)"
+    run_pytest runner tests/runner -n "$(nproc)" tests/bench
 }
 
 step_blackbox() {
@@ -143,6 +143,10 @@ step_fuzz() {
     set -- $found
     count $((count - $#)) $# 0
     [ $# = 0 ]
+}
+
+step_docs() {
+    BERTH_BIN=$top/build/release/bin run_pytest docs tests/docs
 }
 
 step_binaries() {

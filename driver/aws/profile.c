@@ -47,8 +47,10 @@ static int load(enum aws_profile_file file, struct ini **out, struct error *err)
 {
     char path[PATH_MAX];
     struct buffer text;
-    /* As the SDKs have it, a named file that is missing is no error. */
-    if (!name_path(file, path) || (access(path, F_OK) < 0 && errno == ENOENT)) {
+    /* As the SDKs have it, a named file that is missing is no error, and /dev/null, by which people
+     * say that there is none, is an empty one. */
+    if (!name_path(file, path) || strcmp(path, "/dev/null") == 0 ||
+        (access(path, F_OK) < 0 && errno == ENOENT)) {
         return 0;
     }
     buffer_init(&text, INI_TEXT_CEILING_BYTES);

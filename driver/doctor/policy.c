@@ -113,7 +113,11 @@ static void roles(const struct policy_scope *scope, cJSON *out, bool *ok)
 static void own_principal(const struct policy_scope *scope, cJSON *out, bool *ok)
 {
     char arn[ARN_BYTES];
-    policy_principal(scope->caller != NULL ? scope->caller : "*", arn, sizeof(arn));
+    if (scope->caller == NULL || strstr(scope->caller, ":assumed-role/") == NULL) {
+        add_role(scope, "*", out, ok); /* asked by a person: the runner's role may be any */
+        return;
+    }
+    policy_principal(scope->caller, arn, sizeof(arn));
     json_append(out, arn, ok);
 }
 

@@ -16,6 +16,8 @@ class Context:
     bin: Path
     tools: Path  # orphans, timed, go-driver
     scratch: Path
+    top: Path
+    python: Path  # with the packages of the tests
     rounds: int
     quick: bool
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A container with berth-agent against one with tini and sshd, on the same base, in the same run.
 
-samples() takes the measures; called as a program it prints them. Needs root, for the engine that
-the image tests start and keep in build/images, and the Python packages of the tests.
+samples() takes the measures; called as a program (ROUNDS [--json]) it prints them. Needs root, for
+the engine that the image tests start and keep in build/images, and the tests' Python packages.
 """
 
 import json
@@ -162,6 +162,9 @@ def _pss(pid):
 
 def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 10
+    if "--json" in sys.argv:
+        print(json.dumps(samples(rounds)))
+        return 0
     print(f"{rounds} containers each, medians{'':<22}{OURS:>12} {PEER:>12}  ratio")
     for measure, unit, values in samples(rounds):
         ours, peer = (statistics.median(values[name]) for name in (OURS, PEER))

@@ -19,6 +19,7 @@ from bench.measures import (  # noqa: E402
     connections,
     driver,
     idle,
+    images,
     limits,
     login,
     reaping,
@@ -29,7 +30,19 @@ from bench.measures import (  # noqa: E402
 )
 from bench.servers import Fleet  # noqa: E402
 
-MEASURES = (limits, throughput, upload, login, start, idle, reaping, connections, driver, stages)
+MEASURES = (
+    limits,
+    throughput,
+    upload,
+    login,
+    start,
+    idle,
+    reaping,
+    connections,
+    driver,
+    stages,
+    images,
+)
 
 
 def parse(words):
@@ -82,6 +95,8 @@ def measure_all(options, scratch):
         bin=bin_directory,
         tools=TOP / "build/bench",
         scratch=scratch,
+        top=TOP,
+        python=TOP / "build/venv/bin/python",
         rounds=options.rounds or (3 if options.quick else 7),
         quick=options.quick,
     )

@@ -251,6 +251,11 @@ CASES = {
     ),
     "process that fails": ("[default]\ncredential_process = false\n", None, {}),
     "process that prints nothing": ("[default]\ncredential_process = true\n", None, {}),
+    "no configuration file": (
+        None,
+        "[default]\n" + KEYS.format("SHARED"),
+        {"AWS_CONFIG_FILE": "/dev/null"},
+    ),
     "other files": (
         None,
         None,

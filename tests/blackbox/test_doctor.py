@@ -633,24 +633,15 @@ def test_policy_is_about_aws_alone(berth_driver):
     assert done.returncode == 1 and "the backend 'local' needs nothing of AWS" in done.stderr
 
 
-def plain(statement):
-    """A statement without its name, its lists in one order."""
-    return {
-        key: sorted([value] if isinstance(value, str) else value)
-        if key in ("Action", "Resource")
-        else value
-        for key, value in statement.items()
-        if key != "Sid"
-    }
-
-
-def test_policy_is_the_one_of_the_guide(place, top):
-    place.fargate.update(Tags=["a=b"], UsePublicIP=True)
+def test_policy_is_for_the_role_that_asks(place):
+    place.faults.always["GetCallerIdentity"] = (
+        "body:<GetCallerIdentityResponse><GetCallerIdentityResult>"
+        f"<Arn>arn:aws:sts::{ACCOUNT}:assumed-role/runner/i-1</Arn><Account>{ACCOUNT}</Account>"
+        "</GetCallerIdentityResult></GetCallerIdentityResponse>"
+    )
     rows, _ = statements(place)
-    guide = (top / "docs/fargate.md").read_text()
-    text = re.search(r"cat >runner-policy.json <<END\n(.*?)^    END$", guide, re.M | re.S).group(1)
-    names = {"ACCOUNT": ACCOUNT, "AWS_REGION": REGION, "CLUSTER": place.name, "FAMILY": place.name}
-    for name, value in names.items():
-        text = text.replace(f"${name}", value)
-    wanted = [plain(row) for row in json.loads(text)["Statement"]]
-    assert [plain(row) for sid, row in rows.items() if not sid.startswith("Doctor")] == wanted
+    role = f"arn:aws:iam::{ACCOUNT}:role/runner"
+    assert rows["DoctorAsks"]["Resource"] == [role]
+    assert place.run()[0] == 0
+    asked = [c for c in place.faults.calls if c.operation == "SimulatePrincipalPolicy"]
+    assert {call.parameters["PolicySourceArn"] for call in asked} == {role}

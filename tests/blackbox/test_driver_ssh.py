@@ -77,7 +77,7 @@ def test_a_shell_with_job_control_and_the_terminal_as_before(job, terminal, end)
     shell.expect(r"start\r\n")
     shell.type("\x1a")
     shell.expect("Stopped")
-    shell.type("kill -9 %1; echo do''ne\n")
+    shell.type("kill -9 %1; wait; echo do''ne\n")  # or 'exit' says that jobs are stopped
     shell.expect("done")
     if end == "exit":
         shell.type("exit 7\n")

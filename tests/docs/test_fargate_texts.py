@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT
+"""The two guides are one guide in two languages, and refer only to what there is."""
+
+import re
+import subprocess
+
+import pytest
+
+from docs import guide
+from docs.conftest import DRIVER, TOP
+
+LANGUAGES = ["english", "japanese"]
+KINDS = {"sh", "toml", "yaml", "dockerfile"}
+
+
+@pytest.fixture(params=LANGUAGES)
+def text(request):
+    return request.getfixturevalue(request.param)
+
+
+def test_commands_are_the_same_in_both(english, japanese):
+    assert len(english.blocks) > 30
+    for one, other in zip(english.blocks, japanese.blocks, strict=True):
+        assert one.language == other.language
+        assert one.commands() == other.commands(), f"lines {one.line} and {other.line}"
+        assert (one.not_run is None) == (other.not_run is None)
+
+
+def test_both_have_the_same_sections(english, japanese):
+    def shape(text):
+        return [
+            (level, re.match(r"[\d.]*\w?", title).group()) for level, title in text.headings[1:]
+        ]
+
+    assert shape(english) == shape(japanese)
+
+
+def test_the_japanese_text_is_japanese(japanese):
+    for level, title in japanese.headings:
+        if level == 2:
+            assert re.search(r"[ぁ-んァ-ヶ一-龠]", title), title
+
+
+def test_blocks_are_of_known_languages(text):
+    for block in text.blocks:
+        assert block.language in KINDS, f"line {block.line}"
+    run, not_run = [
+        [b for b in text.blocks if b.language == "sh" and b.runs is want] for want in (True, False)
+    ]
+    assert len(run) > len(not_run) > 0
+
+
+def test_shell_blocks_are_sound(text, tmp_path):
+    whole = tmp_path / "all.sh"
+    shell = "\n".join(b.text for b in text.blocks if b.language == "sh")
+    whole.write_text("#!/usr/bin/env bash\n" + shell)
+    # SC1091: the file that the first block writes; SC2016: quoting marks of JMESPath.
+    command = ["shellcheck", "--exclude=SC1091,SC2016", whole]
+    found = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout
+
+
+def test_links_lead_somewhere(text):
+    anchors = {guide.anchor(title) for _, title in text.headings}
+    links = re.findall(r"\]\(([^)\s]+)\)", text.prose())
+    assert len(links) > 4
+    for link in links:
+        if link.startswith("#"):
+            assert link[1:] in anchors, link
+        elif not link.startswith("https://"):
+            assert (text.path.parent / link).exists(), link
+
+
+def test_readme_points_here():
+    assert "docs/fargate.md" in (TOP / "README.md").read_text()
+
+
+def quotations(text):
+    """Lines of '> `...`', and the last cells of the tables of section 21; '…' is what differs."""
+    section = ""
+    for line in text.lines:
+        if line.startswith("## "):
+            section = line
+        if line.startswith("> `"):
+            yield line[3:].rstrip("`")
+        elif section.startswith("## 21.") and line.startswith("| "):
+            cell = line.split("|")[-2].strip()
+            if cell.startswith("`") and cell.count("`") == 2:
+                yield cell.strip("`")
+
+
+def test_what_berth_is_quoted_with_is_what_it_says(text):
+    program = DRIVER.read_bytes()
+    quoted = list(quotations(text))
+    assert len(quoted) > 15
+    for quotation in quoted:
+        for part in quotation.split("…"):
+            assert part.strip(" ':").encode() in program, f"the driver does not say '{part}'"
+
+
+def test_both_quote_the_same(english, japanese):
+    assert list(quotations(english)) == list(quotations(japanese))
+
+
+def test_keys_and_variables_are_known(text):
+    """Configuration keys in TOML blocks and job variables in YAML blocks exist."""
+    program = DRIVER.read_bytes()
+    words = set()
+    for block in text.blocks:
+        if block.language == "toml" and "[[runners]]" not in block.text:
+            words |= set(re.findall(r"^(\w+) =", block.text, re.M))
+        if block.language == "yaml":
+            words |= set(re.findall(r"FARGATE_\w+", block.text))
+    assert len(words) > 8
+    for word in words:
+        assert word.encode() in program, word
