@@ -34,10 +34,10 @@ struct init_question {
     const char *backend; /* NULL: of all */
     const char *table;   /* NULL: the root */
     const char *key;
-    enum init_kind kind;
     const char *question; /* NULL: not asked, shown with 'fallback' as a comment */
     const char *comment;  /* in the file */
     const char *fallback; /* the default; "": may stay unset; NULL: an answer is needed */
+    enum init_kind kind;
     enum init_offer offer;
 };
 
