@@ -39,7 +39,7 @@ def end(process, deadline_s=15):
 
 @pytest.mark.parametrize("image", ["agent", "sshd"])
 def test_spot_interruption_is_no_failure_of_the_script(started, cloud, ecs_job, image):
-    process = started("trap 'exit 1' TERM\necho up\nsleep 60 & wait\n", image)
+    process = started("trap 'exit 1' TERM\nsleep 60 &\necho up\nwait\n", image)
     cloud.task().stop(*SPOT)
     code, told, took = end(process)
     assert code == SYSTEM_FAILURE, told
