@@ -39,6 +39,10 @@
 /* Linux's MAX_ARG_STRLEN with the NUL: a longer command goes to the shell by file. */
 #define LIMIT_ARGUMENT_BYTES 131072
 
+/* After so many children reaped in one millisecond, init looks again in the next one: in a storm of
+ * orphans, being woken for each costs more than reaping it. */
+#define LIMIT_REAPED_AT_ONCE 4
+
 /* What a client may set for one job: all variables together, and the terminal's type. */
 #define LIMIT_ENVIRONMENT_BYTES (32 * 1024)
 #define LIMIT_TERM_BYTES        128

@@ -27,8 +27,10 @@
 
 enum { EXIT_CANNOT_SERVE = 1, EXIT_USAGE = 2 };
 
-static struct init init_state = {
-    .listener = -1, .accept_again_ms = CLOCK_NEVER, .deadline_ms = CLOCK_NEVER};
+static struct init init_state = {.listener = -1,
+                                 .accept_again_ms = CLOCK_NEVER,
+                                 .reap_again_ms = CLOCK_NEVER,
+                                 .deadline_ms = CLOCK_NEVER};
 
 #ifdef __SANITIZE_ADDRESS__
 /* The leak checker traces its own process, which one that is not dumpable refuses. */

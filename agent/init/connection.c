@@ -15,7 +15,7 @@
 int connection_count(const struct init *init)
 {
     int count = 0;
-    for (int i = 0; i < LIMIT_CONNECTIONS; i++) {
+    for (int i = 0; i < init->connections_top; i++) {
         count += init->connections[i].pid != 0;
     }
     return count;
@@ -24,7 +24,7 @@ int connection_count(const struct init *init)
 int connection_count_logged_in(const struct init *init)
 {
     int count = 0;
-    for (int i = 0; i < LIMIT_CONNECTIONS; i++) {
+    for (int i = 0; i < init->connections_top; i++) {
         count += init->connections[i].pid != 0 && init->connections[i].logged_in;
     }
     return count;
@@ -40,6 +40,15 @@ static struct connection *free_slot(struct init *init)
     return NULL;
 }
 
+void connection_free_slot(struct init *init, struct connection *connection)
+{
+    connection->pid = 0;
+    cleanup_fd_fn(&connection->control);
+    while (init->connections_top > 0 && init->connections[init->connections_top - 1].pid == 0) {
+        init->connections_top--;
+    }
+}
+
 /* Connections that have not logged in, all or those from one address (NULL: all), and the oldest
  * of them; NULL without any. */
 static int count_unauthenticated(struct init *init, const char *address,
@@ -47,7 +56,7 @@ static int count_unauthenticated(struct init *init, const char *address,
 {
     int count = 0;
     *out_oldest = NULL;
-    for (int i = 0; i < LIMIT_CONNECTIONS; i++) {
+    for (int i = 0; i < init->connections_top; i++) {
         struct connection *other = &init->connections[i];
         if (other->pid == 0 || other->logged_in || other->displaced ||
             (address != NULL && strcmp(other->address, address) != 0)) {
@@ -140,6 +149,8 @@ static void fork_session(struct init *init, struct connection *slot, int fd,
         (void)close(ends[0]);
         return;
     }
+    int number = (int)(slot - init->connections);
+    init->connections_top = number < init->connections_top ? init->connections_top : number + 1;
     slot->pid = pid;
     slot->control = ends[0];
     slot->logged_in = false;
@@ -229,7 +240,7 @@ void connection_message(struct init *init, struct connection *connection)
 void connection_shutdown_all(struct init *init)
 {
     struct wire_message message = {.type = WIRE_SHUTDOWN};
-    for (int i = 0; i < LIMIT_CONNECTIONS; i++) {
+    for (int i = 0; i < init->connections_top; i++) {
         if (init->connections[i].pid != 0 && init->connections[i].control >= 0) {
             (void)wire_send(init->connections[i].control, &message, NULL, 0); /* gone already */
         }

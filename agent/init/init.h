@@ -61,12 +61,18 @@ struct init {
     bool accept_failed;      /* and was told */
     int64_t accept_again_ms; /* nothing is accepted before; CLOCK_NEVER: no such wait */
     int signals;             /* signalfd */
+    int64_t reaped_ms;       /* when children were last reaped, */
+    int reaped;              /* how many in that millisecond, */
+    int64_t reap_again_ms;   /* and until when signals wait; CLOCK_NEVER: they do not */
     sigset_t inherited_mask;
     const struct agent_options *options;
     struct server server;
     struct authorized *authorized;
     struct connection connections[LIMIT_CONNECTIONS];
     pid_t jobs[LIMIT_JOBS]; /* of the monitors; 0: free slot */
+    /* From these on all slots are free: with many orphans to reap and few sessions, walking over
+     * every slot is most of the work. */
+    int connections_top, jobs_top;
     pid_t main_pid;         /* of the main command; 0: none */
     int exit_code;          /* init's own */
     struct durable_job durable[LIMIT_JOBS];
@@ -83,11 +89,13 @@ void connection_message(struct init *init, struct connection *connection);
 void connection_shutdown_all(struct init *init);
 int connection_count(const struct init *init);
 int connection_count_logged_in(const struct init *init);
+void connection_free_slot(struct init *init, struct connection *connection);
 
 /* jobs.c: 'input_fd' and 'control_fd' are a durable job's, otherwise -1. Returns the monitor, or -1
  * when the session was told why there is none. All descriptors stay the caller's. */
 pid_t jobs_start(struct init *init, int request_fd, int session_socket, int input_fd,
                  int control_fd);
+void jobs_free_slot(struct init *init, int slot);
 /* Sends a signal to every monitor. */
 void jobs_signal_all(const struct init *init, int number);
 int jobs_count(const struct init *init);
@@ -99,7 +107,8 @@ void durable_job_start(struct init *init, const char *id, const int fds[WIRE_FDS
 void durable_job_attach(struct init *init, const char *id, int session_socket);
 void durable_job_forget(struct init *init, pid_t pid, bool killed);
 
-/* reap.c: waits for every child that ended, ours and orphans of the container. */
+/* reap.c: waits for every child that ended, ours and orphans of the container. In a storm of them
+ * it sets reap_again_ms. */
 void reap_all(struct init *init);
 
 /* timers.c */

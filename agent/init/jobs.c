@@ -12,7 +12,7 @@
 int jobs_count(const struct init *init)
 {
     int count = 0;
-    for (int i = 0; i < LIMIT_JOBS; i++) {
+    for (int i = 0; i < init->jobs_top; i++) {
         count += init->jobs[i] != 0;
     }
     return count;
@@ -35,7 +35,7 @@ int jobs_count_running(const struct init *init)
 {
     const atomic_bool *over = over_flags();
     int count = 0;
-    for (int i = 0; i < LIMIT_JOBS; i++) {
+    for (int i = 0; i < init->jobs_top; i++) {
         count += init->jobs[i] != 0 && (over == NULL || !over[i]);
     }
     return count;
@@ -49,6 +49,14 @@ static pid_t *free_slot(struct init *init)
         }
     }
     return NULL;
+}
+
+void jobs_free_slot(struct init *init, int slot)
+{
+    init->jobs[slot] = 0;
+    while (init->jobs_top > 0 && init->jobs[init->jobs_top - 1] == 0) {
+        init->jobs_top--;
+    }
 }
 
 static void refuse(int session_socket, int errnum)
@@ -101,12 +109,14 @@ pid_t jobs_start(struct init *init, int request_fd, int session_socket, int inpu
         return -1;
     }
     *slot = pid;
+    int number = (int)(slot - init->jobs);
+    init->jobs_top = number < init->jobs_top ? init->jobs_top : number + 1;
     return pid;
 }
 
 void jobs_signal_all(const struct init *init, int number)
 {
-    for (int i = 0; i < LIMIT_JOBS; i++) {
+    for (int i = 0; i < init->jobs_top; i++) {
         if (init->jobs[i] != 0) {
             (void)kill(init->jobs[i], number);
         }

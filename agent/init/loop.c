@@ -15,6 +15,8 @@
  * the kernel can cause. */
 #define POLL_FAILED_MS 100
 
+#define SIGNALS_AT_ONCE 8
+
 void init_forget(struct init *init, int kept_a, int kept_b, pid_t parent)
 {
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -25,7 +27,7 @@ void init_forget(struct init *init, int kept_a, int kept_b, pid_t parent)
     if (init->listener >= 0) {
         (void)close(init->listener);
     }
-    for (int i = 0; i < LIMIT_CONNECTIONS; i++) {
+    for (int i = 0; i < init->connections_top; i++) {
         int control = init->connections[i].control;
         if (init->connections[i].pid != 0 && control >= 0 && control != kept_a &&
             control != kept_b) {
@@ -70,11 +72,14 @@ static void on_signal(struct init *init, int number)
     }
 }
 
+/* A second SIGCHLD, or a signal that came meanwhile, wakes the next poll: asking until nothing is
+ * left would cost one system call more for every orphan. */
 static void on_signals(struct init *init)
 {
-    struct signalfd_siginfo event;
-    while (read(init->signals, &event, sizeof(event)) == (ssize_t)sizeof(event)) {
-        on_signal(init, (int)event.ssi_signo);
+    struct signalfd_siginfo events[SIGNALS_AT_ONCE];
+    ssize_t got = read(init->signals, events, sizeof(events));
+    for (ssize_t i = 0; i < got / (ssize_t)sizeof(events[0]); i++) {
+        on_signal(init, (int)events[i].ssi_signo);
     }
 }
 
@@ -82,10 +87,11 @@ static nfds_t prepare(const struct init *init, struct pollfd *entries,
                       int owners[LIMIT_CONNECTIONS])
 {
     nfds_t count = 0;
-    entries[count++] = (struct pollfd){.fd = init->signals, .events = POLLIN};
+    bool storm = init->reap_again_ms != CLOCK_NEVER;
+    entries[count++] = (struct pollfd){.fd = storm ? -1 : init->signals, .events = POLLIN};
     bool waiting = init->accept_again_ms != CLOCK_NEVER;
     entries[count++] = (struct pollfd){.fd = waiting ? -1 : init->listener, .events = POLLIN};
-    for (int i = 0; i < LIMIT_CONNECTIONS; i++) {
+    for (int i = 0; i < init->connections_top; i++) {
         if (init->connections[i].pid != 0 && init->connections[i].control >= 0) {
             owners[count - 2] = i;
             entries[count++] =
@@ -121,12 +127,16 @@ void loop_run(struct init *init)
         nfds_t count = prepare(init, entries, owners);
         int64_t nearest_ms = clock_earlier_ms(init->deadline_ms, timers_next_ms(init));
         nearest_ms = clock_earlier_ms(nearest_ms, init->accept_again_ms);
+        nearest_ms = clock_earlier_ms(nearest_ms, init->reap_again_ms);
         int ready = poll(entries, count, clock_poll_timeout(nearest_ms));
         if (ready > 0) {
             dispatch(init, entries, count, owners);
         } else if (ready < 0 && errno != EINTR) {
             log_error("poll: %m, trying again");
             (void)poll(NULL, 0, POLL_FAILED_MS);
+        }
+        if (clock_now_ms() >= init->reap_again_ms) {
+            init->reap_again_ms = CLOCK_NEVER;
         }
         if (clock_now_ms() >= init->accept_again_ms) {
             init->accept_again_ms = CLOCK_NEVER;

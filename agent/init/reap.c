@@ -7,7 +7,7 @@
 #include "agent/init/main_command.h"
 #include "agent/job/register.h"
 #include "agent/job/tree.h"
-#include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/log.h"
 
 /* A monitor ends after its job's last process unless something kills it. Then nobody is left who
@@ -34,7 +34,7 @@ static void forget_child(struct init *init, pid_t pid, int status)
         main_command_ended(init, status);
         return;
     }
-    for (int i = 0; i < LIMIT_CONNECTIONS; i++) {
+    for (int i = 0; i < init->connections_top; i++) {
         struct connection *connection = &init->connections[i];
         if (connection->pid == pid) {
             if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) {
@@ -44,15 +44,14 @@ static void forget_child(struct init *init, pid_t pid, int status)
                 log_warn("session %d of %s died of signal %d", (int)pid, connection->address,
                          WTERMSIG(status));
             }
-            connection->pid = 0;
-            cleanup_fd_fn(&connection->control);
+            connection_free_slot(init, connection);
             return;
         }
     }
-    for (int i = 0; i < LIMIT_JOBS; i++) {
+    for (int i = 0; i < init->jobs_top; i++) {
         if (init->jobs[i] == pid) {
             on_monitor_end(pid, status);
-            init->jobs[i] = 0;
+            jobs_free_slot(init, i);
             durable_job_forget(init, pid, WIFSIGNALED(status));
             return;
         }
@@ -60,12 +59,21 @@ static void forget_child(struct init *init, pid_t pid, int status)
     log_line(init->options->warn_on_reap ? LOG_WARN : LOG_DEBUG, "reaped orphan %d", (int)pid);
 }
 
+static void pace(struct init *init, int count)
+{
+    int64_t now_ms = clock_now_ms();
+    init->reaped = now_ms == init->reaped_ms ? init->reaped + count : count;
+    init->reaped_ms = now_ms;
+    init->reap_again_ms = init->reaped >= LIMIT_REAPED_AT_ONCE ? now_ms + 1 : CLOCK_NEVER;
+}
+
 void reap_all(struct init *init)
 {
-    for (;;) {
+    for (int count = 0;; count++) {
         int status = 0;
         pid_t pid = waitpid(-1, &status, WNOHANG);
         if (pid == 0 || (pid < 0 && errno != EINTR)) {
+            pace(init, count);
             return;
         }
         if (pid > 0) {
