@@ -73,8 +73,8 @@ struct init {
     /* From these on all slots are free: with many orphans to reap and few sessions, walking over
      * every slot is most of the work. */
     int connections_top, jobs_top;
-    pid_t main_pid;         /* of the main command; 0: none */
-    int exit_code;          /* init's own */
+    pid_t main_pid; /* of the main command; 0: none */
+    int exit_code;  /* init's own */
     struct durable_job durable[LIMIT_JOBS];
     bool ever_logged_in;
     struct timers timers;
