@@ -11,9 +11,10 @@
 
 #include "driver/backend/docker_api.h"
 
-#define DOCKER_ID_BYTES   72 /* 64 hexadecimal digits */
-#define DOCKER_JOB_LABEL  "berth.job"
-#define DOCKER_ROLE_LABEL "berth.role" /* "job" or "service" */
+#define DOCKER_ID_BYTES    72 /* 64 hexadecimal digits */
+#define DOCKER_JOB_LABEL   "berth.job"
+#define DOCKER_OWNER_LABEL "berth.owner" /* owner.h */
+#define DOCKER_ROLE_LABEL  "berth.role"  /* "job" or "service" */
 
 int docker_container_create(struct docker *docker, const char *name, const char *job,
                             const cJSON *body, int64_t deadline_ms, char out_id[DOCKER_ID_BYTES],

@@ -17,6 +17,7 @@
 #include "driver/backend/embedded_agent.h"
 #include "driver/backend/tar.h"
 #include "driver/json.h"
+#include "driver/owner.h"
 #include "driver/runner.h"
 
 #define AGENT_DIRECTORY     ".berth"
@@ -151,8 +152,11 @@ cJSON *docker_job_labels(const struct config *config, const char *job, const cha
 {
     const char *url = runner_variable("CI_JOB_URL");
     const char *runner = runner_variable("CI_RUNNER_ID");
+    char owner[OWNER_BYTES];
     cJSON *labels = cJSON_CreateObject();
+    owner_of(config, owner);
     json_text(labels, DOCKER_JOB_LABEL, job, ok);
+    json_text(labels, DOCKER_OWNER_LABEL, owner, ok);
     json_text(labels, DOCKER_ROLE_LABEL, role, ok);
     json_text(labels, "berth.version", BERTH_VERSION, ok);
     if (url != NULL) {

@@ -7,6 +7,7 @@
 
 #include "driver/backend/docker_container.h"
 #include "driver/json.h"
+#include "driver/owner.h"
 
 #define ID_PREFIX "berth-"
 
@@ -16,10 +17,22 @@ static const char *label(const cJSON *entry, const char *name)
     return cJSON_IsString(item) ? item->valuestring : "";
 }
 
-static void fill(const cJSON *entry, struct backend_listed *listed)
+/* Every job of a runner has the same limits. */
+static void fill_size(const struct config *config, struct backend_listed *listed)
+{
+    listed->vcpus = (double)config->docker.nano_cpus / 1e9;
+    listed->memory_gib = (double)config->docker.memory_bytes / (double)(1UL << 30);
+    if (listed->vcpus > 0 && listed->memory_gib > 0) {
+        (void)snprintf(listed->size, sizeof(listed->size), "%g CPU, %g GiB", listed->vcpus,
+                       listed->memory_gib);
+    }
+}
+
+static void fill(const struct config *config, const cJSON *entry, struct backend_listed *listed)
 {
     const char *state = json_text_at(entry, "State");
     *listed = (struct backend_listed){.started_at_s = json_number_at(entry, "Created")};
+    fill_size(config, listed);
     (void)snprintf(listed->job, sizeof(listed->job), "%s", label(entry, DOCKER_JOB_LABEL));
     (void)snprintf(listed->id, sizeof(listed->id), ID_PREFIX "%s", listed->job);
     (void)snprintf(listed->url, sizeof(listed->url), "%s", label(entry, "berth.url"));
@@ -49,9 +62,12 @@ static int gather(cJSON *by_job, cJSON *list, bool jobs_only)
 static int gather_all(struct docker *docker, cJSON *by_job, int64_t deadline_ms, struct error *err)
 {
     char path[256];
+    char owner[OWNER_BYTES];
+    char filter[128];
     cJSON *containers = NULL;
     cJSON *networks = NULL;
-    static const char filter[] = "{\"label\":[\"" DOCKER_JOB_LABEL "\"]}";
+    owner_of(docker->config, owner);
+    (void)snprintf(filter, sizeof(filter), "{\"label\":[\"%s=%s\"]}", DOCKER_OWNER_LABEL, owner);
     int result = docker_path(path, sizeof(path), "/containers/json?all=1&filters=%s", filter);
     if (result == 0) {
         result = docker_expect(docker, "GET", path, NULL, deadline_ms, &containers, err);
@@ -84,7 +100,7 @@ int docker_list(const struct config *config, backend_visit *visit, void *context
     cJSON_ArrayForEach(entry, by_job)
     {
         struct backend_listed listed;
-        fill(entry, &listed);
+        fill(config, entry, &listed);
         result = result < 0 ? -1 : visit(context, &listed, err);
     }
     cJSON_Delete(by_job);

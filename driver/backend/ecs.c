@@ -11,20 +11,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
 
-#include "common/buffer.h"
 #include "common/clock.h"
-#include "common/fd.h"
 #include "common/log.h"
 #include "driver/backend/ecs_pace.h"
+#include "driver/owner.h"
 #include "driver/runner.h"
 
-#define LOOK_MS          20000 /* one DescribeTasks with its retries */
-#define LOOK_PAUSE_MS    2000
-#define FIRST_PAUSE_MS   1000
-#define LAST_PAUSE_MS    5000
-#define MACHINE_ID_BYTES 256
+#define LOOK_MS        20000 /* one DescribeTasks with its retries */
+#define LOOK_PAUSE_MS  2000
+#define FIRST_PAUSE_MS 1000
+#define LAST_PAUSE_MS  5000
 
 const char *ecs_state_text(const struct metadata *metadata, const char *name)
 {
@@ -44,29 +41,6 @@ const char *ecs_short_name(const char *arn)
 {
     const char *slash = strrchr(arn, '/');
     return slash == NULL ? arn : slash + 1;
-}
-
-void ecs_owner(const struct config *config, char out[ECS_OWNER_BYTES])
-{
-    unsigned char hash[crypto_generichash_BYTES];
-    crypto_generichash_state state;
-    struct utsname system = {.nodename = ""};
-    struct buffer machine;
-    buffer_init(&machine, MACHINE_ID_BYTES);
-    (void)uname(&system);
-    (void)crypto_generichash_init(&state, NULL, 0, sizeof(hash));
-    if (fd_read_file("/etc/machine-id", &machine, NULL) == 0 && machine.bytes != NULL) {
-        (void)crypto_generichash_update(&state, (const unsigned char *)machine.bytes,
-                                        machine.length);
-    }
-    buffer_done(&machine);
-    const char *const texts[] = {system.nodename, config->metadata_directory};
-    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        (void)crypto_generichash_update(&state, (const unsigned char *)texts[i],
-                                        strlen(texts[i]) + 1);
-    }
-    (void)crypto_generichash_final(&state, hash, sizeof(hash));
-    (void)sodium_bin2hex(out, ECS_OWNER_BYTES, hash, (ECS_OWNER_BYTES - 1) / 2);
 }
 
 struct ecs_session *ecs_session_of(struct backend_task *task, struct error *err)
@@ -160,9 +134,9 @@ static int ecs_plan(struct backend_task *task, struct error *err)
     unsigned char random[16];
     char token[2 * sizeof(random) + 1];
     char started_by[ECS_STARTED_BY_BYTES];
-    char owner[ECS_OWNER_BYTES];
+    char owner[OWNER_BYTES];
     const char *url = runner_variable("CI_JOB_URL");
-    ecs_owner(task->config, owner);
+    owner_of(task->config, owner);
     randombytes_buf(random, sizeof(random));
     (void)sodium_bin2hex(token, sizeof(token), random, sizeof(random));
     (void)snprintf(started_by, sizeof(started_by), "berth/%s/%s", owner, task->metadata->job);

@@ -86,11 +86,6 @@ struct ecs_session *ecs_session_of(struct backend_task *task, struct error *err)
 const char *ecs_state_text(const struct metadata *metadata, const char *name);
 int ecs_state_set(struct metadata *metadata, const char *name, const char *text, struct error *err)
     __attribute__((warn_unused_result));
-/* Hash of this machine and its metadata directory: whose tasks are ours. 12 hexadecimal digits.
- * 'ps' and 'gc' see no others: only the directory knows which jobs live, so that a 'gc' for
- * another host's tasks would take all of them for forgotten. */
-#define ECS_OWNER_BYTES 13
-void ecs_owner(const struct config *config, char out[ECS_OWNER_BYTES]);
 /* The last part of an ARN. */
 const char *ecs_short_name(const char *arn);
 /* Tells the job's log, with the seconds since the launch. */

@@ -6,6 +6,7 @@
 
 #include "common/parse.h"
 #include "driver/backend/ecs.h"
+#include "driver/owner.h"
 
 #define PAGE_CEILING 1000 /* of ListTasks, 100 tasks each */
 #define CPU_UNITS    1024.0
@@ -213,12 +214,12 @@ static int visit_by_age(struct listing *listing, backend_visit *visit, void *con
 int ecs_list(const struct config *config, backend_visit *visit, void *context, int64_t deadline_ms,
              struct error *err)
 {
-    char owner[ECS_OWNER_BYTES];
+    char owner[OWNER_BYTES];
     struct listing listing = {.config = config, .client = aws_client_new(config, NULL, err)};
     if (listing.client == NULL) {
         return -1;
     }
-    ecs_owner(config, owner);
+    owner_of(config, owner);
     (void)snprintf(listing.prefix, sizeof(listing.prefix), "berth/%s/", owner);
     int result = collect(&listing, deadline_ms, err);
     if (result == 0) {

@@ -3,9 +3,11 @@
 
 engine    its data stay in build/images/engine, so that a second run finds the layers of the first
 images    the builder (builder.py); berth-agent, runner, alpine and legacy: names of built images
+repository  one to clone
 """
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -59,3 +61,23 @@ def alpine(images):
 def legacy(images):
     images.build("dockerfiles/legacy-sshd/Dockerfile", "legacy-sshd", NO_DIGEST, buildkit=False)
     return "legacy-sshd"
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory):
+    """A repository to clone, and the hash of its one commit."""
+    path = tmp_path_factory.mktemp("repository")
+    (path / "package.json").write_text(
+        '{"name": "a", "version": "1.0.0", "scripts": {"t": "node -p 6*7"}}'
+    )
+    for words in (
+        ["init", "-q", "-b", "main"],
+        ["config", "uploadpack.allowAnySHA1InWant", "true"],
+        ["add", "."],
+        ["-c", "user.name=a", "-c", "user.email=a@example", "commit", "-q", "-m", "one"],
+    ):
+        subprocess.run(["git", "-C", path, *words], check=True, capture_output=True)
+    sha = subprocess.run(
+        ["git", "-C", path, "rev-parse", "HEAD"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    return path, sha

@@ -125,26 +125,6 @@ def test_runner_builds_native_addons(runner, container):
 # ---- whole jobs
 
 
-@pytest.fixture(scope="session")
-def repository(tmp_path_factory):
-    """A repository to clone, and the hash of its one commit."""
-    path = tmp_path_factory.mktemp("repository")
-    (path / "package.json").write_text(
-        '{"name": "a", "version": "1.0.0", "scripts": {"t": "node -p 6*7"}}'
-    )
-    for words in (
-        ["init", "-q", "-b", "main"],
-        ["config", "uploadpack.allowAnySHA1InWant", "true"],
-        ["add", "."],
-        ["-c", "user.name=a", "-c", "user.email=a@example", "commit", "-q", "-m", "one"],
-    ):
-        subprocess.run(["git", "-C", path, *words], check=True, capture_output=True)
-    sha = subprocess.run(
-        ["git", "-C", path, "rev-parse", "HEAD"], check=True, capture_output=True, text=True
-    ).stdout.strip()
-    return path, sha
-
-
 def run_job(task, tmp_path, job):
     """The job's result and its log."""
     client = task.ssh()
