@@ -10,20 +10,30 @@
 #include <string.h>
 
 #include "common/buffer.h"
+#include "common/clock.h"
 #include "common/fd.h"
 #include "common/log.h"
+#include "driver/capture.h"
 #include "driver/json.h"
 #include "driver/runner.h"
 
 #define FILE_CEILING_BYTES   (1UL << 20)
 #define SECRET_CEILING_BYTES 8192
 #define HEADER_BYTES         (4 * SECRET_CEILING_BYTES)
+#define HELPER_MS            30000
 #define HUB_KEY              "https://index.docker.io/v1/"
 
 struct login {
     char user[SECRET_CEILING_BYTES];
     char password[SECRET_CEILING_BYTES];
     char token[SECRET_CEILING_BYTES]; /* instead of the two */
+};
+
+/* Where a configuration comes from. */
+struct place {
+    const char *origin;
+    bool helpers; /* those it names are run */
+    struct signals *signals;
 };
 
 /* "https://registry.example:5000/v2/" is about "registry.example:5000". */
@@ -128,44 +138,112 @@ static int write_header(const struct login *login, const char *registry, char **
     return ok ? 0 : error_set(err, ERROR_SYSTEM, ENOMEM, "cannot pass the registry's login on");
 }
 
-/* Returns 1 when there was a login. */
-static int search(const char *text, size_t length, const char *origin, const char *registry,
-                  char **out_header, struct error *err)
+/* The login in "auths" of the file. Returns 1 when there is one. */
+static int search_auths(const cJSON *root, const char *registry, struct login *login,
+                        struct error *err)
 {
-    cJSON *root = cJSON_ParseWithLength(text, length);
-    if (root == NULL) {
-        return error_set(err, ERROR_USAGE, 0, "%s is no JSON", origin);
-    }
-    int result = 0;
     const cJSON *entry = NULL;
     cJSON_ArrayForEach(entry, json_at(root, "auths"))
     {
-        struct login *login;
-        if (!is_about(entry->string, registry) || cJSON_GetArraySize(entry) == 0) {
-            continue;
+        if (is_about(entry->string, registry) && cJSON_GetArraySize(entry) > 0) {
+            return read_login(entry, entry->string, login, err) < 0 ? -1 : 1;
         }
-        login = sodium_malloc(sizeof(*login));
-        if (login == NULL) {
-            result = error_set(err, ERROR_SYSTEM, ENOMEM, "cannot read the registry's login");
-            break;
+    }
+    return 0;
+}
+
+/* What docker-credential-NAME prints: {"Username": ..., "Secret": ...}; the user "<token>" means
+ * that the secret is one (docker/docker-credential-helpers, "Development"). */
+static int read_helper(const struct buffer *printed, struct login *login)
+{
+    cJSON *root =
+        cJSON_ParseWithLength(printed->bytes == NULL ? "" : printed->bytes, printed->length);
+    const char *user = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(root, "Username"));
+    const char *secret = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(root, "Secret"));
+    bool good = user != NULL && secret != NULL;
+    if (good && strcmp(user, "<token>") == 0) {
+        copy_text(login->token, secret);
+    } else if (good) {
+        copy_text(login->user, user);
+        copy_text(login->password, secret);
+    }
+    delete_json(root);
+    return good ? 0 : -1;
+}
+
+static int ask_helper(const char *name, const char *registry, struct signals *signals,
+                      struct login *login, struct error *err)
+{
+    char program[128];
+    char get[] = "get";
+    char *const argv[] = {program, get, NULL};
+    struct buffer printed;
+    if (name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] !=
+        '\0') {
+        return error_set(err, ERROR_USAGE, 0, "'%s' is no name of a credential helper", name);
+    }
+    (void)snprintf(program, sizeof(program), "docker-credential-%s", name);
+    buffer_init(&printed, SECRET_CEILING_BYTES);
+    int result = capture_run(argv, strcmp(registry, "docker.io") == 0 ? HUB_KEY : registry, signals,
+                             clock_deadline_ms(HELPER_MS), &printed, err);
+    if (result == 0 && read_helper(&printed, login) < 0) {
+        result = error_set(err, ERROR_USAGE, 0, "'%s' printed no login", program);
+    }
+    if (printed.bytes != NULL) {
+        sodium_memzero(printed.bytes, printed.allocated);
+    }
+    buffer_done(&printed);
+    return result < 0 ? -1 : 1;
+}
+
+/* A helper for this registry, then what stands in the file, then the helper for all others, which
+ * may well know nothing of this one: then there is no login. */
+static int search_all(const cJSON *root, const char *registry, const struct place *place,
+                      struct login *login, struct error *err)
+{
+    const cJSON *helpers = json_at(root, "credHelpers");
+    const char *own = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(helpers, registry));
+    const char *store = json_text_at(root, "credsStore");
+    if (own != NULL && place->helpers) {
+        return ask_helper(own, registry, place->signals, login, err);
+    }
+    int result = search_auths(root, registry, login, err);
+    if (result == 0 && store != NULL && place->helpers) {
+        struct error ignored;
+        result = ask_helper(store, registry, place->signals, login, &ignored);
+        if (result < 0) {
+            log_debug("no login for '%s': %s", registry, ignored.message);
+            result = 0;
         }
+    }
+    return result;
+}
+
+/* Returns 1 when there was a login. */
+static int search(const char *text, size_t length, const struct place *place, const char *registry,
+                  char **out_header, struct error *err)
+{
+    cJSON *root = cJSON_ParseWithLength(text, length);
+    struct login *login = sodium_malloc(sizeof(*login));
+    int result = 0;
+    if (root == NULL) {
+        result = error_set(err, ERROR_USAGE, 0, "%s is no JSON", place->origin);
+    } else if (login == NULL) {
+        result = error_set(err, ERROR_SYSTEM, ENOMEM, "cannot read the registry's login");
+    } else {
         memset(login, 0, sizeof(*login));
-        result = read_login(entry, entry->string, login, err);
-        if (result == 0) {
-            result = write_header(login, registry, out_header, err) < 0 ? -1 : 1;
-        }
-        sodium_free(login);
-        break;
+        result = search_all(root, registry, place, login, err);
     }
-    if (result == 0 && json_at(root, "credHelpers") == NULL &&
-        json_at(root, "credsStore") != NULL) {
-        log_debug("%s keeps logins in a credential helper, which is not asked", origin);
+    if (result == 1 && write_header(login, registry, out_header, err) < 0) {
+        result = -1;
     }
+    sodium_free(login);
     delete_json(root);
     return result;
 }
 
-static int search_file(const char *registry, char **out_header, struct error *err)
+static int search_file(const char *registry, struct signals *signals, char **out_header,
+                       struct error *err)
 {
     char path[PATH_MAX];
     const char *directory = getenv("DOCKER_CONFIG");
@@ -187,7 +265,8 @@ static int search_file(const char *registry, char **out_header, struct error *er
         log_debug("no registry logins: %s", own.message);
         result = 0;
     } else if (text.length > 0) {
-        result = search(text.bytes, text.length, path, registry, out_header, err);
+        struct place place = {path, true, signals};
+        result = search(text.bytes, text.length, &place, registry, out_header, err);
     }
     if (text.bytes != NULL) {
         sodium_memzero(text.bytes, text.length);
@@ -196,15 +275,16 @@ static int search_file(const char *registry, char **out_header, struct error *er
     return result;
 }
 
-int docker_auth_header(const char *registry, char **out_header, struct error *err)
+int docker_auth_header(const char *registry, struct signals *signals, char **out_header,
+                       struct error *err)
 {
+    static const struct place place = {"the variable DOCKER_AUTH_CONFIG", false, NULL};
     const char *variable = runner_variable("DOCKER_AUTH_CONFIG");
     int result = variable == NULL
                      ? 0
-                     : search(variable, strlen(variable), "the variable DOCKER_AUTH_CONFIG",
-                              registry, out_header, err);
+                     : search(variable, strlen(variable), &place, registry, out_header, err);
     if (result == 0) {
-        result = search_file(registry, out_header, err);
+        result = search_file(registry, signals, out_header, err);
     }
     return result < 0 ? -1 : 0;
 }

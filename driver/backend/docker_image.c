@@ -221,7 +221,7 @@ static int pull(struct docker *docker, const char *text, struct error *err)
         return error_set(err, ERROR_USAGE, 0, "'%s' is no name of an image", text);
     }
     char *header = NULL; /* holds a password */
-    if (docker_auth_header(name.registry, &header, err) < 0) {
+    if (docker_auth_header(name.registry, docker->signals, &header, err) < 0) {
         return -1;
     }
     const char *headers[] = {header, NULL};

@@ -86,7 +86,7 @@ static void check_auth(const char *text, size_t length)
     struct error err = {0};
     (void)length;
     fuzz_require(setenv("CUSTOM_ENV_DOCKER_AUTH_CONFIG", text, 1) == 0);
-    if (docker_auth_header("registry.example:5000", &header, &err) < 0) {
+    if (docker_auth_header("registry.example:5000", NULL, &header, &err) < 0) {
         fuzz_require(err.message[0] != '\0');
     }
     fuzz_require(header == NULL || strpbrk(header, "\r\n") == NULL);

@@ -68,7 +68,36 @@ def by_docker_config(job, registry):
         file.write(auths(registry))
 
 
-@pytest.mark.parametrize("log_in", [by_variable, by_home, by_docker_config])
+HELPER = """#!/bin/sh
+read -r registry
+echo "$1 $registry" >>"$HOME/asked"
+test "$registry" = {registry} || {{ echo "credentials not found"; exit 1; }}
+echo '{{"ServerURL": "x", "Username": "user", "Secret": "pass-word"}}'
+"""
+
+
+def helper(job, registry, config, text=HELPER):
+    """docker-credential-test in PATH, and a configuration that names it."""
+    program = os.path.join(job.env["HOME"], "docker-credential-test")
+    with open(program, "w") as file:
+        file.write(text.format(registry=registry.name))
+    os.chmod(program, 0o700)
+    job.env["PATH"] += ":" + job.env["HOME"]
+    job.env["DOCKER_CONFIG"] = job.env["HOME"]
+    with open(os.path.join(job.env["HOME"], "config.json"), "w") as file:
+        json.dump(config, file)
+
+
+def by_helper(job, registry):
+    wrong = json.loads(auths(registry, "wrong"))
+    helper(job, registry, {"credHelpers": {registry.name: "test"}, **wrong})
+
+
+def by_store(job, registry):
+    helper(job, registry, {"credsStore": "test", "auths": {registry.name: {}}})
+
+
+@pytest.mark.parametrize("log_in", [by_variable, by_home, by_docker_config, by_helper, by_store])
 def test_a_private_image(pulling, registry, log_in):
     log_in(pulling, registry)
     done = pulling.stage("prepare")
@@ -132,3 +161,28 @@ def test_by_digest(pulling, registry, engine):
     pulling.stage("cleanup")
     engine.remove_image(digest)
     pulling.driver.settings["Docker"]["Image"] = pulling.image
+
+
+def test_a_helper_that_fails(pulling, registry):
+    config = {"credHelpers": {registry.name: "test"}}
+    helper(pulling, registry, config, "#!/bin/sh\necho secret-word; exit 3\n")
+    done = pulling.stage("prepare")
+    assert done.returncode == BUILD_FAILURE, done.stderr
+    assert "'docker-credential-test' ended with status 3" in done.stderr
+    assert "secret-word" not in done.stderr
+
+
+def test_a_store_without_this_login_is_none(pulling, registry):
+    helper(pulling, registry, {"credsStore": "test"}, "#!/bin/sh\necho not found; exit 1\n")
+    pulling.env["CUSTOM_ENV_DOCKER_AUTH_CONFIG"] = '{"auths": {}}'
+    done = pulling.stage("prepare")
+    assert done.returncode == BUILD_FAILURE and "login" in done.stderr
+
+
+@pytest.mark.parametrize("key", ["credHelpers", "credsStore"])
+def test_a_job_cannot_have_a_helper_run(pulling, registry, key):
+    helper(pulling, registry, {})
+    value = {registry.name: "test"} if key == "credHelpers" else "test"
+    pulling.env["CUSTOM_ENV_DOCKER_AUTH_CONFIG"] = json.dumps({key: value})
+    assert pulling.stage("prepare").returncode == BUILD_FAILURE
+    assert not os.path.exists(os.path.join(pulling.env["HOME"], "asked"))
