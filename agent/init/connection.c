@@ -74,6 +74,9 @@ static int count_unauthenticated(struct init *init, const char *address,
  * keep nobody out; a new one among young ones only is refused. */
 static bool displace(struct connection *oldest)
 {
+    if (oldest == NULL) {
+        return false;
+    }
     int64_t age_ms = clock_now_ms() - oldest->accepted_ms;
     if (age_ms < LIMIT_LOGIN_UNDISTURBED_MS) {
         return false;

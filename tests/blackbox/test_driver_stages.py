@@ -310,8 +310,10 @@ def test_cleanup_spares_a_recycled_pid(job, until):
 def test_a_lost_task_is_a_system_failure(job, until):
     process = job.prepare().start("echo up\nsleep 60\n")
     assert process.stdout.readline() == b"up\n"
-    for pid in [job.agent_pid(), *descendants(job.agent_pid())]:
-        os.kill(pid, signal.SIGKILL)
+    task = [job.agent_pid(), *descendants(job.agent_pid())]
+    for number in (signal.SIGSTOP, signal.SIGKILL):  # all at once: nobody sees another die
+        for pid in task:
+            os.kill(pid, number)
     assert process.wait(30) == SYSTEM_FAILURE
     message = process.stderr.read().decode()
     assert "was lost while the job ran" in message and "has ended" in message
