@@ -12,6 +12,7 @@ import pytest
 
 from support.aws_faults import AwsFaults
 from support.ecs import KEYS, REGION
+from support.http_server import Handler, HttpServer
 
 ACCOUNT = "123456789012"
 OPEN_PORT = 22
@@ -645,3 +646,36 @@ def test_policy_is_for_the_role_that_asks(place):
     assert place.run()[0] == 0
     asked = [c for c in place.faults.calls if c.operation == "SimulatePrincipalPolicy"]
     assert {call.parameters["PolicySourceArn"] for call in asked} == {role}
+
+
+# --- the backend 'docker', as far as no engine is needed; a real one is in engine/
+
+
+class OldEngine(Handler):
+    """What an engine of 2019 says of itself: there is none to install any more."""
+
+    def on_version(self, _):
+        said = {"Version": "19.03.15", "ApiVersion": "1.40", "MinAPIVersion": "1.12"}
+        self.reply(json.dumps(said).encode())
+
+
+def docker_doctor(driver, url, **settings):
+    driver.settings |= {"Backend": "docker", "Docker": {"Host": url, **settings}}
+    done = driver.run("doctor", env=driver.environment())
+    return done.returncode, done.stdout.decode()
+
+
+def test_an_engine_that_is_too_old(berth_driver):
+    with HttpServer(handler=OldEngine) as engine:
+        url = engine.url.replace("http:", "tcp:")
+        code, out = docker_doctor(berth_driver, url, Image="x")
+        used = berth_driver.run("exec", "--", "true", env=berth_driver.environment())
+    assert code == 1
+    wanted = "is version '19.03.15', which speaks API 1.40"
+    assert wanted in out and "-> it takes 1.41, which is Docker 20.10" in out
+    assert used.returncode == 255 and wanted in used.stderr
+
+
+def test_an_engine_that_is_not_there(berth_driver):
+    code, out = docker_doctor(berth_driver, "unix:///no/engine", Image="x")
+    assert code == 1 and "FAIL  cannot reach the Docker Engine" in out and "-> start it" in out

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""'ps' and 'gc' on an engine: what is there of this runner's, and of nobody else's."""
+"""'ps', 'gc' and 'doctor' on an engine: what is there of this runner's, and of nobody else's."""
 
 import json
 import re
@@ -89,3 +89,15 @@ def test_gc_finds_a_network_alone(prepared, engine):
 
 def own(job):
     return urllib.parse.quote(json.dumps({"label": [job.driver.label]}))
+
+
+def test_doctor(docker_job, engine):
+    lines, _ = run(docker_job, "doctor")
+    text = "\n".join(lines)
+    image = docker_job.driver.settings["Docker"]["Image"]
+    assert f"at {engine.url}" in text and f"ok    image '{image}' is there" in text
+    del docker_job.driver.settings["Docker"]["Image"]
+    done = docker_job.driver.run("doctor", env=docker_job.env)
+    assert done.returncode != 0
+    assert b"FAIL  there is no image that a job could run in" in done.stdout
+    docker_job.driver.settings["Docker"]["Image"] = image
