@@ -572,6 +572,13 @@ def test_a_missing_permission_is_seen(secretive, action):
     assert "'berth-driver doctor --policy' prints" in out
 
 
+def test_a_task_without_roles_needs_none_passed(place):
+    place.define(drop=("executionRoleArn", "taskRoleArn"))
+    _, out, _ = place.run()
+    assert "ecs:RunTask is allowed" in out and "iam:PassRole" not in out
+    assert "GiveRoles" not in statements(place)[0]
+
+
 def test_a_pinned_revision_is_not_tried(secretive):
     secretive.fargate["TaskDefinition"] += ":1"
     code, out, _ = secretive.run()
