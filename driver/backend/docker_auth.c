@@ -234,7 +234,7 @@ static int search(const char *text, size_t length, const struct place *place, co
         memset(login, 0, sizeof(*login));
         result = search_all(root, registry, place, login, err);
     }
-    if (result == 1 && write_header(login, registry, out_header, err) < 0) {
+    if (result == 1 && login != NULL && write_header(login, registry, out_header, err) < 0) {
         result = -1;
     }
     sodium_free(login);

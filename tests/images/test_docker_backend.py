@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from conftest import AGENT
+from jobs import WholeJob
 from runner.gitlab_runner import Runner
 from runner.job import Job
 from support.driver import write_config
@@ -48,25 +49,9 @@ def run(command, job, tmp_path):
 
 @pytest.mark.parametrize("name", ["runner", "legacy"])
 def test_whole_job(request, driver, tmp_path, repository, name):
-    source, sha = repository
-    out = tmp_path / "artifacts"
-    out.mkdir()
-    command = driver(request.getfixturevalue(name), f"{source}:/source:ro", f"{out}:/artifacts")
-    script = ["pwd >result.txt", "git log --oneline", 'test -z "$SSH_PUBLIC_KEY"']
-    if name == "runner":
-        script += ["npm run t", "ruby -e 'puts \"from ruby\"' >>result.txt"]
-    job = Job(
-        script=script, repository_url="file:///source", sha=sha, artifacts=["result.txt"],
-        artifact_server="file:///artifacts",
-    )  # fmt: skip
-    result, log = run(command, job, tmp_path)
-    assert result.status == "success", log
-    assert f"Checking out {sha[:8]}" in log
-    wanted = "/builds/group/project\n"
-    if name == "runner":
-        assert "\n42\n" in log
-        wanted += "from ruby\n"
-    assert (out / "4711/result.txt").read_text() == wanted
+    whole = WholeJob(repository, tmp_path, full=name == "runner")
+    command = driver(request.getfixturevalue(name), *whole.volumes)
+    whole.check(*run(command, whole.job, tmp_path))
 
 
 @pytest.mark.parametrize("name", ["runner", "alpine", "legacy"])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from containers import Container
+from jobs import WholeJob
 from runner.gitlab_runner import Runner
 from runner.job import Job
 
@@ -137,29 +138,15 @@ def run_job(task, tmp_path, job):
 
 @pytest.mark.parametrize("name", ["runner", "legacy"])
 def test_whole_job(request, container, tmp_path, repository, name):
-    source, sha = repository
-    out = tmp_path / "artifacts"
-    out.mkdir()
+    whole = WholeJob(repository, tmp_path, full=name == "runner")
     image = request.getfixturevalue(name)
-    words = ["-v", f"{source}:/source:ro", "-v", f"{out}:/artifacts"]
     env = {} if name == "runner" else {"BERTH_HOST_KEY_SEED": ""}
+    words = [word for volume in whole.volumes for word in ("-v", volume)]
     task = container(image, words=words, env=env)
     if name == "legacy":
         # Its host key is not ours to choose: asked for, as whoever trusts the first answer does.
         task.known_hosts_line = lambda: scan(task.address)
-    script = ["pwd >result.txt", "git log --oneline", 'test -z "$SSH_PUBLIC_KEY"']
-    if name == "runner":
-        script += ["npm run t", "ruby -e 'puts \"from ruby\"' >>result.txt"]
-    job = Job(
-        script=script, repository_url="file:///source", sha=sha, artifacts=["result.txt"],
-        artifact_server="file:///artifacts",
-    )  # fmt: skip
-    result, log = run_job(task, tmp_path, job)
-    assert result.status == "success", log
-    assert f"Checking out {sha[:8]}" in log
-    if name == "runner":
-        assert "\n42\n" in log
-        assert (out / "4711/result.txt").read_text() == "/builds/group/project\nfrom ruby\n"
+    whole.check(*run_job(task, tmp_path, whole.job))
 
 
 def scan(address):
