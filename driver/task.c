@@ -63,11 +63,15 @@ int task_reconnect(struct task *task, int64_t deadline_ms, struct ssh_link **out
             return 0;
         }
         *err = own;
-        if (own.kind == ERROR_PEER || signals_pending(signals)) {
+        if (signals_pending(signals)) {
             return -1;
         }
+        /* Who answers in its place may have got the address of a task that is gone. */
         if (alive(task, &gone) < 0) {
             *err = gone;
+            return -1;
+        }
+        if (own.kind == ERROR_PEER) {
             return -1;
         }
         if (clock_now_ms() >= deadline_ms) {

@@ -115,8 +115,9 @@ def test_an_image_without_a_shell(docker_job, engine):
     engine.import_image("berth-test/empty:1", busybox_tar(programs=["ls"]), ["ENV PATH=/bin"])
     docker_job.driver.settings["Docker"]["Image"] = "berth-test/empty:1"
     done = docker_job.prepare().run("echo ran\n")
-    assert done.returncode == SYSTEM_FAILURE and done.stdout == b""
-    assert "cannot start the job" in done.stderr
+    assert done.returncode == BUILD_FAILURE and done.stdout == b""
+    assert "which no retry can change" in done.stderr
+    assert "cannot execute the shell" in done.stderr
     docker_job.stage("cleanup")
     engine.remove_image("berth-test/empty:1")
 
