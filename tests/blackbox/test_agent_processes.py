@@ -400,8 +400,10 @@ def test_orphans_leave_no_zombies(agent, ssh, until):
 
 def test_orphans_of_an_ended_job_come_to_the_agent(agent, ssh, until):
     started = agent()
-    done = ssh(started).run("setsid -f sleep 1; pgrep -n -f '^sleep 1$'")
-    until(lambda: not Path(f"/proc/{int(done.stdout)}").exists(), 5, "reaped")
+    # It tells its own pid before the job goes on: setsid -f does not wait for the program.
+    done = ssh(started).run('echo "$(setsid -f sh -c "echo \\$\\$; exec sleep 1 >&-")"')
+    orphan = Path("/proc", str(int(done.stdout)))
+    until(lambda: not orphan.exists(), 5, "reaped")
 
 
 @pytest.fixture
