@@ -72,12 +72,14 @@ command_test() {
     [ ${#chosen[@]} -gt 0 ] || chosen=("${steps[@]}")
     results=$top/build/test
     mkdir -p "$results"
-    passed=0 failed=0 skipped=0
+    passed=0 failed=0 skipped=0 failures=()
     declare -gA build_state=()
     ticker=
     trap 'if [ -n "$ticker" ]; then kill "$ticker" 2>/dev/null; fi' EXIT
     install_for "${chosen[@]}"
     for step in "${chosen[@]}"; do run_step "$step"; done
+    # Once more, since a step that failed may have been followed by pages of others.
+    if [ ${#failures[@]} -gt 0 ]; then printf 'failed: %s\n' "${failures[@]}"; fi
     printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
     [ "$failed" = 0 ]
 }
@@ -117,8 +119,7 @@ run_step() {
     for preset in ${step_builds[$step]:-}; do
         ready_build "$preset"
         if [ "${build_state[$preset]}" != 0 ]; then
-            failed=$((failed + 1))
-            printf '== %-17s FAILED: its build failed\n' "$step"
+            fail_step "$step" "its build ($preset) failed"
             return
         fi
     done
@@ -135,18 +136,25 @@ run_step() {
     kill "$ticker" 2>/dev/null
     wait "$ticker" 2>/dev/null || true
     ticker=
-    tally "$status" $((SECONDS - started)) "$log"
+    tally "$step" "$status" $((SECONDS - started)) "$log"
 }
 
-# A dot now and then, so that a long step is seen to go on.
+# A dot now and then, so that a long step is seen to go on. The last sleep outlives the step: it must
+# not keep a pipe open that someone reads to its end.
 heartbeat() {
-    while sleep 10; do printf '.'; done
+    while sleep 10 >/dev/null 2>&1; do printf '.'; done
+}
+
+# fail_step STEP WHY: one that could not be run.
+fail_step() {
+    failed=$((failed + 1))
+    failures+=("$1: $2")
+    printf '== %-17s FAILED: %s\n' "$1" "$2"
 }
 
 skip_step() {
     if [ "${CI:-}" = true ]; then
-        failed=$((failed + 1))
-        printf '== %-17s FAILED: %s\n' "$1" "$2"
+        fail_step "$1" "$2"
     else
         skipped=$((skipped + 1))
         printf '== %-17s skipped: %s\n' "$1" "$2"
@@ -157,7 +165,7 @@ skip_step() {
 count() { echo "$1 $2 $3" >>"$counts"; }
 
 tally() {
-    local status=$1 seconds=$2 log=$3 p f s
+    local step=$1 status=$2 seconds=$3 log=$4 p f s name
     read -r p f s < <(awk '{ p += $1; f += $2; s += $3 } END { print p + 0, f + 0, s + 0 }' "$counts")
     if [ "$status" != 0 ] && [ "$f" = 0 ]; then f=1; fi
     if [ "$status" = 0 ] && [ $((p + f + s)) = 0 ]; then p=1; fi
@@ -167,5 +175,16 @@ tally() {
     else
         printf ' FAILED  %4d passed, %d failed, %d skipped, %d s\n' "$p" "$f" "$s" "$seconds"
     fi
-    if [ "$f" != 0 ]; then tail -n 300 "$log" | sed 's/^/   | /'; fi
+    if [ "$f" = 0 ]; then return; fi
+    tail -n 300 "$log" | sed 's/^/   | /'
+    while read -r name; do failures+=("$step: $name"); done < <(failed_names "$log")
+}
+
+# What pytest and cmocka call failed in a log, at most 50; else its last line, for tools that end with
+# what they complain of.
+failed_names() {
+    local names
+    names=$(sed -nE 's/^(FAILED|ERROR) //p; s/^(.*: )?\[  FAILED  \] ([a-z_0-9]+)$/\2/p' "$1" | sort -u | sed -n 1,50p)
+    [ -n "$names" ] || names=$(tail -n 1 "$1")
+    printf '%s\n' "$names"
 }

@@ -138,7 +138,10 @@ step_fuzz() {
     [ "$count" -gt 0 ]
     # All of them together take about 100 s of processor time, however many there are.
     found=$(fuzz_all "${FUZZ_SECONDS:-$((count > 100 ? 1 : 100 / count))}" "$results")
-    for target in $found; do tail -n 40 "$results/$target.log"; done
+    for target in $found; do
+        tail -n 40 "$results/$target.log"
+        echo "FAILED $target"
+    done
     # shellcheck disable=SC2086 # words
     set -- $found
     count $((count - $#)) $# 0

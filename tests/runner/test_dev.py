@@ -57,3 +57,44 @@ def test_a_mistake_is_one_line_and_status_2(words):
     assert shown.stdout == ""
     assert len(shown.stderr.splitlines()) == 1
     assert shown.stderr.startswith("dev: ")
+
+
+# ./dev test with steps of our own instead of its.
+STEPS = """
+set -euo pipefail
+top=$1
+source cmake/dev/lib.sh
+source cmake/dev/packages.sh
+source cmake/dev/command_test.sh
+top=$2
+packages=([none]=)
+step_packages=([fine]=none [pytest]=none [cmocka]=none [tool]=none)
+step_fine() { count 3 0 1; }
+step_pytest() { echo "FAILED a.py::test_b - why"; count 2 1 0; return 1; }
+step_cmocka() { echo "7: [  FAILED  ] test_c"; count 1 1 0; return 1; }
+step_tool() { echo first; echo "file.c:1: bad"; return 1; }
+command_test "${@:3}"
+"""
+
+
+def run_steps(tmp_path, *steps):
+    command = ["bash", "-c", STEPS, "dev", TOP, tmp_path, *steps]
+    return subprocess.run(command, cwd=TOP, capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_what_failed_is_said_again_at_the_end(tmp_path):
+    shown = run_steps(tmp_path, "pytest", "cmocka", "tool", "fine")
+    assert shown.returncode == 1
+    assert shown.stdout.splitlines()[-4:] == [
+        "failed: pytest: a.py::test_b - why",
+        "failed: cmocka: test_c",
+        "failed: tool: file.c:1: bad",
+        "6 passed, 3 failed, 1 skipped",
+    ]
+
+
+def test_nothing_failed(tmp_path):
+    shown = run_steps(tmp_path, "fine")
+    assert shown.returncode == 0
+    assert "failed:" not in shown.stdout
+    assert shown.stdout.splitlines()[-1] == "3 passed, 0 failed, 1 skipped"
