@@ -62,7 +62,10 @@ class Terminal:
         end = time.monotonic() + deadline_s
         while self.read(end - time.monotonic()):
             pass
-        return self.process.wait(max(0.1, end - time.monotonic()))
+        try:
+            return self.process.wait(max(0.1, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still there, after {self.shown!r}") from None
 
     def close(self):
         if self.process.poll() is None:
