@@ -72,11 +72,11 @@ def test_a_stopped_agent_loses_no_output(agent, ssh):
 
 def test_a_stopped_agent_starts_no_durable_job_twice(agent, client_key_path, tmp_path):
     """The driver loses patience meanwhile and attaches anew."""
-    mark = tmp_path / "mark"
-    started = agent(env={"MARK": str(mark)}, args=["--keepalive", "300ms"])
+    mark, go = tmp_path / "mark", tmp_path / "go"
+    started = agent(env={"MARK": str(mark), "GO": str(go)})
     key = paramiko.Ed25519Key.from_private_key_file(str(client_key_path))
     name = os.urandom(16).hex()
-    script = b"echo started >>$MARK; echo one; sleep 1; echo two; exit 5"
+    script = b"echo started >>$MARK; echo one; until [ -e $GO ]; do sleep 1; done; echo two; exit 5"
     with Job(started.port, key) as job:
         job.start(name, "sh -s", script)
         job.step()
@@ -85,6 +85,7 @@ def test_a_stopped_agent_starts_no_durable_job_twice(agent, client_key_path, tmp
             job.close()
     with Job(started.port, key, offsets=job.offsets) as again:
         again.start(name, "sh -s", script)
+        go.touch()
         again.collect().release()
     assert (bytes(job.outputs[0]), bytes(again.outputs[0])) == (b"one\n", b"two\n")
     assert (again.exit, mark.read_text()) == ((5, ""), "started\n")
