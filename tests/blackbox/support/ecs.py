@@ -28,6 +28,7 @@ import threading
 import time
 import urllib.parse
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import boto3
 import pytest
@@ -48,6 +49,7 @@ HOLD_S = 60.0
 RESET = struct.pack("ii", 1, 0)
 
 MODEL = aws_model.model("ecs")
+SERVER = Path(__file__).with_name("moto_server.py")
 
 
 class Moto:
@@ -60,7 +62,7 @@ class Moto:
         self.log_path = directory / "moto.log"
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)],
+                [sys.executable, SERVER, "-H", "127.0.0.1", "-p", str(self.port)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
