@@ -142,8 +142,12 @@ static int write_header(const struct login *login, const char *registry, char **
 static int search_auths(const cJSON *root, const char *registry, struct login *login,
                         struct error *err)
 {
+    const cJSON *auths = json_at(root, "auths");
     const cJSON *entry = NULL;
-    cJSON_ArrayForEach(entry, json_at(root, "auths"))
+    if (cJSON_IsArray(auths)) { /* whose entries have no names */
+        return error_set(err, ERROR_USAGE, 0, "'auths' is a list, not an object");
+    }
+    cJSON_ArrayForEach(entry, auths)
     {
         if (is_about(entry->string, registry) && cJSON_GetArraySize(entry) > 0) {
             return read_login(entry, entry->string, login, err) < 0 ? -1 : 1;
@@ -233,6 +237,9 @@ static int search(const char *text, size_t length, const struct place *place, co
     } else {
         memset(login, 0, sizeof(*login));
         result = search_all(root, registry, place, login, err);
+        if (result < 0) {
+            result = error_wrap(err, "%s", place->origin);
+        }
     }
     if (result == 1 && login != NULL && write_header(login, registry, out_header, err) < 0) {
         result = -1;

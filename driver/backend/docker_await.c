@@ -54,6 +54,9 @@ static bool accepts(const char *address, int port)
 static bool any_port_accepts(const cJSON *ports, const char *address)
 {
     const cJSON *port = NULL;
+    if (!cJSON_IsObject(ports)) {
+        return false;
+    }
     cJSON_ArrayForEach(port, ports) /* {"5432/tcp": {}} */
     {
         char text[8];

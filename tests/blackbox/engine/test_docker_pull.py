@@ -116,10 +116,18 @@ def test_without_the_login(pulling, registry, word):
     assert pulling.image in done.stderr and "login" in done.stderr
 
 
-def test_a_login_that_is_no_json(pulling):
-    pulling.env["CUSTOM_ENV_DOCKER_AUTH_CONFIG"] = "{"
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", "DOCKER_AUTH_CONFIG is no JSON"),
+        ('{"auths": [{"auth": "dTpw"}]}', "'auths' is a list, not an object"),
+    ],
+)
+def test_a_login_that_cannot_be_read(pulling, text, told):
+    pulling.env["CUSTOM_ENV_DOCKER_AUTH_CONFIG"] = text
     done = pulling.stage("prepare")
-    assert done.returncode == BUILD_FAILURE and "DOCKER_AUTH_CONFIG is no JSON" in done.stderr
+    assert done.returncode == BUILD_FAILURE and told in done.stderr, done.stderr
+    assert "DOCKER_AUTH_CONFIG" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["group/app:2", "group/typo:1"])
@@ -153,7 +161,9 @@ def test_policies(pulling, registry):
 def test_by_digest(pulling, registry, engine):
     by_variable(pulling, registry)
     pulling.prepare()
-    (digest,) = engine.good("GET", f"/images/{pulling.image}/json")["RepoDigests"]
+    # Other tests' repositories may hold the same image.
+    digests = engine.good("GET", f"/images/{pulling.image}/json")["RepoDigests"]
+    (digest,) = [name for name in digests if name.startswith(pulling.image.rsplit(":", 1)[0])]
     pulling.stage("cleanup")
     engine.remove_image(pulling.image)
     pulling.driver.settings["Docker"]["Image"] = digest
