@@ -52,6 +52,8 @@
 
 /* One read of a job's output; also the most that is encrypted in one go. */
 #define LIMIT_OUTPUT_CHUNK_BYTES (256 * 1024)
+/* A session that moved no output for so long gives that memory back. */
+#define LIMIT_QUIET_MS 100
 /* What a job can write before the agent reads: the default ceiling of fs.pipe-max-size. */
 #define LIMIT_PIPE_BYTES (1024 * 1024)
 /* One write to a job's standard input. */

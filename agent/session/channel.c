@@ -179,6 +179,9 @@ static void move_output(struct channel *channel, int *fd, bool is_stderr)
     size_t room = ssh_channel_window_size(channel->ssh);
     room = room < LIMIT_OUTPUT_CHUNK_BYTES ? room : LIMIT_OUTPUT_CHUNK_BYTES;
     size_t filled = fill_chunk(fd, chunk, room);
+    if (filled > 0) {
+        session_chunk_used(channel->session);
+    }
     size_t sent = send_output(channel, chunk, filled, is_stderr);
     if (sent < filled) {
         hold_back(channel, chunk + sent, filled - sent, is_stderr);

@@ -234,6 +234,7 @@ static void send_output(struct channel *channel, int stream)
         memcpy(chunk + JOBWIRE_OUTPUT_HEADER_BYTES + filled, bytes, piece);
         filled += piece;
     }
+    session_chunk_used(channel->session);
     jobwire_output_header(chunk, (enum jobwire_stream)stream, durable->sent[stream], filled);
     durable->sent[stream] += filled;
     size_t length = filled + JOBWIRE_OUTPUT_HEADER_BYTES;

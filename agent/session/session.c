@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -61,7 +62,8 @@ static int open_ssh(struct session *session)
     int on = 1;
     session->ssh = ssh_new();
     session->event = ssh_event_new();
-    session->chunk = malloc(LIMIT_OUTPUT_CHUNK_BYTES);
+    session->chunk = aligned_alloc((size_t)sysconf(_SC_PAGESIZE), LIMIT_OUTPUT_CHUNK_BYTES);
+    session->quiet_ms = CLOCK_NEVER;
     if (session->ssh == NULL || session->event == NULL || session->chunk == NULL) {
         log_error("%s: out of memory, refusing", setup->peer);
         return -1;
@@ -176,6 +178,7 @@ static int64_t next_deadline_ms(const struct session *session)
     if (session->unanswered_ms != CLOCK_NEVER && session->state < SESSION_OPEN) {
         nearest = clock_earlier_ms(nearest, session->unanswered_ms + LIMIT_LOGIN_SILENCE_MS);
     }
+    nearest = clock_earlier_ms(nearest, session->quiet_ms);
     for (int i = 0; i < CHANNEL_SLOTS; i++) {
         if (session->channels[i].state == CHANNEL_DRAINING) {
             nearest = clock_earlier_ms(nearest, session->channels[i].deadline_ms);
@@ -197,10 +200,25 @@ static void keep_alive(struct session *session)
     (void)ssh_send_keepalive(session->ssh); /* a dead link shows as a missing answer */
 }
 
+void session_chunk_used(struct session *session)
+{
+    session->quiet_ms = clock_deadline_ms(LIMIT_QUIET_MS);
+}
+
+/* Jobs are silent most of the time, and there may be many: only output costs its memory. */
+static void give_chunk_back(struct session *session)
+{
+    session->quiet_ms = CLOCK_NEVER;
+    (void)madvise(session->chunk, LIMIT_OUTPUT_CHUNK_BYTES, MADV_DONTNEED);
+}
+
 static void on_deadlines(struct session *session)
 {
     int64_t now = clock_now_ms();
     bool login = session->state < SESSION_OPEN;
+    if (now >= session->quiet_ms) {
+        give_chunk_back(session);
+    }
     if (now >= next_keepalive_ms(session)) {
         keep_alive(session);
     }

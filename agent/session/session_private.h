@@ -97,10 +97,14 @@ struct session {
     struct channel channels[CHANNEL_SLOTS];
     struct channel *serving; /* the one whose channel_service() is on the stack, or NULL */
     char *chunk;             /* LIMIT_OUTPUT_CHUNK_BYTES, for moving bytes */
+    int64_t quiet_ms;        /* when the chunk's memory goes back; CLOCK_NEVER: it has */
 };
 
 /* The only way to change the state. */
 void session_set_state(struct session *session, enum session_state state);
+
+/* Output was moved in the chunk: its memory is wanted for a while. */
+void session_chunk_used(struct session *session);
 
 /* auth.c */
 void auth_install(struct session *session);

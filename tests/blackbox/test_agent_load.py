@@ -86,6 +86,24 @@ def test_jobs_started_and_ended(agent, programs, until):
         assert programs.sanitized or memory_after - memory < 256 * 1024
 
 
+def test_output_costs_no_memory_once_it_is_out(agent, ssh, programs, until):
+    """Jobs are silent most of the time, and there may be many of them."""
+    if programs.sanitized:
+        pytest.skip("the sanitizer's own memory counts")
+    started = agent()
+    process = ssh(started).start("echo up; read x; head -c 20000000 /dev/zero; read x; exit 4")
+    assert process.stdout.read(3) == b"up\n"
+    (session,) = processes.named(started.pid, "berth-session")
+    before = resident(session)
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+    assert process.stdout.read(20_000_000) == bytes(20_000_000)
+    # libssh's packets and what is kept of them; a piece of output has a quarter of a MiB more.
+    until(lambda: resident(session) - before < 400 * 1024, 5, "memory to be given back")
+    process.communicate(b"\n", timeout=20)
+    assert process.returncode == 4
+
+
 def transfer_mib(programs):
     return 1024 if FULL else 64 if programs.sanitized else 512
 
