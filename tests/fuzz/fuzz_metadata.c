@@ -33,6 +33,17 @@ static void write_file(const uint8_t *bytes, size_t size)
     (void)close(fd);
 }
 
+/* As text: cJSON_Compare() finds an object that has a name twice unlike itself. */
+static bool is_same(const cJSON *a, const cJSON *b)
+{
+    char *first = cJSON_PrintUnformatted(a);
+    char *second = cJSON_PrintUnformatted(b);
+    bool same = first != NULL && second != NULL && strcmp(first, second) == 0;
+    cJSON_free(first);
+    cJSON_free(second);
+    return same;
+}
+
 static void check_again(const struct metadata *metadata)
 {
     struct metadata *again = NULL;
@@ -43,7 +54,7 @@ static void check_again(const struct metadata *metadata)
     fuzz_require(strcmp(metadata->host, again->host) == 0 && metadata->port == again->port);
     fuzz_require(strcmp(metadata->host_key, again->host_key) == 0);
     fuzz_require(memcmp(metadata->keys, again->keys, sizeof(*again->keys)) == 0);
-    fuzz_require(cJSON_Compare(metadata->state, again->state, true));
+    fuzz_require(is_same(metadata->state, again->state));
     metadata_free(again);
 }
 
