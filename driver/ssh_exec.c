@@ -23,7 +23,9 @@ struct remote {
     ssh_event event;
     struct output outputs[STREAM_COUNT];
     struct inflow inflows[STREAM_COUNT];
-    size_t input_sent; /* of request->input */
+    size_t input_sent;            /* of request->input */
+    char chunk[LINK_CHUNK_BYTES]; /* read from request->input_fd */
+    size_t chunk_length, chunk_sent;
     bool input_wanted; /* request->input_fd has not ended, and the window has room */
     bool input_ended;  /* EOF was sent */
     bool exited;
@@ -112,43 +114,57 @@ static void end_input(struct remote *remote)
     remote->input_wanted = false;
 }
 
-/* Sends as much of the input as window and socket take now. */
+/* Sends what window and socket take now of bytes of which '*sent' are gone already. Returns whether
+ * all of them are. */
+static bool send_input(struct remote *remote, const char *bytes, size_t length, size_t *sent)
+{
+    while (*sent < length && channel_takes_input(remote)) {
+        size_t left = length - *sent;
+        int taken =
+            ssh_channel_write(remote->channel, bytes + *sent,
+                              (uint32_t)(left < LINK_CHUNK_BYTES ? left : LINK_CHUNK_BYTES));
+        if (taken <= 0) {
+            break; /* a key exchange, or a dead link, which shows in the loop */
+        }
+        *sent += (size_t)taken;
+    }
+    return *sent == length;
+}
+
+static void forget_chunk(struct remote *remote)
+{
+    sodium_memzero(remote->chunk, remote->chunk_length);
+    remote->chunk_length = 0;
+    remote->chunk_sent = 0;
+}
+
+/* The descriptor is read only when nothing of it is left to send. */
 static void pump_input(struct remote *remote)
 {
     const struct ssh_request *request = remote->request;
     remote->input_wanted = false;
-    while (!remote->input_ended && channel_takes_input(remote)) {
-        size_t left = request->input_length - remote->input_sent;
-        if (left == 0) {
-            remote->input_wanted = request->input_fd >= 0;
-            if (!remote->input_wanted) {
-                end_input(remote);
-            }
-            return;
+    if (remote->input_ended ||
+        !send_input(remote, request->input, request->input_length, &remote->input_sent) ||
+        !send_input(remote, remote->chunk, remote->chunk_length, &remote->chunk_sent)) {
+        return;
+    }
+    forget_chunk(remote);
+    if (channel_takes_input(remote)) {
+        remote->input_wanted = request->input_fd >= 0;
+        if (!remote->input_wanted) {
+            end_input(remote);
         }
-        int sent =
-            ssh_channel_write(remote->channel, (const char *)request->input + remote->input_sent,
-                              (uint32_t)(left < LINK_CHUNK_BYTES ? left : LINK_CHUNK_BYTES));
-        if (sent <= 0) {
-            return;
-        }
-        remote->input_sent += (size_t)sent;
     }
 }
 
-/* The descriptor has bytes and the window has room: no more than that room is read. */
-static void copy_input(struct remote *remote)
+static void read_input(struct remote *remote)
 {
-    char chunk[LINK_CHUNK_BYTES];
-    uint32_t window = ssh_channel_window_size(remote->channel);
-    size_t wanted = window < sizeof(chunk) ? window : sizeof(chunk);
-    ssize_t got = read(remote->request->input_fd, chunk, wanted);
+    ssize_t got = read(remote->request->input_fd, remote->chunk, sizeof(remote->chunk));
     if (got > 0) {
-        (void)ssh_channel_write(remote->channel, chunk, (uint32_t)got);
+        remote->chunk_length = (size_t)got;
     } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
         end_input(remote);
     }
-    sodium_memzero(chunk, got > 0 ? (size_t)got : 0);
 }
 
 static void send_signal(struct remote *remote, const char *name)
@@ -247,8 +263,8 @@ static int wait_and_dispatch(struct remote *remote, struct error *err)
     if (entries[0].revents != 0) {
         (void)ssh_event_dopoll(remote->event, 0); /* its result does not tell a dead link */
     }
-    if (entries[2].revents != 0 && channel_takes_input(remote)) {
-        copy_input(remote);
+    if (entries[2].revents != 0) {
+        read_input(remote);
     }
     if (entries[5].revents != 0) {
         resize(remote);
@@ -392,6 +408,7 @@ int ssh_link_run(struct ssh_link *link, const struct ssh_request *request,
             result = -1;
         }
         keepalive_end(&remote.keepalive);
+        forget_chunk(&remote);
     }
     ssh_event_free(remote.event);
     ssh_channel_free(remote.channel);

@@ -53,6 +53,17 @@ def test_standard_input(berth_driver):
     assert done.returncode == 0
 
 
+def test_input_while_session_keys_are_renewed(berth_driver, programs, tmp_path):
+    """libssh takes no byte then: what had been read already is sent when the new keys are there."""
+    agent = tmp_path / "agent-that-renews"
+    agent.write_text(f'#!/bin/sh\nexec {programs.agent} --rekey-bytes 64k "$@"\n')
+    agent.chmod(0o755)
+    berth_driver.settings["Local"]["Agent"] = str(agent)
+    payload = os.urandom(10_000_000)
+    done = berth_driver.run("exec", "cat", input=payload)
+    assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(payload).digest()
+
+
 def test_unread_input_does_not_hold_it_up(berth_driver):
     process = berth_driver.start("exec", "echo done", stdin=subprocess.PIPE)
     assert process.stdout.read() == b"done\n"
