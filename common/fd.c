@@ -13,7 +13,8 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 
-#define FD_TREE_DEPTH 200 /* nesting that rm -rf follows; each level holds one descriptor */
+/* Nesting that one pass of rm -rf follows: each level holds a descriptor. */
+#define FD_TREE_DEPTH 200
 
 int fd_set_nonblocking(int fd, bool nonblocking)
 {
@@ -183,29 +184,45 @@ int fd_make_directories(const char *path, mode_t mode, struct error *err)
     return 0;
 }
 
-static int remove_entry(int parent, const char *name, int depth);
+/* rm -rf of one tree. What is nested too deeply is moved to its top, where the next pass finds it.
+ */
+struct removal {
+    int top;        /* the tree's own directory */
+    unsigned moved; /* makes names there that no other pass has used */
+};
 
-static int remove_children(DIR *directory, int depth)
+static int remove_entry(struct removal *removal, int parent, const char *name, int depth);
+
+/* What cannot be removed keeps nothing else from it; errno says why the first could not. */
+static int remove_children(struct removal *removal, DIR *directory, int depth)
 {
-    int result = 0;
+    int reason = 0;
     struct dirent *entry;
     while ((entry = readdir(directory)) != NULL) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) {
             continue;
         }
-        if (remove_entry(dirfd(directory), entry->d_name, depth + 1) < 0) {
-            result = -1;
+        if (remove_entry(removal, dirfd(directory), entry->d_name, depth + 1) < 0 && reason == 0) {
+            reason = errno;
         }
     }
-    return result;
+    errno = reason;
+    return reason == 0 ? 0 : -1;
 }
 
-static int remove_directory(int parent, const char *name, int depth)
+static int move_to_top(struct removal *removal, int parent, const char *name)
 {
-    if (depth > FD_TREE_DEPTH) {
-        errno = ELOOP;
+    char there[32];
+    (void)snprintf(there, sizeof(there), ".removed-%u", removal->moved);
+    if (renameat(parent, name, removal->top, there) < 0) {
         return -1;
     }
+    removal->moved++;
+    return 0;
+}
+
+static int remove_directory(struct removal *removal, int parent, const char *name, int depth)
+{
     cleanup_fd int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 && errno == EACCES && fchmodat(parent, name, 0700, 0) == 0) {
         fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -214,18 +231,22 @@ static int remove_directory(int parent, const char *name, int depth)
         return -1;
     }
     (void)fchmod(fd, 0700); /* not ours to change: removing will say so */
+    if (depth > FD_TREE_DEPTH) {
+        return move_to_top(removal, parent, name);
+    }
+    removal->top = depth == 0 ? fd : removal->top;
     cleanup_dir DIR *directory = fdopendir(fd);
     if (directory == NULL) {
         return -1;
     }
     (void)steal_fd(&fd);
-    if (remove_children(directory, depth) < 0) {
+    if (remove_children(removal, directory, depth) < 0) {
         return -1;
     }
     return unlinkat(parent, name, AT_REMOVEDIR);
 }
 
-static int remove_entry(int parent, const char *name, int depth)
+static int remove_entry(struct removal *removal, int parent, const char *name, int depth)
 {
     if (unlinkat(parent, name, 0) == 0 || errno == ENOENT) {
         return 0;
@@ -233,13 +254,17 @@ static int remove_entry(int parent, const char *name, int depth)
     if (errno != EISDIR && errno != EPERM) {
         return -1;
     }
-    return remove_directory(parent, name, depth);
+    return remove_directory(removal, parent, name, depth);
 }
 
 int fd_remove_tree(const char *path, struct error *err)
 {
-    if (remove_entry(AT_FDCWD, path, 0) < 0 && errno != ENOENT) {
-        return error_set(err, ERROR_SYSTEM, errno, "cannot remove '%s'", path);
-    }
-    return 0;
+    struct removal removal = {.top = -1};
+    unsigned moved_before;
+    int result;
+    do {
+        moved_before = removal.moved;
+        result = remove_entry(&removal, AT_FDCWD, path, 0);
+    } while (result < 0 && removal.moved != moved_before);
+    return result == 0 ? 0 : error_set(err, ERROR_SYSTEM, errno, "cannot remove '%s'", path);
 }

@@ -42,8 +42,8 @@ int fd_make_directories(const char *path, mode_t mode, struct error *err)
     __attribute__((warn_unused_result));
 
 /* rm -rf without following symbolic links and without leaving the file system's tree below
- * 'path'; a missing path is success. Directories without write permission are opened up first
- * (Go's module cache is read-only). */
+ * 'path', however deep it is; a missing path is success. Directories without write permission are
+ * opened up first (Go's module cache is read-only). */
 int fd_remove_tree(const char *path, struct error *err) __attribute__((warn_unused_result));
 
 #endif

@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -222,22 +224,62 @@ static void remove_of_nothing_is_success_and_of_a_file_too(void **state)
     assert_false(exists("file"));
 }
 
-static void remove_gives_up_on_endless_depth_with_an_error(void **state)
+/* Below the working directory, which it is again afterwards. */
+static void make_deep(const char *top, int depth)
 {
-    (void)state;
-    struct error err = {0};
-    assert_int_equal(mkdir("deep", 0755), 0);
-    assert_int_equal(chdir("deep"), 0);
-    for (int i = 0; i < 300; i++) {
+    assert_int_equal(mkdir(top, 0755), 0);
+    assert_int_equal(chdir(top), 0);
+    for (int i = 0; i < depth; i++) {
+        put("file", "x");
         assert_int_equal(mkdir("d", 0755), 0);
         assert_int_equal(chdir("d"), 0);
     }
     assert_int_equal(chdir(scratch), 0);
-    if (fd_remove_tree("deep", &err) < 0) {
-        assert_true(err.message[0] != '\0');
-    } else {
-        assert_false(exists("deep"));
+}
+
+static int count_descriptors(void)
+{
+    int count = 0;
+    cleanup_dir DIR *directory = opendir("/proc/self/fd");
+    while (directory != NULL && readdir(directory) != NULL) {
+        count++;
     }
+    return count;
+}
+
+/* Several passes, and further than descriptors or PATH_MAX reach. */
+static void remove_takes_trees_of_any_depth(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    int before = count_descriptors();
+    make_deep("deep", 2500);
+    assert_int_equal(fd_remove_tree("deep", &err), 0);
+    assert_false(exists("deep"));
+    assert_int_equal(count_descriptors(), before);
+}
+
+/* A directory that something is mounted on cannot be removed; what stands beside it can. */
+static void remove_says_why_and_takes_what_it_can(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    char path[64];
+    for (int i = 0; i < 20; i++) { /* before and behind it, in whatever order they are read */
+        (void)snprintf(path, sizeof(path), i == 10 ? "tree/mounted" : "tree/other-%d/below", i);
+        assert_int_equal(fd_make_directories(path, 0755, &err), 0);
+    }
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("none", "tree/mounted", "tmpfs", 0, NULL) < 0) {
+        print_message("mounting is not allowed here\n");
+        skip();
+    }
+    int result = fd_remove_tree("tree", &err);
+    assert_int_equal(umount("tree/mounted"), 0);
+    assert_int_equal(result, -1);
+    assert_string_equal(err.message, "cannot remove 'tree': Device or resource busy");
+    assert_true(exists("tree/mounted"));
+    assert_false(exists("tree/other-0") || exists("tree/other-19"));
 }
 
 static void write_ends_at_its_deadline_when_nobody_reads(void **state)
@@ -286,7 +328,8 @@ int main(void)
         IN_SCRATCH(remove_of_a_link_takes_the_link_only),
         IN_SCRATCH(remove_opens_read_only_directories),
         IN_SCRATCH(remove_of_nothing_is_success_and_of_a_file_too),
-        IN_SCRATCH(remove_gives_up_on_endless_depth_with_an_error),
+        IN_SCRATCH(remove_takes_trees_of_any_depth),
+        IN_SCRATCH(remove_says_why_and_takes_what_it_can),
         IN_SCRATCH(write_ends_at_its_deadline_when_nobody_reads),
         IN_SCRATCH(nonblocking_is_set_and_cleared),
     };
