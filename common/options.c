@@ -125,23 +125,23 @@ static int store(const struct option_row *row, const char *source, const char *v
     return 0;
 }
 
-static const struct option_row *find(const struct option_row *rows, size_t count, const char *word,
-                                     const char **out_value)
+static const struct option_row *find_letter(const struct option_row *rows, size_t count,
+                                            char letter)
 {
-    bool is_long = word[1] == '-';
-    const char *name = word + (is_long ? 2 : 1);
-    const char *equals = is_long ? strchr(name, '=') : NULL;
-    size_t length = equals != NULL ? (size_t)(equals - name) : strlen(name);
-    *out_value = equals != NULL ? equals + 1 : NULL;
     for (size_t i = 0; i < count; i++) {
-        if (rows[i].name == NULL) {
-            continue;
-        }
-        if (is_long && strlen(rows[i].name) == length && strncmp(rows[i].name, name, length) == 0) {
+        if (rows[i].name != NULL && rows[i].letter != 0 && rows[i].letter == letter) {
             return &rows[i];
         }
-        if (!is_long && rows[i].letter != 0 && rows[i].letter == name[0]) {
-            *out_value = name[1] != '\0' ? name + 1 : NULL;
+    }
+    return NULL;
+}
+
+static const struct option_row *find_name(const struct option_row *rows, size_t count,
+                                          const char *name, size_t length)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (rows[i].name != NULL && strlen(rows[i].name) == length &&
+            strncmp(rows[i].name, name, length) == 0) {
             return &rows[i];
         }
     }
@@ -163,30 +163,67 @@ static int from_environment(const struct option_row *rows, size_t count, void *t
     return 0;
 }
 
-/* One option at argv[*position]; moves past it and its value. */
-static int from_word(const struct option_row *rows, size_t count, void *target, int argc,
-                     char *const argv[], int *position, struct error *err)
+/* The words of a command line on their way into a struct. */
+struct words {
+    const struct option_row *rows;
+    size_t count;
+    void *target;
+    int argc;
+    char *const *argv;
+    int position; /* of the next word */
+};
+
+static int unknown(const char *word, struct error *err)
 {
-    const char *value = NULL;
-    const char *word = argv[*position];
-    const struct option_row *row = find(rows, count, word, &value);
-    if (row == NULL) {
-        return error_set(err, ERROR_USAGE, 0, "unknown option '%s'; try --help", word);
-    }
+    return error_set(err, ERROR_USAGE, 0, "unknown option '%s'; try --help", word);
+}
+
+/* 'value' NULL: none is attached, so a flag is set, and others take the next word. */
+static int store_from(struct words *words, const struct option_row *row, const char *value,
+                      struct error *err)
+{
     char source[64];
     (void)snprintf(source, sizeof(source), "--%s", row->name);
-    *position += 1;
     if (row->type == OPTION_FLAG) {
-        return store(row, source, value == NULL ? "true" : value, target, err);
+        return store(row, source, value == NULL ? "true" : value, words->target, err);
     }
-    if (value == NULL && *position < argc) {
-        value = argv[(*position)++];
+    if (value == NULL && words->position < words->argc) {
+        value = words->argv[words->position++];
     }
     if (value == NULL) {
-        return error_set(err, ERROR_USAGE, 0, "option '--%s' needs a value: %s", row->name,
+        return error_set(err, ERROR_USAGE, 0, "option '%s' needs a value: %s", source,
                          row->argument);
     }
-    return store(row, source, value, target, err);
+    return store(row, source, value, words->target, err);
+}
+
+/* "--name" and "--name=value". */
+static int from_name(struct words *words, const char *word, struct error *err)
+{
+    const char *name = word + 2;
+    const char *equals = strchr(name, '=');
+    size_t length = equals == NULL ? strlen(name) : (size_t)(equals - name);
+    const struct option_row *row = find_name(words->rows, words->count, name, length);
+    return row == NULL ? unknown(word, err)
+                       : store_from(words, row, equals == NULL ? NULL : equals + 1, err);
+}
+
+/* "-v", "-vvv", "-gv", "-l VALUE", "-gl VALUE" and "-lVALUE". */
+static int from_letters(struct words *words, const char *word, struct error *err)
+{
+    for (const char *at = word + 1; *at != '\0'; at++) {
+        const struct option_row *row = find_letter(words->rows, words->count, *at);
+        if (row == NULL) {
+            return unknown(word, err);
+        }
+        if (row->type != OPTION_FLAG) {
+            return store_from(words, row, at[1] == '\0' ? NULL : at + 1, err);
+        }
+        if (store_from(words, row, NULL, err) < 0) {
+            return -1;
+        }
+    }
+    return 0;
 }
 
 int options_parse(const struct option_row *rows, size_t count, void *target, int argc,
@@ -195,17 +232,20 @@ int options_parse(const struct option_row *rows, size_t count, void *target, int
     if (from_environment(rows, count, target, err) < 0) {
         return -1;
     }
-    int position = 1;
-    while (position < argc && argv[position][0] == '-' && argv[position][1] != '\0') {
-        if (strcmp(argv[position], "--") == 0) {
-            position++;
+    struct words words = {rows, count, target, argc, argv, 1};
+    while (words.position < argc && argv[words.position][0] == '-' &&
+           argv[words.position][1] != '\0') {
+        const char *word = argv[words.position++];
+        if (strcmp(word, "--") == 0) {
             break;
         }
-        if (from_word(rows, count, target, argc, argv, &position, err) < 0) {
+        int result =
+            word[1] == '-' ? from_name(&words, word, err) : from_letters(&words, word, err);
+        if (result < 0) {
             return -1;
         }
     }
-    *out_next = position;
+    *out_next = words.position;
     return 0;
 }
 

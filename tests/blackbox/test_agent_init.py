@@ -51,7 +51,13 @@ def test_command_that_cannot_run(init_only, word, code):
 
 @pytest.mark.parametrize(
     "options",
-    [["-e", "143"], ["-e", "7,143"], ["--remap-exit=143"], ["-s", "-w", "-v", "-g", "-e", "143"]],
+    [
+        ["-e", "143"],
+        ["-e", "7,143"],
+        ["--remap-exit=143"],
+        ["-s", "-w", "-v", "-g", "-e", "143"],
+        ["-vvv", "-swge", "143"],
+    ],
 )
 def test_remapped_exit(init_only, options):
     assert init_only(["sh", "-c", "exit 143"], options).returncode == 0
@@ -145,8 +151,6 @@ def test_rewritten_signals(running, option):
 
 @pytest.mark.parametrize("options,children", [([], False), (["-g"], True), (["-gc"], False)])
 def test_group(running, options, children):
-    if options == ["-gc"]:
-        options = ["-g", "-c"]
     child = "trap 'echo child' USR1; echo ready; while :; do sleep 0.02; done"
     parent = f"trap 'sleep 0.3; kill $!; exit 5' USR1; bash -c \"{child}\" & while :; do wait; done"
     init = running(options, ["bash", "-c", parent])
