@@ -21,6 +21,7 @@
 #include "agent/options.h"
 #include "agent/secrets.h"
 #include "common/clock.h"
+#include "common/fd.h"
 #include "common/log.h"
 
 #define PROGRAM "berth-agent"
@@ -160,6 +161,7 @@ int main(int argc, char *argv[])
 {
     static struct agent_options options;
     struct error err = {0};
+    (void)fd_open_standard(); /* an image without /dev/null is no reason not to serve */
     log_open(PROGRAM, LOG_INFO, LOG_TEXT, STDERR_FILENO);
     if (argc > 1 && strcmp(argv[1], "health") == 0) {
         return run_health(argc, argv);

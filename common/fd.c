@@ -16,6 +16,17 @@
 /* Nesting that one pass of rm -rf follows: each level holds a descriptor. */
 #define FD_TREE_DEPTH 200
 
+int fd_open_standard(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        /* The lowest number that is free is this one. Not close-on-exec: children have them too. */
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR | O_NOCTTY) != fd) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 int fd_set_nonblocking(int fd, bool nonblocking)
 {
     int flags = fcntl(fd, F_GETFL);

@@ -16,6 +16,10 @@
 #include "common/buffer.h"
 #include "common/error.h"
 
+/* Opens /dev/null for those of descriptors 0, 1 and 2 that we were started without, so that nothing
+ * else gets their numbers. The first thing a program does. Returns -1 with errno. */
+int fd_open_standard(void);
+
 /* Sets or clears O_NONBLOCK. Returns -1 with errno. */
 int fd_set_nonblocking(int fd, bool nonblocking);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/fd.h"
 #include "common/log.h"
 #include "driver/cli.h"
 #include "driver/keys.h"
@@ -109,6 +110,9 @@ static int start(struct program *program, int argc, char **argv, struct error *e
     int parsed = cli_parse(&program->cli, argc, argv, environment < 0 ? &second : err);
     if (environment < 0 || parsed < 0) {
         return -1;
+    }
+    if (fd_open_standard() < 0) {
+        return error_set(err, ERROR_SYSTEM, errno, "cannot open /dev/null");
     }
     return keys_init(err) < 0 ? -1 : signals_open(&program->signals, err);
 }

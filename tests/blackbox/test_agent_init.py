@@ -42,6 +42,14 @@ def test_output_is_the_commands_own(init_only):
     assert b"err\n" in got.stderr
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&- 2>&-"])
+def test_without_standard_descriptors(init_only, closed):
+    """The command's are /dev/null then, and nothing of the agent's."""
+    script = "for n in 0 1 2; do [ -e /proc/self/fd/$n ] || exit 1; done; cat >&2; exit 7"
+    before = ["sh", "-c", f'exec "$@" {closed}', "sh"]
+    assert init_only(["sh", "-c", script], before=before, stdin=subprocess.DEVNULL).returncode == 7
+
+
 @pytest.mark.parametrize("word,code", [("/no/such/program", 127), ("/etc/passwd", 126)])
 def test_command_that_cannot_run(init_only, word, code):
     got = init_only([word])

@@ -64,6 +64,28 @@ def test_input_while_session_keys_are_renewed(berth_driver, programs, tmp_path):
     assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(payload).digest()
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_without_standard_descriptors(berth_driver, closed):
+    """As some daemons start programs: none of the driver's own descriptors takes their place."""
+    words = [
+        berth_driver.program,
+        "--config",
+        berth_driver.config(),
+        "exec",
+        "cat; echo out; exit 3",
+    ]
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *words],
+        env=berth_driver.environment(),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert done.stdout == (b"" if " >&-" in f" {closed}" else b"out\n")
+    assert left(berth_driver) == ([], set())
+
+
 def test_unread_input_does_not_hold_it_up(berth_driver):
     process = berth_driver.start("exec", "echo done", stdin=subprocess.PIPE)
     assert process.stdout.read() == b"done\n"
