@@ -82,7 +82,7 @@ static bool same_word(const char *word, const char *name, const char *alias)
     return (name != NULL && strcmp(word, name) == 0) || (alias != NULL && strcmp(word, alias) == 0);
 }
 
-/* What one more word means; 'taken' says whether it means anything. */
+/* One more word: the group, or a command. */
 static int take_word(struct cli *cli, const char *word, struct error *err)
 {
     for (size_t i = 0; i < COMMAND_COUNT; i++) {

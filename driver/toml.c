@@ -2,7 +2,6 @@
 #include "driver/toml.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "driver/toml_tree.h"
 
@@ -68,21 +67,6 @@ const struct toml_value *toml_find(const struct toml_value *table, const char *k
 {
     struct toml_text text = {key, strlen(key)};
     return table->type == TOML_TABLE ? toml_tree_find(table, &text) : NULL;
-}
-
-const struct toml_value *toml_find_loose(const struct toml_value *table, const char *key)
-{
-    const struct toml_value *exact = toml_find(table, key);
-    if (exact != NULL || table->type != TOML_TABLE) {
-        return exact;
-    }
-    size_t length = strlen(key);
-    for (const struct toml_value *value = toml_first(table); value != NULL; value = value->next) {
-        if (value->key.length == length && strncasecmp(value->key.bytes, key, length) == 0) {
-            return value;
-        }
-    }
-    return NULL;
 }
 
 bool toml_get_string(const struct toml_value *value, const char **out_text, size_t *out_length)

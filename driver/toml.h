@@ -81,9 +81,6 @@ size_t toml_key_length(const struct toml_value *value);
 
 /* NULL when 'table' is no table or has no such key. Constant time. */
 const struct toml_value *toml_find(const struct toml_value *table, const char *key);
-/* The exact key if there is one, else the first that differs only in the case of ASCII letters
- * (files written for Go programs rely on that). Walks the table. */
-const struct toml_value *toml_find_loose(const struct toml_value *table, const char *key);
 
 /* With out_length NULL, a string that holds NUL is refused as well, because a caller that does not
  * look at the length would see only a part of it. */

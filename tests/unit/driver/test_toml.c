@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the public suite does not look at: positions, messages, ceilings, getters, loose keys and
+/* What the public suite does not look at: positions, messages, ceilings, getters and
  * large tables. Validity itself is tested by cmake/dev/toml_test.sh. */
 #include <math.h>
 #include <setjmp.h>
@@ -9,11 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
 #include "common/buffer.h"
-#include "common/clock.h"
 #include "driver/toml.h"
 
 #define ROWS(rows) (sizeof(rows) / sizeof((rows)[0]))
@@ -347,30 +347,6 @@ static void test_order(void **state)
     assert_null(toml_key(toml_root(document)));
 }
 
-static void test_loose_keys(void **state)
-{
-    (void)state;
-    cleanup_toml struct toml_document *document = parse("CLUSTER = 1\nCluster = 2\nport = 3\n");
-    static const struct {
-        const char *name, *key;
-        unsigned line; /* 0: none */
-    } rows[] = {
-        {"exact wins over earlier", "Cluster", 2},
-        {"first of several", "cluster", 1},
-        {"other case", "PORT", 3},
-        {"prefix", "por", 0},
-        {"longer", "ports", 0},
-    };
-    for (size_t i = 0; i < ROWS(rows); i++) {
-        const struct toml_value *value = toml_find_loose(toml_root(document), rows[i].key);
-        unsigned line = value == NULL ? 0 : toml_line(value);
-        if (line != rows[i].line) {
-            fail_msg("%s: line %u", rows[i].name, line);
-        }
-    }
-    assert_null(toml_find(toml_root(document), "Port"));
-}
-
 static void append_many(struct buffer *text, const char *piece, int count)
 {
     for (int i = 0; i < count; i++) {
@@ -464,6 +440,14 @@ static void test_huge_key_in_message(void **state)
                      strlen("t:2:1: '") + 79 + strlen("' is already defined on line 1"));
 }
 
+/* Of the processor, not of the wall: other work on the machine is no concern of the parser's. */
+static int64_t processor_ms(void)
+{
+    struct timespec used;
+    assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used), 0);
+    return (int64_t)used.tv_sec * 1000 + used.tv_nsec / 1000000;
+}
+
 static void test_large_documents_are_fast(void **state)
 {
     (void)state;
@@ -486,9 +470,9 @@ static void test_large_documents_are_fast(void **state)
             assert_int_equal(buffer_printf(&text, rows[i].format, row, row), 0);
 #pragma GCC diagnostic pop
         }
-        int64_t started_ms = clock_now_ms();
+        int64_t started_ms = processor_ms();
         cleanup_toml struct toml_document *document = parse_bytes(text.bytes, text.length);
-        int64_t took_ms = clock_now_ms() - started_ms;
+        int64_t took_ms = processor_ms() - started_ms;
         if (took_ms > LARGE_DEADLINE_MS) {
             fail_msg("%s: %lld ms", rows[i].name, (long long)took_ms);
         }
@@ -532,7 +516,6 @@ int main(void)
         cmocka_unit_test(test_datetimes),
         cmocka_unit_test(test_getters_refuse_other_types),
         cmocka_unit_test(test_order),
-        cmocka_unit_test(test_loose_keys),
         cmocka_unit_test(test_depth),
         cmocka_unit_test(test_size),
         cmocka_unit_test(test_empty),
