@@ -35,7 +35,6 @@ static int write_list(struct buffer *out, const char *answer)
     return result < 0 ? -1 : buffer_append_text(out, "]");
 }
 
-/* A number stays one: keys that want a text do not look like numbers. */
 static bool is_number(const char *answer)
 {
     return answer[0] != '\0' && answer[strspn(answer, "0123456789.")] == '\0' &&
@@ -50,7 +49,8 @@ static int write_value(struct buffer *out, enum init_kind kind, const char *answ
     if (kind == INIT_BOOL) {
         return buffer_append_text(out, tolower((unsigned char)answer[0]) == 'n' ? "false" : "true");
     }
-    return is_number(answer) ? buffer_append_text(out, answer) : write_text(out, answer);
+    return kind == INIT_NUMBER && is_number(answer) ? buffer_append_text(out, answer)
+                                                    : write_text(out, answer);
 }
 
 static int write_line(struct buffer *out, const struct init_question *question, const char *answer)

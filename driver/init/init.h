@@ -26,7 +26,9 @@
 #define INIT_ANSWER_BYTES 512
 #define INIT_QUESTIONS    40
 
-enum init_kind { INIT_TEXT, INIT_LIST, INIT_BOOL };
+/* What an answer is in the file; a number that is none is a text there, for the settings to refuse.
+ */
+enum init_kind { INIT_TEXT, INIT_NUMBER, INIT_LIST, INIT_BOOL };
 
 enum init_offer { INIT_NONE, INIT_CLUSTERS, INIT_FAMILIES, INIT_SUBNETS, INIT_GROUPS };
 

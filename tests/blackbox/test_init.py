@@ -193,6 +193,15 @@ def test_goes_on_without_aws(berth_driver, path):
     assert "# SecurityGroups =\n" in text
 
 
+def test_names_that_look_like_numbers_are_texts(berth_driver, path):
+    answers = ["ecs", "eu-west-1", "2024", "1.5", "7", "subnet-1", *[""] * 4, "/m", "2222", ""]
+    done = ask(berth_driver, path, *answers)
+    assert done.returncode == 0, done.stderr
+    text = path.read_text()
+    for line in ('Cluster = "2024"', 'TaskDefinition = "1.5"', 'ContainerName = "7"', "Port = 2222"):
+        assert f"\n{line}\n" in text
+
+
 # --- at a terminal
 
 
