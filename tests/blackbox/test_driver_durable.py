@@ -281,7 +281,9 @@ def test_a_link_that_breaks_during_a_stop_request(link, until):
 
 def test_a_task_that_is_frozen_for_longer_than_the_keepalive(link, until):
     link.job.driver.settings["SSH"]["Keepalive"] = "1s"
-    process = link.start("echo up; sleep 0.2; echo end", until)
+    go = link.job.directory / "go"
+    script = f"echo up; while [ ! -e {go} ]; do sleep 0.05; done; echo end"
+    process = link.start(script, until)
     agent = link.job.agent_pid()
     frozen = [agent, *descendants(agent)]
     for pid in frozen:
@@ -289,6 +291,7 @@ def test_a_task_that_is_frozen_for_longer_than_the_keepalive(link, until):
     until(lambda: "no sign of life for 3 s" in link.log(), 15)
     for pid in frozen:
         os.kill(pid, signal.SIGCONT)
+    go.touch()
     assert process.stdout.read() == b"end\n"
     assert process.wait(30) == 0
 
