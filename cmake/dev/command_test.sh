@@ -54,6 +54,9 @@ declare -A step_builds=(
     [blackbox-sanitize]=sanitize [engine]=release [engine-sanitize]="release sanitize" [fuzz]=fuzz [docs]=release
     [binaries]=release [demo]=release
 )
+# Steps that keep one processor busy at the most, and the one, no greedier, that each runs beside when
+# both are wanted. Its result is told in its own place.
+declare -A step_beside=([docs]=images)
 
 command_test() {
     local chosen=() step
@@ -73,11 +76,15 @@ command_test() {
     results=$top/build/test
     mkdir -p "$results"
     passed=0 failed=0 skipped=0 failures=()
-    declare -gA build_state=()
+    declare -gA build_state=() beside=() began=() ended=()
     ticker=
-    trap 'if [ -n "$ticker" ]; then kill "$ticker" 2>/dev/null; fi' EXIT
+    trap end_all EXIT
+    trap 'exit 130' INT
     install_for "${chosen[@]}"
-    for step in "${chosen[@]}"; do run_step "$step"; done
+    for step in "${chosen[@]}"; do
+        start_beside "$step"
+        run_step "$step"
+    done
     # Once more, since a step that failed may have been followed by pages of others.
     if [ ${#failures[@]} -gt 0 ]; then printf 'failed: %s\n' "${failures[@]}"; fi
     printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
@@ -107,11 +114,51 @@ ready_build() {
     printf '   %d s\n' $((SECONDS - started))
 }
 
+# A process group of its own hears nothing of an interrupt at the terminal. What pytest started ends
+# with pytest, which an interrupt ends in good order.
+end_all() {
+    local process
+    [ "$BASHPID" = $$ ] || return 0 # the heartbeat's shell, which inherits the trap
+    [ -z "$ticker" ] || kill "$ticker" 2>/dev/null || true
+    for process in "${beside[@]}"; do
+        kill -INT -- "-$process" 2>/dev/null || true
+        wait "$process" 2>/dev/null || true
+    done
+}
+
+lacks() {
+    # shellcheck disable=SC2086 # words of the table
+    missing_packages ${step_packages[$1]} | tr '\n' ' '
+}
+
+# The step itself, what it says into its log. Not to be called in a condition: see ready_build.
+perform() {
+    counts=$results/$1.counts
+    : >"$counts"
+    (set -e && "step_${1//-/_}") >"$results/$1.log" 2>&1
+}
+
+# start_beside NAME: starts what runs beside that step; what is in its way is told when its turn comes.
+start_beside() {
+    local step preset
+    for step in "${chosen[@]}"; do
+        [ "${step_beside[$step]:-}" = "$1" ] || continue
+        [ -z "${ended[$step]:-}$(lacks "$step")" ] || continue
+        for preset in ${step_builds[$step]:-}; do ready_build "$preset"; done
+        [[ ${build_state[*]} != *[1-9]* ]] || continue
+        set -m
+        { set +m && perform "$step"; } </dev/null &
+        beside[$step]=$!
+        set +m
+        began[$step]=$SECONDS
+    done
+}
+
 # run_step NAME: prints its name, result and seconds; shows what it wrote when it failed.
 run_step() {
-    local step=$1 preset started status missing log=$results/$1.log
-    # shellcheck disable=SC2086 # words of the table
-    missing=$(missing_packages ${step_packages[$step]} | tr '\n' ' ')
+    local step=$1 preset status missing
+    ended[$step]=1
+    missing=$(lacks "$step")
     if [ -n "$missing" ]; then
         skip_step "$step" "missing: $missing"
         return
@@ -123,20 +170,19 @@ run_step() {
             return
         fi
     done
-    started=$SECONDS
-    counts=$results/$step.counts
-    : >"$counts"
+    : "${began[$step]:=$SECONDS}"
     printf '== %-17s' "$step"
     heartbeat &
     ticker=$!
     set +e
-    (set -e && "step_${step//-/_}") >"$log" 2>&1
+    if [ -n "${beside[$step]:-}" ]; then wait "${beside[$step]}"; else perform "$step"; fi
     status=$?
     set -e
+    unset "beside[$step]"
     kill "$ticker" 2>/dev/null
     wait "$ticker" 2>/dev/null || true
     ticker=
-    tally "$step" "$status" $((SECONDS - started)) "$log"
+    tally "$step" "$status" $((SECONDS - began[$step])) "$results/$step.log"
 }
 
 # A dot now and then, so that a long step is seen to go on. The last sleep outlives the step: it must
@@ -166,7 +212,7 @@ count() { echo "$1 $2 $3" >>"$counts"; }
 
 tally() {
     local step=$1 status=$2 seconds=$3 log=$4 p f s name
-    read -r p f s < <(awk '{ p += $1; f += $2; s += $3 } END { print p + 0, f + 0, s + 0 }' "$counts")
+    read -r p f s < <(awk '{ p += $1; f += $2; s += $3 } END { print p + 0, f + 0, s + 0 }' "$results/$step.counts")
     if [ "$status" != 0 ] && [ "$f" = 0 ]; then f=1; fi
     if [ "$status" = 0 ] && [ $((p + f + s)) = 0 ]; then p=1; fi
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))

@@ -94,13 +94,18 @@ step_runner() {
     run_pytest runner tests/runner -n "$(nproc)" tests/bench
 }
 
+# These tests wait half of their time, for deadlines and for silence.
+many_workers() { echo "-n $(($(nproc) + 2)) --dist worksteal"; }
+
 step_blackbox() {
-    BERTH_BIN=$top/build/release/bin run_pytest blackbox tests/blackbox -n "$(nproc)" \
+    # shellcheck disable=SC2046 # words
+    BERTH_BIN=$top/build/release/bin run_pytest blackbox tests/blackbox $(many_workers) \
         --ignore tests/blackbox/engine
 }
 
 step_blackbox_sanitize() {
-    BERTH_BIN=$top/build/sanitize/bin run_pytest blackbox-sanitize tests/blackbox -n "$(nproc)" \
+    # shellcheck disable=SC2046 # words
+    BERTH_BIN=$top/build/sanitize/bin run_pytest blackbox-sanitize tests/blackbox $(many_workers) \
         --ignore tests/blackbox/engine
 }
 
