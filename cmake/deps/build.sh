@@ -197,27 +197,11 @@ stamp_of() {
     } | sha256sum | cut -c1-16
 }
 
-# Shows that a long step goes on: a counting line on a terminal, else a line now and then.
-#   show_progress PID TEXT
-show_progress() {
-    local seconds=0
-    while kill -0 "$1" 2>/dev/null; do
-        if [ -t 1 ]; then
-            printf '\r%s %d s ' "$2" "$seconds"
-        elif [ "$seconds" -gt 0 ] && [ $((seconds % 15)) = 0 ]; then
-            printf '%s still going, %d s\n' "$2" "$seconds"
-        fi
-        sleep 1
-        seconds=$((seconds + 1))
-    done
-    if [ -t 1 ]; then printf '\r\033[K'; fi
-}
-
 # Runs in a shell of its own, so that 'set -e' holds inside, and in a process group of its own, so
 # that an interrupted build leaves no compiler running.
 fetch_and_build() {
     local name=$1 unpacked=$source_dir/$1
-    "$here/fetch.sh" "$name" "$tarballs"
+    flock "$tarballs/.lock" "$here/fetch.sh" "$name" "$tarballs"
     rm -rf "$unpacked"
     mkdir -p "$unpacked"
     tar -xf "$tarballs/$(grep -E "^$name " "$here/sources.lock" | awk '{print $3}')" \
@@ -227,36 +211,63 @@ fetch_and_build() {
     "recipe_$name"
 }
 
-build_one() {
-    local name=$1 stamp started label
-    stamp=$(stamp_of "$name")
-    previous=$stamp
-    [ -e "$prefix/.done-$name-$stamp" ] && return
-    started=$SECONDS
-    label=$(printf '  %-10s %-10s' "$flavour" "$name")
+declare -A stamps=() # by library
+declare -A running=() began=() # process and start of those that are being built
+
+begin() {
     set -m
-    (fetch_and_build "$name") >"$log_dir/$name.log" 2>&1 &
-    building=$!
+    (fetch_and_build "$1") >"$log_dir/$1.log" 2>&1 &
+    running[$1]=$!
     set +m
-    show_progress "$building" "$label"
-    if ! wait "$building"; then
-        building=
-        printf '%s failed after %d s; the end of %s:\n' "$label" $((SECONDS - started)) \
-            "$log_dir/$name.log"
+    began[$1]=$SECONDS
+}
+
+finish() {
+    local name=$1 process=${running[$1]} label seconds=$((SECONDS - began[$1]))
+    label=$(printf '  %-10s %-10s' "$flavour" "$name")
+    if ! wait "$process"; then
+        printf '%s failed after %d s; the end of %s:\n' "$label" "$seconds" "$log_dir/$name.log"
         tail -n 25 "$log_dir/$name.log"
         exit 1
     fi
-    building=
+    unset "running[$name]"
     rm -rf "${source_dir:?}/$name" "$prefix"/.done-"$name"-*
-    : >"$prefix/.done-$name-$stamp"
-    printf '%s built in %d s\n' "$label" $((SECONDS - started))
+    : >"$prefix/.done-$name-${stamps[$name]}"
+    printf '%s built in %d s\n' "$label" "$seconds"
 }
 
-building=
-trap 'if [ -n "$building" ]; then kill -TERM -- "-$building" 2>/dev/null; fi' EXIT
+# Shows that a long build goes on: a counting line on a terminal, else a line now and then.
+show_progress() {
+    local text
+    text=$(printf '  %-10s %s' "$flavour" "$(printf '%s\n' "${!running[@]}" | sort | paste -sd ' ')")
+    if [ -t 1 ]; then
+        printf '\r\033[K%s %d s ' "$text" "$1"
+    elif [ "$1" -gt 0 ] && [ $(($1 % 15)) = 0 ]; then
+        printf '%s still going, %d s\n' "$text" "$1"
+    fi
+}
+
+# together NAME...: those that are not there as wanted, beside one another. Half of their time goes
+# into configure scripts, which keep one processor busy.
+together() {
+    local name seconds=0
+    for name in "$@"; do
+        [ -e "$prefix/.done-$name-${stamps[$name]}" ] || begin "$name"
+    done
+    while [ ${#running[@]} -gt 0 ]; do
+        show_progress "$seconds"
+        sleep 1
+        seconds=$((seconds + 1))
+        if [ -t 1 ]; then printf '\r\033[K'; fi
+        for name in "${!running[@]}"; do
+            kill -0 "${running[$name]}" 2>/dev/null || finish "$name"
+        done
+    done
+}
+
+trap 'for process in "${running[@]}"; do kill -TERM -- "-$process" 2>/dev/null || true; done' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-previous=$flavour
 export PATH="$prefix/bin:$PATH" PKG_CONFIG_LIBDIR="$prefix/lib/pkgconfig" PKG_CONFIG_PATH=
 if [ "$flavour" = musl-arm64 ]; then
     # shellcheck source=cmake/deps/arm64.sh
@@ -266,8 +277,32 @@ fi
 case $flavour in
 musl | musl-arm64)
     [ -e "$prefix/lib/berth.specs" ] || rm -f "$prefix"/.done-musl-*
-    build_one musl
+    libraries=(musl "${libraries[@]}")
     ;;
 esac
+previous=$flavour
+for library in "${libraries[@]}"; do
+    stamps[$library]=$(stamp_of "$library")
+    previous=${stamps[$library]}
+done
+# Those of the names that this flavour has.
+wave() {
+    local name chosen=()
+    for name in "$@"; do [ -z "${stamps[$name]:-}" ] || chosen+=("$name"); done
+    together "${chosen[@]}"
+}
+
+missing() {
+    local name
+    for name in "${libraries[@]}"; do
+        [ -e "$prefix/.done-$name-${stamps[$name]}" ] || return 0
+    done
+    return 1
+}
+
+# The compiler's wrapper may be in use by the build of another tree: it is left alone when all is there.
+missing || exit 0
+wave musl
 write_compiler
-for library in "${libraries[@]}"; do build_one "$library"; done
+wave openssl libsodium cjson expat
+wave libssh curl
