@@ -8,130 +8,8 @@
 
 #include "common/fd.h"
 #include "common/parse.h"
+#include "driver/config_keys.h"
 #include "driver/toml.h"
-
-enum key_type {
-    KEY_TEXT,     /* char * */
-    KEY_BOOL,     /* bool */
-    KEY_TRISTATE, /* enum config_tristate */
-    KEY_INTEGER,  /* int64_t */
-    KEY_NUMBER,   /* double, not negative */
-    KEY_DURATION, /* int64_t, milliseconds: "30s" or whole seconds */
-    KEY_SIZE,     /* int64_t, bytes: "512MiB" or a number of bytes */
-    KEY_CPUS,     /* int64_t, billionths of a processor: 2, 1.5 or "1.5" */
-    KEY_LIST,     /* struct config_list: a string or an array of strings */
-    KEY_LEVEL,    /* enum log_level */
-    KEY_FORMAT,   /* enum log_format */
-    KEY_IGNORED,  /* known, and without effect: 'why' says so */
-};
-
-struct key_row {
-    const char *table; /* NULL: the root */
-    const char *name;
-    enum key_type type;
-    size_t offset;
-    int64_t minimum, maximum; /* of integers, milliseconds, or a list's length */
-    const char *why;
-};
-
-#define FIELD(name) offsetof(struct config, name)
-#define HOUR_MS     (3600LL * 1000)
-
-static const struct key_row rows[] = {
-    {NULL, "LogLevel", KEY_LEVEL, FIELD(log_level), 0, 0, NULL},
-    {NULL, "LogFormat", KEY_FORMAT, FIELD(log_format), 0, 0, NULL},
-    {NULL, "LogFile", KEY_TEXT, FIELD(log_file), 0, 0, NULL},
-    {NULL, "Backend", KEY_TEXT, FIELD(backend), 0, 0, NULL},
-    {NULL, "CancelGrace", KEY_DURATION, FIELD(cancel_grace_ms), 0, HOUR_MS, NULL},
-    {NULL, "CleanupTimeout", KEY_DURATION, FIELD(cleanup_timeout_ms), 1000, HOUR_MS, NULL},
-    {"Fargate", "Cluster", KEY_TEXT, FIELD(fargate.cluster), 0, 0, NULL},
-    {"Fargate", "Region", KEY_TEXT, FIELD(fargate.region), 0, 0, NULL},
-    {"Fargate", "Subnet", KEY_LIST, FIELD(fargate.subnets), 0, CONFIG_SUBNET_CEILING, NULL},
-    {"Fargate", "Subnets", KEY_LIST, FIELD(fargate.subnets), 0, CONFIG_SUBNET_CEILING, NULL},
-    {"Fargate", "SecurityGroup", KEY_LIST, FIELD(fargate.security_groups), 0,
-     CONFIG_SECURITY_GROUP_CEILING, NULL},
-    {"Fargate", "SecurityGroups", KEY_LIST, FIELD(fargate.security_groups), 0,
-     CONFIG_SECURITY_GROUP_CEILING, NULL},
-    {"Fargate", "TaskDefinition", KEY_TEXT, FIELD(fargate.task_definition), 0, 0, NULL},
-    {"Fargate", "PlatformVersion", KEY_TEXT, FIELD(fargate.platform_version), 0, 0, NULL},
-    {"Fargate", "EnablePublicIP", KEY_BOOL, FIELD(fargate.enable_public_ip), 0, 0, NULL},
-    {"Fargate", "UsePublicIP", KEY_TRISTATE, FIELD(fargate.use_public_ip), 0, 0, NULL},
-    {"Fargate", "PropagateTags", KEY_BOOL, FIELD(fargate.propagate_tags), 0, 0, NULL},
-    {"Fargate", "EnableExecuteCommand", KEY_BOOL, FIELD(fargate.enable_execute_command), 0, 0,
-     NULL},
-    {"Fargate", "ContainerName", KEY_TEXT, FIELD(fargate.container_name), 0, 0, NULL},
-    {"Fargate", "Spot", KEY_BOOL, FIELD(fargate.spot), 0, 0, NULL},
-    {"Fargate", "SpotFallback", KEY_BOOL, FIELD(fargate.spot_fallback), 0, 0, NULL},
-    {"Fargate", "CapacityProviders", KEY_LIST, FIELD(fargate.capacity_providers), 0, 20, NULL},
-    {"Fargate", "Tags", KEY_LIST, FIELD(fargate.tags), 0, 48, NULL},
-    {"Fargate", "EnableManagedTags", KEY_BOOL, FIELD(fargate.managed_tags), 0, 0, NULL},
-    {"Fargate", "Cpu", KEY_INTEGER, FIELD(fargate.size.cpu_units), 256, 32768, NULL},
-    {"Fargate", "Memory", KEY_INTEGER, FIELD(fargate.size.memory_mib), 512, 249856, NULL},
-    {"Fargate", "EphemeralStorage", KEY_INTEGER, FIELD(fargate.size.storage_gib), 21, 200, NULL},
-    {"Fargate", "TaskRole", KEY_TEXT, FIELD(fargate.task_role), 0, 0, NULL},
-    {"Fargate", "ExecutionRole", KEY_TEXT, FIELD(fargate.execution_role), 0, 0, NULL},
-    {"Fargate", "MaxCpu", KEY_INTEGER, FIELD(fargate.maximum.cpu_units), 0, 32768, NULL},
-    {"Fargate", "MaxMemory", KEY_INTEGER, FIELD(fargate.maximum.memory_mib), 0, 249856, NULL},
-    {"Fargate", "MaxEphemeralStorage", KEY_INTEGER, FIELD(fargate.maximum.storage_gib), 0, 200,
-     NULL},
-    {"Fargate", "AllowedTaskDefinitions", KEY_LIST, FIELD(fargate.allowed_task_definitions), 0,
-     CONFIG_LIST_CEILING, NULL},
-    {"Fargate", "AllowedPlatformVersions", KEY_LIST, FIELD(fargate.allowed_platform_versions), 0,
-     CONFIG_LIST_CEILING, NULL},
-    {"Fargate", "AllowedTaskRoles", KEY_LIST, FIELD(fargate.allowed_task_roles), 0,
-     CONFIG_LIST_CEILING, NULL},
-    {"Fargate", "AllowedExecutionRoles", KEY_LIST, FIELD(fargate.allowed_execution_roles), 0,
-     CONFIG_LIST_CEILING, NULL},
-    {"Fargate", "LaunchTimeout", KEY_DURATION, FIELD(fargate.launch_timeout_ms), 1000, 24 * HOUR_MS,
-     NULL},
-    {"Fargate", "WatchInterval", KEY_DURATION, FIELD(fargate.watch_interval_ms), 500, HOUR_MS,
-     NULL},
-    {"Fargate", "CallsPerSecond", KEY_INTEGER, FIELD(fargate.calls_per_second), 1, 100, NULL},
-    {"Price", "VcpuHour", KEY_NUMBER, FIELD(price.vcpu_hour), 0, 0, NULL},
-    {"Price", "GibHour", KEY_NUMBER, FIELD(price.gib_hour), 0, 0, NULL},
-    {"Price", "SpotFactor", KEY_NUMBER, FIELD(price.spot_factor), 0, 0, NULL},
-    {"AWS", "Profile", KEY_TEXT, FIELD(aws_profile), 0, 0, NULL},
-    {"AWS", "SessionTags", KEY_LIST, FIELD(aws_session_tags), 0, 50, NULL},
-    {"TaskMetadata", "Directory", KEY_TEXT, FIELD(metadata_directory), 0, 0, NULL},
-    {"SSH", "Username", KEY_TEXT, FIELD(ssh_username), 0, 0, NULL},
-    {"SSH", "Port", KEY_INTEGER, FIELD(ssh_port), 1, 65535, NULL},
-    {"SSH", "HostKey", KEY_TEXT, FIELD(ssh_host_key), 0, 0, NULL},
-    {"SSH", "ConnectTimeout", KEY_DURATION, FIELD(ssh_connect_timeout_ms), 100, HOUR_MS, NULL},
-    {"SSH", "Keepalive", KEY_DURATION, FIELD(ssh_keepalive_ms), 0, HOUR_MS, NULL},
-    {"SSH", "ReattachTimeout", KEY_DURATION, FIELD(ssh_reattach_timeout_ms), 0, HOUR_MS, NULL},
-    {"SSH", "PrivateKeyPath", KEY_IGNORED, 0, 0, 0,
-     "every job gets a key of its own; remove the line"},
-    {"Local", "Directory", KEY_TEXT, FIELD(local_directory), 0, 0, NULL},
-    {"Local", "Agent", KEY_TEXT, FIELD(local_agent), 0, 0, NULL},
-    {"Local", "PassEnvironment", KEY_LIST, FIELD(local_pass_environment), 0, CONFIG_LIST_CEILING,
-     NULL},
-    {"Docker", "Host", KEY_TEXT, FIELD(docker.host), 0, 0, NULL},
-    {"Docker", "TLSVerify", KEY_TRISTATE, FIELD(docker.tls_verify), 0, 0, NULL},
-    {"Docker", "CertPath", KEY_TEXT, FIELD(docker.certificate_directory), 0, 0, NULL},
-    {"Docker", "Image", KEY_TEXT, FIELD(docker.image), 0, 0, NULL},
-    {"Docker", "AllowedImages", KEY_LIST, FIELD(docker.allowed_images), 0, CONFIG_LIST_CEILING,
-     NULL},
-    {"Docker", "AllowedServices", KEY_LIST, FIELD(docker.allowed_services), 0, CONFIG_LIST_CEILING,
-     NULL},
-    {"Docker", "PullPolicy", KEY_TEXT, FIELD(docker.pull_policy), 0, 0, NULL},
-    {"Docker", "PullTimeout", KEY_DURATION, FIELD(docker.pull_timeout_ms), 1000, 24 * HOUR_MS,
-     NULL},
-    {"Docker", "ServiceTimeout", KEY_DURATION, FIELD(docker.service_timeout_ms), 0, HOUR_MS, NULL},
-    {"Docker", "Memory", KEY_SIZE, FIELD(docker.memory_bytes), 6L << 20, INT64_MAX, NULL},
-    {"Docker", "CPUs", KEY_CPUS, FIELD(docker.nano_cpus), 10000000, INT64_MAX, NULL},
-    {"Docker", "PidsLimit", KEY_INTEGER, FIELD(docker.pids_limit), 1, 1LL << 22, NULL},
-    {"Docker", "Network", KEY_TEXT, FIELD(docker.network), 0, 0, NULL},
-    {"Docker", "Volumes", KEY_LIST, FIELD(docker.volumes), 0, CONFIG_LIST_CEILING, NULL},
-    {"Docker", "Environment", KEY_LIST, FIELD(docker.environment), 0, CONFIG_LIST_CEILING, NULL},
-    {"Docker", "Labels", KEY_LIST, FIELD(docker.labels), 0, CONFIG_LIST_CEILING, NULL},
-    {"Docker", "User", KEY_TEXT, FIELD(docker.user), 0, 0, NULL},
-    {"Docker", "CapAdd", KEY_LIST, FIELD(docker.cap_add), 0, CONFIG_LIST_CEILING, NULL},
-    {"Docker", "CapDrop", KEY_LIST, FIELD(docker.cap_drop), 0, CONFIG_LIST_CEILING, NULL},
-    {"Docker", "Privileged", KEY_BOOL, FIELD(docker.privileged), 0, 0, NULL},
-    {"Docker", "Publish", KEY_TRISTATE, FIELD(docker.publish), 0, 0, NULL},
-    {"Docker", "Agent", KEY_TEXT, FIELD(docker.agent), 0, 0, NULL},
-};
-#define ROW_COUNT (sizeof(rows) / sizeof(rows[0]))
 
 /* One file on its way into one config. */
 struct load {
@@ -383,9 +261,10 @@ static bool same_table(const char *a, const char *b)
 
 static int store_entry(const struct load *load, const char *table, const struct toml_value *value)
 {
-    for (size_t i = 0; i < ROW_COUNT; i++) {
-        if (same_table(rows[i].table, table) && strcasecmp(rows[i].name, toml_key(value)) == 0) {
-            return store(load, &rows[i], value);
+    for (size_t i = 0; i < config_key_count; i++) {
+        if (same_table(config_keys[i].table, table) &&
+            strcasecmp(config_keys[i].name, toml_key(value)) == 0) {
+            return store(load, &config_keys[i], value);
         }
     }
     warn(load, value, table, toml_key(value), "unknown key, ignored");
@@ -395,9 +274,9 @@ static int store_entry(const struct load *load, const char *table, const struct 
 /* The table's name as rows spell it, NULL when there is none of that name. */
 static const char *find_table(const char *name)
 {
-    for (size_t i = 0; i < ROW_COUNT; i++) {
-        if (rows[i].table != NULL && strcasecmp(rows[i].table, name) == 0) {
-            return rows[i].table;
+    for (size_t i = 0; i < config_key_count; i++) {
+        if (config_keys[i].table != NULL && strcasecmp(config_keys[i].table, name) == 0) {
+            return config_keys[i].table;
         }
     }
     return NULL;

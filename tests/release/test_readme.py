@@ -56,7 +56,7 @@ def test_no_row_without_an_option(program):
 
 
 def test_every_configuration_key_has_its_row():
-    source = (TOP / "driver/config_file.c").read_text()
+    source = (TOP / "driver/config_keys.c").read_text()
     keys = re.findall(r'^\s+\{(NULL|"\w+"), "(\w+)", KEY_', source, re.M)
     assert len(keys) > 20
     table = section("Configuration")
