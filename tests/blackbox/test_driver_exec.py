@@ -143,6 +143,32 @@ def test_without_a_configuration(berth_driver):
     assert b"no Backend is configured, using 'local'" in done.stderr
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user, which root alone can be")
+def test_no_process_of_the_same_user_reads_it(berth_driver, programs):
+    """What the runner passes in the environment of one job is not for the next."""
+    if programs.sanitized:
+        pytest.skip("the leak checker must trace its own process")
+    nobody = 64321
+    # The shell that starts the driver becomes it: $$ is the driver's number.
+    look = "cat /proc/$$/environ /proc/$$/maps; ls -l /proc/$$/fd; id -u"
+    script = f'exec "$0" exec "{look}"'
+    with tempfile.TemporaryDirectory(prefix="berth-test-") as home:
+        program = shutil.copy(berth_driver.program, home)
+        os.chown(home, nobody, -1)
+        env = {
+            "HOME": home,
+            "PATH": os.environ["PATH"],
+            "SHELL": "/bin/sh",
+            "CUSTOM_ENV_A": "s3cret",
+        }
+        argv = ["sh", "-c", script, program]
+        done = subprocess.run(
+            argv, env=env, user=nobody, cwd="/", capture_output=True, timeout=60, check=False
+        )
+    assert done.stdout == f"{nobody}\n".encode(), done
+    assert done.stderr.count(b"Permission denied") == 3 and b"s3cret" not in done.stderr
+
+
 def test_the_shells_argument_limit(berth_driver):
     long = "true " + "x" * 131_000
     assert berth_driver.run("exec", long).returncode == 0
