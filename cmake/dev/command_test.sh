@@ -63,7 +63,10 @@ command_test() {
     expression=
     while [ $# -gt 0 ]; do
         case $1 in
-        -k) expression=${2:?"-k needs an expression"} && shift ;;
+        -k)
+            [ -n "${2:-}" ] || usage_error "test: -k needs an expression; './dev test --help'"
+            expression=$2 && shift
+            ;;
         -*) usage_error "test: unknown option '$1'; './dev test --help'" ;;
         *)
             [ -n "${step_packages[$1]:-}" ] || usage_error "test: unknown step '$1': ${steps[*]}"
@@ -118,7 +121,6 @@ ready_build() {
 # with pytest, which an interrupt ends in good order.
 end_all() {
     local process
-    [ "$BASHPID" = $$ ] || return 0 # the heartbeat's shell, which inherits the trap
     [ -z "$ticker" ] || kill "$ticker" 2>/dev/null || true
     for process in "${beside[@]}"; do
         kill -INT -- "-$process" 2>/dev/null || true
@@ -147,7 +149,7 @@ start_beside() {
         for preset in ${step_builds[$step]:-}; do ready_build "$preset"; done
         [[ ${build_state[*]} != *[1-9]* ]] || continue
         set -m
-        { set +m && perform "$step"; } </dev/null &
+        { trap - EXIT && set +m && perform "$step"; } </dev/null &
         beside[$step]=$!
         set +m
         began[$step]=$SECONDS
@@ -172,8 +174,10 @@ run_step() {
     done
     : "${began[$step]:=$SECONDS}"
     printf '== %-17s' "$step"
+    trap - EXIT # which the heartbeat's shell would inherit
     heartbeat &
     ticker=$!
+    trap end_all EXIT
     set +e
     if [ -n "${beside[$step]:-}" ]; then wait "${beside[$step]}"; else perform "$step"; fi
     status=$?

@@ -45,6 +45,7 @@ def test_every_command_file_is_listed():
         ["bogus"],
         ["test", "bogus"],
         ["test", "--bogus"],
+        ["test", "-k"],
         ["build", "bogus"],
         ["clean", "--bogus"],
         ["lint", "x"],
@@ -68,10 +69,13 @@ source cmake/dev/packages.sh
 source cmake/dev/command_test.sh
 top=$2
 packages=([none]=)
-step_packages=([fine]=none [pytest]=none [cmocka]=none [tool]=none)
+step_packages=([fine]=none [pytest]=none [cmocka]=none [tool]=none [host]=none [guest]=none)
+step_beside=([guest]=host)
 step_fine() { count 3 0 1; }
 step_pytest() { echo "FAILED a.py::test_b - why"; count 2 1 0; return 1; }
 step_cmocka() { echo "7: [  FAILED  ] test_c"; count 1 1 0; return 1; }
+step_host() { until [ -e "$top/guest-began" ]; do sleep 0.05; done; count 1 0 0; }
+step_guest() { touch "$top/guest-began"; echo "FAILED g.py::test_g - why"; count 4 1 0; return 1; }
 step_tool() { echo first; echo "file.c:1: bad"; return 1; }
 command_test "${@:3}"
 """
@@ -98,3 +102,22 @@ def test_nothing_failed(tmp_path):
     assert shown.returncode == 0
     assert "failed:" not in shown.stdout
     assert shown.stdout.splitlines()[-1] == "3 passed, 0 failed, 1 skipped"
+
+
+def test_a_step_beside_another_is_told_in_its_place(tmp_path):
+    """'host' ends only when 'guest' has begun, which comes after it."""
+    shown = run_steps(tmp_path, "host", "fine", "guest")
+    assert shown.returncode == 1
+    names = re.findall(r"^== (\w+) +\.*\s*(ok|FAILED)", shown.stdout, re.MULTILINE)
+    assert names == [("host", "ok"), ("fine", "ok"), ("guest", "FAILED")]
+    assert shown.stdout.splitlines()[-2:] == [
+        "failed: guest: g.py::test_g - why",
+        "8 passed, 1 failed, 1 skipped",
+    ]
+    assert shown.stderr == ""
+
+
+def test_a_step_whose_other_comes_later_runs_alone(tmp_path):
+    shown = run_steps(tmp_path, "guest", "host")
+    assert shown.stdout.count("== guest") == 1
+    assert shown.stdout.splitlines()[-1] == "5 passed, 1 failed, 0 skipped"
