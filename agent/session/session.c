@@ -141,6 +141,36 @@ static void on_connection(struct session *session)
     }
 }
 
+/* A channel that has asked for no job has nothing to wait for; one whose job ends has until the
+ * grace period is over, should its client not read. */
+static void begin_shutdown(struct session *session)
+{
+    if (session->shutting_down) {
+        return;
+    }
+    session->shutting_down = true;
+    session->shutdown_ms = clock_deadline_ms(session->setup->options->grace_ms);
+    for (int i = 0; i < CHANNEL_SLOTS; i++) {
+        if (session->channels[i].state == CHANNEL_OPEN) {
+            channel_release(&session->channels[i]);
+        }
+    }
+}
+
+/* A job that takes the whole grace period is killed at its end, which must still be told. */
+static int64_t shutdown_deadline_ms(const struct session *session)
+{
+    bool running = false;
+    if (!session->shutting_down) {
+        return CLOCK_NEVER;
+    }
+    for (int i = 0; i < CHANNEL_SLOTS; i++) {
+        enum channel_state state = session->channels[i].state;
+        running = running || state == CHANNEL_STARTING || state == CHANNEL_RUNNING;
+    }
+    return session->shutdown_ms + (running ? LIMIT_LAST_WORDS_MS : 0);
+}
+
 static void on_control(struct session *session)
 {
     struct wire_message message;
@@ -151,12 +181,12 @@ static void on_control(struct session *session)
             cleanup_fd_fn(&fds[i]);
         }
         if (message.type == WIRE_SHUTDOWN) {
-            session->shutting_down = true;
+            begin_shutdown(session);
         }
     }
     if (result == WIRE_CLOSED) { /* init died: its jobs are being ended by their monitors */
         cleanup_fd_fn(&session->control);
-        session->shutting_down = true;
+        begin_shutdown(session);
     }
 }
 
@@ -179,6 +209,7 @@ static int64_t next_deadline_ms(const struct session *session)
         nearest = clock_earlier_ms(nearest, session->unanswered_ms + LIMIT_LOGIN_SILENCE_MS);
     }
     nearest = clock_earlier_ms(nearest, session->quiet_ms);
+    nearest = clock_earlier_ms(nearest, shutdown_deadline_ms(session));
     for (int i = 0; i < CHANNEL_SLOTS; i++) {
         if (session->channels[i].state == CHANNEL_DRAINING) {
             nearest = clock_earlier_ms(nearest, session->channels[i].deadline_ms);
@@ -225,6 +256,10 @@ static void on_deadlines(struct session *session)
     if (login && session->unanswered_ms != CLOCK_NEVER &&
         now >= session->unanswered_ms + LIMIT_LOGIN_SILENCE_MS) {
         log_warn("%s: a login that cannot be answered, disconnecting", session->setup->peer);
+        session_set_state(session, SESSION_CLOSED);
+    } else if (now >= shutdown_deadline_ms(session)) {
+        log_warn("%s: the client does not take the end of its jobs, disconnecting",
+                 session->setup->peer);
         session_set_state(session, SESSION_CLOSED);
     } else if (now >= session->deadline_ms) {
         log_warn("%s: %s took too long, disconnecting", session->setup->peer,

@@ -87,6 +87,7 @@ struct session {
     int tries;                        /* logins tried, questions about keys included */
     int channels_opened;              /* over the connection's life */
     bool shutting_down;               /* init asked us to end */
+    int64_t shutdown_ms;              /* when the jobs' grace period ends then */
     bool has_sftp_server;             /* the image had one when the client connected */
     int64_t deadline_ms;              /* of KEY_EXCHANGE and LOGIN together, or of CLOSING */
     int64_t heard_ms;                 /* last byte from the client */
