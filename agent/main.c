@@ -6,6 +6,7 @@
 #include <openssl/crypto.h>
 #include <signal.h>
 #include <sodium.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,16 +145,28 @@ static int prepare(struct init *init, const struct agent_options *options, struc
     return main_command_start(init, err);
 }
 
+static bool answer_question(const struct agent_options *options)
+{
+    if (options->help) {
+        agent_options_print_help();
+    } else if (options->version) {
+        print_version();
+    }
+    return options->help || options->version;
+}
+
 /* Options may follow the word; the agent's variables are read as by the agent. */
 static int run_health(int argc, char *argv[])
 {
     static struct agent_options options;
     struct error err = {0};
-    if (agent_options_parse(argc - 1, argv + 1, &options, &err) < 0 ||
-        health_check(options.listen, &err) < 0) {
+    if (agent_options_parse(argc - 1, argv + 1, &options, &err) < 0) {
         return fail(&err);
     }
-    return 0;
+    if (answer_question(&options)) {
+        return 0;
+    }
+    return health_check(options.listen, &err) < 0 ? fail(&err) : 0;
 }
 
 int main(int argc, char *argv[])
@@ -168,8 +181,7 @@ int main(int argc, char *argv[])
     if (agent_options_parse(argc, argv, &options, &err) < 0) {
         return fail(&err);
     }
-    if (options.help || options.version) {
-        options.help ? agent_options_print_help() : print_version();
+    if (answer_question(&options)) {
         return 0;
     }
     log_open(PROGRAM, options.log_level, options.log_format, STDERR_FILENO);

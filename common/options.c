@@ -125,23 +125,26 @@ static int store(const struct option_row *row, const char *source, const char *v
     return 0;
 }
 
-static const struct option_row *find(const struct option_row *rows, size_t count, const char *word,
+static const struct option_row *find(const struct option_row *rows, size_t count, const char *name,
                                      const char **out_value)
 {
-    bool is_long = word[1] == '-';
-    const char *name = word + (is_long ? 2 : 1);
-    const char *equals = is_long ? strchr(name, '=') : NULL;
+    const char *equals = strchr(name, '=');
     size_t length = equals != NULL ? (size_t)(equals - name) : strlen(name);
     *out_value = equals != NULL ? equals + 1 : NULL;
     for (size_t i = 0; i < count; i++) {
-        if (rows[i].name == NULL) {
-            continue;
-        }
-        if (is_long && strlen(rows[i].name) == length && strncmp(rows[i].name, name, length) == 0) {
+        if (rows[i].name != NULL && strlen(rows[i].name) == length &&
+            strncmp(rows[i].name, name, length) == 0) {
             return &rows[i];
         }
-        if (!is_long && rows[i].letter != 0 && rows[i].letter == name[0]) {
-            *out_value = name[1] != '\0' ? name + 1 : NULL;
+    }
+    return NULL;
+}
+
+static const struct option_row *find_letter(const struct option_row *rows, size_t count,
+                                            char letter)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (rows[i].name != NULL && rows[i].letter != 0 && rows[i].letter == letter) {
             return &rows[i];
         }
     }
@@ -163,30 +166,69 @@ static int from_environment(const struct option_row *rows, size_t count, void *t
     return 0;
 }
 
-/* One option at argv[*position]; moves past it and its value. */
-static int from_word(const struct option_row *rows, size_t count, void *target, int argc,
-                     char *const argv[], int *position, struct error *err)
+/* What is on the way through the words. */
+struct reading {
+    const struct option_row *rows;
+    size_t count;
+    void *target;
+    int argc;
+    char *const *argv;
+    int position; /* of the next word */
+};
+
+/* 'value' is what the option's own word brought along, or NULL. */
+static int take(struct reading *reading, const struct option_row *row, const char *value,
+                struct error *err)
 {
-    const char *value = NULL;
-    const char *word = argv[*position];
-    const struct option_row *row = find(rows, count, word, &value);
-    if (row == NULL) {
-        return error_set(err, ERROR_USAGE, 0, "unknown option '%s'; try --help", word);
-    }
     char source[64];
     (void)snprintf(source, sizeof(source), "--%s", row->name);
-    *position += 1;
     if (row->type == OPTION_FLAG) {
-        return store(row, source, value == NULL ? "true" : value, target, err);
+        return store(row, source, value == NULL ? "true" : value, reading->target, err);
     }
-    if (value == NULL && *position < argc) {
-        value = argv[(*position)++];
+    if (value == NULL && reading->position < reading->argc) {
+        value = reading->argv[reading->position++];
     }
     if (value == NULL) {
         return error_set(err, ERROR_USAGE, 0, "option '--%s' needs a value: %s", row->name,
                          row->argument);
     }
-    return store(row, source, value, target, err);
+    return store(row, source, value, reading->target, err);
+}
+
+/* Flags may share a word; the first option among them that takes a value has the rest of it. */
+static int take_letters(struct reading *reading, const char *word, struct error *err)
+{
+    for (const char *letter = word + 1; *letter != '\0'; letter++) {
+        const struct option_row *row = find_letter(reading->rows, reading->count, *letter);
+        if (row == NULL && letter == word + 1) {
+            return error_set(err, ERROR_USAGE, 0, "unknown option '%s'; try --help", word);
+        }
+        if (row == NULL) {
+            return error_set(err, ERROR_USAGE, 0, "unknown option '-%c' in '%s'; try --help",
+                             *letter, word);
+        }
+        if (row->type != OPTION_FLAG) {
+            return take(reading, row, letter[1] != '\0' ? letter + 1 : NULL, err);
+        }
+        if (take(reading, row, NULL, err) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int take_word(struct reading *reading, struct error *err)
+{
+    const char *value = NULL;
+    const char *word = reading->argv[reading->position++];
+    if (word[1] != '-') {
+        return take_letters(reading, word, err);
+    }
+    const struct option_row *row = find(reading->rows, reading->count, word + 2, &value);
+    if (row == NULL) {
+        return error_set(err, ERROR_USAGE, 0, "unknown option '%s'; try --help", word);
+    }
+    return take(reading, row, value, err);
 }
 
 int options_parse(const struct option_row *rows, size_t count, void *target, int argc,
@@ -195,17 +237,18 @@ int options_parse(const struct option_row *rows, size_t count, void *target, int
     if (from_environment(rows, count, target, err) < 0) {
         return -1;
     }
-    int position = 1;
-    while (position < argc && argv[position][0] == '-' && argv[position][1] != '\0') {
-        if (strcmp(argv[position], "--") == 0) {
-            position++;
+    struct reading reading = {rows, count, target, argc, argv, 1};
+    while (reading.position < argc && argv[reading.position][0] == '-' &&
+           argv[reading.position][1] != '\0') {
+        if (strcmp(argv[reading.position], "--") == 0) {
+            reading.position++;
             break;
         }
-        if (from_word(rows, count, target, argc, argv, &position, err) < 0) {
+        if (take_word(&reading, err) < 0) {
             return -1;
         }
     }
-    *out_next = position;
+    *out_next = reading.position;
     return 0;
 }
 

@@ -36,6 +36,13 @@ def test_many_checks_take_no_login_away(agent, health, ssh):
     assert ssh(target).run("echo in").stdout == b"in\n"
 
 
+@pytest.mark.parametrize("word", ["--help", "-h", "--version"])
+def test_a_question_is_answered_without_a_check(health, word):
+    got = health(word)
+    assert (got.returncode, got.stderr) == (0, b"")
+    assert b"berth-agent" in got.stdout
+
+
 def test_nobody_listens(health, free_port):
     got = health("--listen", f":{free_port()}")
     assert got.returncode == 1
