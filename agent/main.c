@@ -132,6 +132,9 @@ static int prepare(struct init *init, const struct agent_options *options, struc
     if (take_signals(init) < 0) {
         return error_set(err, ERROR_SYSTEM, errno, "cannot watch signals");
     }
+    if (access("/proc/self/stat", R_OK) < 0) {
+        log_warn("no /proc: what a job detaches will outlive it until this agent ends");
+    }
     register_open();
     if (!options->init_only && (take_secrets(init, err) < 0 ||
                                 listen_open(options->listen, &init->listener, &port, err) < 0)) {
