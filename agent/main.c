@@ -19,6 +19,7 @@
 #include "agent/init/loop.h"
 #include "agent/init/main_command.h"
 #include "agent/job/register.h"
+#include "agent/limits.h"
 #include "agent/options.h"
 #include "agent/secrets.h"
 #include "common/clock.h"
@@ -177,6 +178,7 @@ int main(int argc, char *argv[])
     static struct agent_options options;
     struct error err = {0};
     log_open(PROGRAM, LOG_INFO, LOG_TEXT, STDERR_FILENO);
+    log_wait_at_most(LIMIT_LOG_WAIT_MS);
     if (argc > 1 && strcmp(argv[1], "health") == 0) {
         return run_health(argc, argv);
     }
