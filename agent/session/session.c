@@ -71,13 +71,14 @@ static int open_ssh(struct session *session)
     (void)ssh_options_set(session->ssh, SSH_OPTIONS_REKEY_DATA, &rekey_bytes);
     (void)ssh_options_set(session->ssh, SSH_OPTIONS_REKEY_TIME, &rekey_seconds);
     channel_watch_requests(session);
+    auth_watch_requests(session);
     (void)setsockopt(setup->connection, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     if (ssh_bind_accept_fd(setup->server->bind, session->ssh, setup->connection) != SSH_OK) {
         log_error("%s: cannot start: %s", setup->peer, ssh_get_error(setup->server->bind));
         return -1;
     }
     ssh_set_blocking(session->ssh, 0);
-    ssh_set_counters(session->ssh, &session->traffic, NULL);
+    ssh_set_counters(session->ssh, NULL, &session->traffic);
     auth_install(session);
     /* Sends our banner; without this first call the event loop has nothing to wait for. */
     if (ssh_handle_key_exchange(session->ssh) == SSH_ERROR ||
@@ -108,20 +109,12 @@ static int open_channels(const struct session *session)
     return count;
 }
 
-/* libssh leaves some refused logins without a reply; nothing else would ever end them. */
-static void watch_silence(struct session *session, int64_t now)
+/* libssh leaves some refused logins without a reply; nothing else would ever end them. Only what was
+ * sent since the request counts as one. */
+static void watch_silence(struct session *session)
 {
-    if (session->state >= SESSION_OPEN) {
-        return;
-    }
-    bool heard = session->traffic.in_bytes != session->heard_bytes;
-    bool said = session->traffic.out_bytes != session->said_bytes;
-    session->heard_bytes = session->traffic.in_bytes;
-    session->said_bytes = session->traffic.out_bytes;
-    if (said) {
+    if (session->state >= SESSION_OPEN || session->traffic.out_packets != session->said_packets) {
         session->unanswered_ms = CLOCK_NEVER;
-    } else if (heard && session->unanswered_ms == CLOCK_NEVER) {
-        session->unanswered_ms = now;
     }
 }
 
@@ -134,7 +127,7 @@ static void on_connection(struct session *session)
     if (session->state == SESSION_KEY_EXCHANGE && ssh_handle_key_exchange(session->ssh) == SSH_OK) {
         session_set_state(session, SESSION_LOGIN);
     }
-    watch_silence(session, now);
+    watch_silence(session);
     if (session->state < SESSION_OPEN && session->tries >= session->setup->options->login_tries) {
         log_warn("%s: %d failed logins, disconnecting", session->setup->peer, session->tries);
         session_set_state(session, SESSION_CLOSED);
