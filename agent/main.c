@@ -35,8 +35,9 @@ static struct init init_state = {.listener = -1,
                                  .deadline_ms = CLOCK_NEVER};
 
 #ifdef __SANITIZE_ADDRESS__
-/* The leak checker traces its own process, which one that is not dumpable refuses. */
-const char *__asan_default_options(void);
+/* The leak checker traces its own process, which one that is not dumpable refuses to all but root;
+ * tests ask for it (leaks.h). */
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
     return "detect_leaks=0";
