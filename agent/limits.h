@@ -70,7 +70,8 @@
 /* How long a closing connection may take to hand its last bytes to the client. */
 #define LIMIT_FLUSH_MS 10000
 
-/* For a log line to be taken: a log service that does not answer must stop neither jobs nor PID 1. */
+/* For a log line to be taken: a log service that does not answer must stop neither jobs nor PID 1.
+ */
 #define LIMIT_LOG_WAIT_MS 500
 
 /* After the grace period, for clients to hear how their jobs ended; less than LIMIT_KILL_MS. */

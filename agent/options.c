@@ -132,8 +132,8 @@ static void read_foreign_environment(struct parsed *parsed)
     if (debug != NULL && strcmp(debug, "1") == 0) {
         parsed->log_level = "debug";
     }
-    parsed->options.group = getenv("TINI_KILL_PROCESS_GROUP") != NULL ||
-                            (group != NULL && strcmp(group, "1") == 0);
+    parsed->options.group =
+        getenv("TINI_KILL_PROCESS_GROUP") != NULL || (group != NULL && strcmp(group, "1") == 0);
 }
 
 /* All words with commas between, the last first: of two that say different things it counts.
@@ -219,7 +219,8 @@ int agent_options_parse(int argc, char *const argv[], struct agent_options *out_
         return -1;
     }
     if (next < argc && (next < 1 || strcmp(argv[next - 1], "--") != 0)) {
-        return error_set(err, ERROR_USAGE, 0, "unexpected argument '%s'; a command comes after '--'", argv[next]);
+        return error_set(err, ERROR_USAGE, 0,
+                         "unexpected argument '%s'; a command comes after '--'", argv[next]);
     }
     parsed.options.command = next < argc ? argv + next : NULL;
     if (check_init_options(&parsed, err) < 0) {

@@ -126,7 +126,8 @@ static size_t open_json(char *line, size_t room, enum log_level level)
 static bool may_write(void)
 {
     struct pollfd entry = {.fd = log_state.fd, .events = POLLOUT};
-    return log_state.wait_ms < 0 || poll(&entry, 1, log_state.lost > 0 ? 0 : log_state.wait_ms) != 0;
+    return log_state.wait_ms < 0 ||
+           poll(&entry, 1, log_state.lost > 0 ? 0 : log_state.wait_ms) != 0;
 }
 
 static void write_line(enum log_level level, const char *message, size_t length)

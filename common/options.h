@@ -6,8 +6,8 @@
  * the line of --help come from it, and README's table is checked against --help by a test.
  * Precedence: command line, then environment, then the default that the caller put into the
  * struct beforehand. "--name value", "--name=value", "-n value", "-nvalue", letters of
- * flags in one word ("-vg") and "--" are understood; an environment variable that is empty counts as unset. Errors are of kind ERROR_USAGE and name the
- * option.
+ * flags in one word ("-vg") and "--" are understood; an environment variable that is empty counts
+ * as unset. Errors are of kind ERROR_USAGE and name the option.
  */
 #ifndef BERTH_OPTIONS_H
 #define BERTH_OPTIONS_H

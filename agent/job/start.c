@@ -222,8 +222,7 @@ static int spawn(struct launch *launch, struct job *out_job, struct error *err)
     if (!await_exec(launch, &failure)) {
         const char *program = launch->program != NULL ? launch->program : launch->user.shell;
         return error_set(err, is_for_good(failure.errnum) ? ERROR_BUILD : ERROR_SYSTEM,
-                         failure.errnum, "cannot %s '%s'",
-                         failure.no_right ? "become" : "execute",
+                         failure.errnum, "cannot %s '%s'", failure.no_right ? "become" : "execute",
                          failure.no_right ? launch->user.name : program);
     }
     out_job->pid = pid;

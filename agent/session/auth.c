@@ -90,11 +90,8 @@ static int on_request_packet(ssh_session ssh, uint8_t type, ssh_buffer packet, v
 void auth_watch_requests(struct session *session)
 {
     static ssh_packet_callback on_packet[] = {on_request_packet};
-    session->login_callbacks =
-        (struct ssh_packet_callbacks_struct){.start = USERAUTH_REQUEST,
-                                             .n_callbacks = 1,
-                                             .callbacks = on_packet,
-                                             .user = session};
+    session->login_callbacks = (struct ssh_packet_callbacks_struct){
+        .start = USERAUTH_REQUEST, .n_callbacks = 1, .callbacks = on_packet, .user = session};
     ssh_packet_set_callbacks(session->ssh, &session->login_callbacks);
 }
 

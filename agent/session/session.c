@@ -109,8 +109,8 @@ static int open_channels(const struct session *session)
     return count;
 }
 
-/* libssh leaves some refused logins without a reply; nothing else would ever end them. Only what was
- * sent since the request counts as one. */
+/* libssh leaves some refused logins without a reply; nothing else would ever end them. Only what
+ * was sent since the request counts as one. */
 static void watch_silence(struct session *session)
 {
     if (session->state >= SESSION_OPEN || session->traffic.out_packets != session->said_packets) {

@@ -88,13 +88,13 @@ struct session {
     struct ssh_counter_struct traffic;
     int control;
     char user[LIMIT_USER_BYTES];
-    int tries;                        /* logins tried, questions about keys included */
-    int channels_opened;              /* over the connection's life */
-    bool shutting_down;               /* init asked us to end */
-    int64_t shutdown_ms;              /* when the jobs' grace period ends then */
-    bool has_sftp_server;             /* the image had one when the client connected */
-    int64_t deadline_ms;              /* of KEY_EXCHANGE and LOGIN together, or of CLOSING */
-    int64_t heard_ms;                 /* last byte from the client */
+    int tries;             /* logins tried, questions about keys included */
+    int channels_opened;   /* over the connection's life */
+    bool shutting_down;    /* init asked us to end */
+    int64_t shutdown_ms;   /* when the jobs' grace period ends then */
+    bool has_sftp_server;  /* the image had one when the client connected */
+    int64_t deadline_ms;   /* of KEY_EXCHANGE and LOGIN together, or of CLOSING */
+    int64_t heard_ms;      /* last byte from the client */
     int64_t unanswered_ms; /* since when a login waits for a reply; CLOCK_NEVER: none does */
     uint64_t said_packets; /* how many had been sent by then, or are on their way */
     int keepalives;        /* sent without hearing anything since */

@@ -195,7 +195,9 @@ def test_a_log_that_nobody_reads_stops_nothing(agent, stuck_pipe):
     assert started.terminate() == 0
     assert time.monotonic() - began < 3
     text = read_everything(descriptor)
-    assert text.count("log lines were lost, since nobody read them\n") >= 2, "init's and a session's"
+    assert text.count("log lines were lost, since nobody read them\n") >= 2, (
+        "init's and a session's"
+    )
     assert "SIGTERM: ending" in text and text.endswith("info: done\n")
 
 
