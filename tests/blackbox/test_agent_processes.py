@@ -364,14 +364,15 @@ def test_stop_with_connections_that_never_logged_in(agent):
         assert time.monotonic() - began < ENDS_AT_ONCE_S
 
 
-def test_stop_with_a_channel_that_asked_for_nothing(agent):
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_stop_with_channels_that_asked_for_nothing(agent, count):
     started = agent()
     with transport(started) as link:
-        channel = link.open_session(timeout=5)
+        channels = [link.open_session(timeout=5) for _ in range(count)]
         began = time.monotonic()
         assert started.terminate() == 0
         assert time.monotonic() - began < ENDS_AT_ONCE_S
-        assert channel.recv_exit_status() == -1
+        assert [channel.recv_exit_status() for channel in channels] == [-1] * count
 
 
 @pytest.mark.parametrize("kind, least, most", [("plain", 0.9, 1.8), ("durable", 0, 2.8)])
