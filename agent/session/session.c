@@ -330,7 +330,9 @@ static void close_session(struct session *session)
             log_info("%s: %s", session->setup->peer, ssh_get_error(session->ssh));
         }
     }
-    log_info("%s: disconnected", session->setup->peer);
+    /* Health checks come and go without a word, every few seconds. */
+    log_line(session->traffic.in_packets > 0 ? LOG_INFO : LOG_DEBUG, "%s: disconnected",
+             session->setup->peer);
     if (session->event != NULL && session->ssh != NULL) {
         (void)ssh_event_remove_session(session->event, session->ssh);
     }
@@ -366,7 +368,7 @@ int session_run(const struct session_setup *setup)
     session->heard_ms = clock_now_ms();
     session->unanswered_ms = CLOCK_NEVER;
     session->deadline_ms = clock_deadline_ms(setup->options->login_grace_ms);
-    log_info("%s: connected", setup->peer);
+    log_debug("%s: connected", setup->peer);
     if (confine(session) == 0 && open_ssh(session) == 0) {
         while (session->state != SESSION_CLOSED) {
             step(session);
