@@ -22,6 +22,9 @@ struct parsed {
     struct option_list success_codes;
 };
 
+/* Of all signals or exit codes given, with commas between. */
+#define LIST_BYTES 2048
+
 #define SECOND 1000LL
 #define DAY    (86400 * SECOND)
 
@@ -136,23 +139,24 @@ static void read_foreign_environment(struct parsed *parsed)
         getenv("TINI_KILL_PROCESS_GROUP") != NULL || (group != NULL && strcmp(group, "1") == 0);
 }
 
-/* All words with commas between, the last first: of two that say different things it counts.
- * NULL without any, and with errno when there is no memory. */
-static char *join(const struct option_list *list)
+/* All words with commas between, the last first: of two that say different things it counts. The
+ * text lives as long as the process; NULL without any. */
+static int join(const struct option_list *list, const char *option, char out[LIST_BYTES],
+                const char **out_text, struct error *err)
 {
-    size_t length = 0;
-    for (size_t i = 0; i < list->count; i++) {
-        length += strlen(list->entries[i]) + 1;
+    size_t used = 0;
+    for (size_t i = list->count; i > 0; i--) {
+        size_t length = strlen(list->entries[i - 1]);
+        if (used + length + 1 > LIST_BYTES) {
+            return error_set(err, ERROR_USAGE, 0, "%s: more than %d bytes in all", option,
+                             LIST_BYTES);
+        }
+        memcpy(out + used, list->entries[i - 1], length);
+        used += length + 1;
+        out[used - 1] = i > 1 ? ',' : '\0';
     }
-    char *joined = length == 0 ? NULL : malloc(length);
-    char *end = joined;
-    for (size_t i = list->count; joined != NULL && i > 0; i--) {
-        size_t used = strlen(list->entries[i - 1]);
-        memcpy(end, list->entries[i - 1], used);
-        end[used] = i > 1 ? ',' : '\0';
-        end += used + 1;
-    }
-    return joined;
+    *out_text = list->count == 0 ? NULL : out;
+    return 0;
 }
 
 /* Texts that are needed later outlive the environment's wiping (secrets.h). */
@@ -164,12 +168,12 @@ static int keep(const char **text)
 
 static int check_init_options(struct parsed *parsed, struct error *err)
 {
+    static char rewrite[LIST_BYTES];
+    static char codes[LIST_BYTES];
     struct agent_options *options = &parsed->options;
-    options->rewrite = join(&parsed->rewrite);
-    options->success_codes = join(&parsed->success_codes);
-    if ((options->rewrite == NULL && parsed->rewrite.count > 0) ||
-        (options->success_codes == NULL && parsed->success_codes.count > 0)) {
-        return error_set(err, ERROR_SYSTEM, errno, "cannot keep the options");
+    if (join(&parsed->rewrite, "--rewrite", rewrite, &options->rewrite, err) < 0 ||
+        join(&parsed->success_codes, "--remap-exit", codes, &options->success_codes, err) < 0) {
+        return -1;
     }
     if (!rewrite_is_valid(options->rewrite)) {
         return error_set(err, ERROR_USAGE, 0, "--rewrite: '%s' is not FROM:TO in signals",

@@ -63,8 +63,9 @@ def test_remapped_exit(init_only, options):
 
 
 @pytest.mark.parametrize(
-    "options", [["-e", "256"], ["-r", "15"], ["-r", "TERM:NONSENSE"], ["-p", "NONSENSE"]]
-)
+    "options", [["-e", "256"], ["-r", "15"], ["-r", "TERM:NONSENSE"], ["-p", "NONSENSE"],
+                ["-e", "1", "-e", "x"], ["-e", ",".join(["1"] * 1100)]],
+)  # fmt: skip
 def test_wrong_options(init_only, options):
     assert init_only(["true"], options).returncode == 2
 
