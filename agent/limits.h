@@ -70,6 +70,13 @@
 /* How long a closing connection may take to hand its last bytes to the client. */
 #define LIMIT_FLUSH_MS 10000
 
+/* For a log line to be taken: a log service that does not answer must stop neither jobs nor PID 1.
+ */
+#define LIMIT_LOG_WAIT_MS 500
+
+/* After the grace period, for clients to hear how their jobs ended; less than LIMIT_KILL_MS. */
+#define LIMIT_LAST_WORDS_MS 1000
+
 /* After SIGKILL, how long until everything must be gone; it only takes longer when the kernel
  * cannot end a process (uninterruptible sleep). */
 #define LIMIT_KILL_MS 2000

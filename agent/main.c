@@ -6,6 +6,7 @@
 #include <openssl/crypto.h>
 #include <signal.h>
 #include <sodium.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "agent/init/loop.h"
 #include "agent/init/main_command.h"
 #include "agent/job/register.h"
+#include "agent/limits.h"
 #include "agent/options.h"
 #include "agent/secrets.h"
 #include "common/clock.h"
@@ -34,8 +36,9 @@ static struct init init_state = {.listener = -1,
                                  .deadline_ms = CLOCK_NEVER};
 
 #ifdef __SANITIZE_ADDRESS__
-/* The leak checker traces its own process, which one that is not dumpable refuses. */
-const char *__asan_default_options(void);
+/* The leak checker traces its own process, which one that is not dumpable refuses to all but root;
+ * tests ask for it (leaks.h). */
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
     return "detect_leaks=0";
@@ -132,6 +135,9 @@ static int prepare(struct init *init, const struct agent_options *options, struc
     if (take_signals(init) < 0) {
         return error_set(err, ERROR_SYSTEM, errno, "cannot watch signals");
     }
+    if (access("/proc/self/stat", R_OK) < 0) {
+        log_warn("no /proc: what a job detaches will outlive it until this agent ends");
+    }
     register_open();
     if (!options->init_only && (take_secrets(init, err) < 0 ||
                                 listen_open(options->listen, &init->listener, &port, err) < 0)) {
@@ -145,16 +151,28 @@ static int prepare(struct init *init, const struct agent_options *options, struc
     return main_command_start(init, err);
 }
 
+static bool answer_question(const struct agent_options *options)
+{
+    if (options->help) {
+        agent_options_print_help();
+    } else if (options->version) {
+        print_version();
+    }
+    return options->help || options->version;
+}
+
 /* Options may follow the word; the agent's variables are read as by the agent. */
 static int run_health(int argc, char *argv[])
 {
     static struct agent_options options;
     struct error err = {0};
-    if (agent_options_parse(argc - 1, argv + 1, &options, &err) < 0 ||
-        health_check(options.listen, &err) < 0) {
+    if (agent_options_parse(argc - 1, argv + 1, &options, &err) < 0) {
         return fail(&err);
     }
-    return 0;
+    if (answer_question(&options)) {
+        return 0;
+    }
+    return health_check(options.listen, &err) < 0 ? fail(&err) : 0;
 }
 
 int main(int argc, char *argv[])
@@ -163,6 +181,7 @@ int main(int argc, char *argv[])
     struct error err = {0};
     (void)fd_open_standard(); /* an image without /dev/null is no reason not to serve */
     log_open(PROGRAM, LOG_INFO, LOG_TEXT, STDERR_FILENO);
+    log_wait_at_most(LIMIT_LOG_WAIT_MS);
     if (argc > 1 && strcmp(argv[1], "health") == 0) {
         return run_health(argc, argv);
     }
@@ -170,8 +189,7 @@ int main(int argc, char *argv[])
     if (agent_options_parse(argc, argv, &options, &err) < 0) {
         return fail(&err);
     }
-    if (options.help || options.version) {
-        options.help ? agent_options_print_help() : print_version();
+    if (answer_question(&options)) {
         return 0;
     }
     log_open(PROGRAM, options.log_level, options.log_format, STDERR_FILENO);

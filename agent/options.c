@@ -4,19 +4,26 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/init/rewrite.h"
 #include "agent/job/spool.h"
 #include "agent/limits.h"
 #include "common/options.h"
+#include "common/parse.h"
 
 struct parsed {
     struct agent_options options;
     const char *log_level;
     const char *log_format;
     const char *parent_death_signal;
+    struct option_list rewrite;
+    struct option_list success_codes;
 };
+
+/* Of all signals or exit codes given, with commas between. */
+#define LIST_BYTES 2048
 
 #define SECOND 1000LL
 #define DAY    (86400 * SECOND)
@@ -88,11 +95,12 @@ static const struct option_row rows[] = {
      FIELD(group), 0, 0},
     {"single-child", 'c', OPTION_FLAG, NULL, NULL, NULL,
      "pass signals on to the command alone, which is the default", FIELD(single_child), 0, 0},
-    {"rewrite", 'r', OPTION_TEXT, "FROM:TO", "BERTH_REWRITE", NULL,
-     "pass another signal on, or with 0 none; with commas for several", FIELD(rewrite), 0, 0},
-    {"remap-exit", 'e', OPTION_TEXT, "CODE", "BERTH_REMAP_EXIT", NULL,
-     "exit code of the command that counts as 0; with commas for several", FIELD(success_codes), 0,
-     0},
+    {"rewrite", 'r', OPTION_LIST, "FROM:TO", "BERTH_REWRITE", NULL,
+     "pass another signal on, or with 0 none; again, or with commas, for several",
+     offsetof(struct parsed, rewrite), 0, 0},
+    {"remap-exit", 'e', OPTION_LIST, "CODE", "BERTH_REMAP_EXIT", NULL,
+     "exit code of the command that counts as 0; again, or with commas, for several",
+     offsetof(struct parsed, success_codes), 0, 0},
     {"parent-death-signal", 'p', OPTION_TEXT, "SIGNAL", NULL, NULL,
      "signal to get when the parent process dies", offsetof(struct parsed, parent_death_signal), 0,
      0},
@@ -112,6 +120,45 @@ static const struct option_row rows[] = {
      0},
 };
 
+/* What an image that had tini or dumb-init may still set; our own options and variables count
+ * more. tini looks whether a variable is there, whatever its value. */
+static void read_foreign_environment(struct parsed *parsed)
+{
+    const char *verbosity = getenv("TINI_VERBOSITY");
+    const char *group = getenv("DUMB_INIT_SETSID");
+    const char *debug = getenv("DUMB_INIT_DEBUG");
+    static const char *const levels[] = {"fatal", "warn", "info", "debug"};
+    int64_t number = 0;
+    if (verbosity != NULL && parse_integer(verbosity, 0, INT32_MAX, &number) == 0) {
+        parsed->log_level = levels[number < 3 ? number : 3];
+    }
+    if (debug != NULL && strcmp(debug, "1") == 0) {
+        parsed->log_level = "debug";
+    }
+    parsed->options.group =
+        getenv("TINI_KILL_PROCESS_GROUP") != NULL || (group != NULL && strcmp(group, "1") == 0);
+}
+
+/* All words with commas between, the last first: of two that say different things it counts. The
+ * text lives as long as the process; NULL without any. */
+static int join(const struct option_list *list, const char *option, char out[LIST_BYTES],
+                const char **out_text, struct error *err)
+{
+    size_t used = 0;
+    for (size_t i = list->count; i > 0; i--) {
+        size_t length = strlen(list->entries[i - 1]);
+        if (used + length + 1 > LIST_BYTES) {
+            return error_set(err, ERROR_USAGE, 0, "%s: more than %d bytes in all", option,
+                             LIST_BYTES);
+        }
+        memcpy(out + used, list->entries[i - 1], length);
+        used += length + 1;
+        out[used - 1] = i > 1 ? ',' : '\0';
+    }
+    *out_text = list->count == 0 ? NULL : out;
+    return 0;
+}
+
 /* Texts that are needed later outlive the environment's wiping (secrets.h). */
 static int keep(const char **text)
 {
@@ -121,7 +168,13 @@ static int keep(const char **text)
 
 static int check_init_options(struct parsed *parsed, struct error *err)
 {
-    const struct agent_options *options = &parsed->options;
+    static char rewrite[LIST_BYTES];
+    static char codes[LIST_BYTES];
+    struct agent_options *options = &parsed->options;
+    if (join(&parsed->rewrite, "--rewrite", rewrite, &options->rewrite, err) < 0 ||
+        join(&parsed->success_codes, "--remap-exit", codes, &options->success_codes, err) < 0) {
+        return -1;
+    }
     if (!rewrite_is_valid(options->rewrite)) {
         return error_set(err, ERROR_USAGE, 0, "--rewrite: '%s' is not FROM:TO in signals",
                          options->rewrite);
@@ -165,11 +218,13 @@ int agent_options_parse(int argc, char *const argv[], struct agent_options *out_
     };
     int next = 0;
     errno = 0;
+    read_foreign_environment(&parsed);
     if (options_parse(rows, OPTION_COUNT(rows), &parsed, argc, argv, &next, err) < 0) {
         return -1;
     }
     if (next < argc && (next < 1 || strcmp(argv[next - 1], "--") != 0)) {
-        return error_set(err, ERROR_USAGE, 0, "unexpected argument '%s'; try --help", argv[next]);
+        return error_set(err, ERROR_USAGE, 0,
+                         "unexpected argument '%s'; a command comes after '--'", argv[next]);
     }
     parsed.options.command = next < argc ? argv + next : NULL;
     if (check_init_options(&parsed, err) < 0) {
@@ -186,8 +241,7 @@ int agent_options_parse(int argc, char *const argv[], struct agent_options *out_
     if (parsed.options.verbose) {
         parsed.options.log_level = LOG_DEBUG;
     }
-    if (keep(&parsed.options.rewrite) < 0 || keep(&parsed.options.success_codes) < 0 ||
-        keep(&parsed.options.accept_env) < 0 || keep(&parsed.options.sftp_server) < 0 ||
+    if (keep(&parsed.options.accept_env) < 0 || keep(&parsed.options.sftp_server) < 0 ||
         keep(&parsed.options.spool_directory) < 0) {
         /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the process ends at once */
         return error_set(err, ERROR_SYSTEM, errno, "cannot keep the options");

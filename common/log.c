@@ -2,6 +2,7 @@
 #include "common/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -21,7 +22,9 @@ static struct {
     enum log_level level;
     enum log_format format;
     int fd;
-} log_state = {"berth", LOG_INFO, LOG_TEXT, STDERR_FILENO};
+    int wait_ms; /* -1: for ever */
+    int lost;    /* lines, since the last that was written */
+} log_state = {.program = "berth", .level = LOG_INFO, .fd = STDERR_FILENO, .wait_ms = -1};
 
 static const char *const level_names[] = {
     [LOG_FATAL] = "fatal", [LOG_ERROR] = "error", [LOG_WARN] = "warn",
@@ -34,6 +37,12 @@ void log_open(const char *program, enum log_level level, enum log_format format,
     log_state.level = level;
     log_state.format = format;
     log_state.fd = fd;
+    log_state.lost = 0;
+}
+
+void log_wait_at_most(int wait_ms)
+{
+    log_state.wait_ms = wait_ms;
 }
 
 bool log_level_parse(const char *text, enum log_level *out_level)
@@ -112,15 +121,47 @@ static size_t open_json(char *line, size_t room, enum log_level level)
                             (int)getpid());
 }
 
+/* Only the first line waits: a descriptor that is stuck must not cost each event that long. What
+ * poll() itself has to say is found by the write. */
+static bool may_write(void)
+{
+    struct pollfd entry = {.fd = log_state.fd, .events = POLLOUT};
+    return log_state.wait_ms < 0 ||
+           poll(&entry, 1, log_state.lost > 0 ? 0 : log_state.wait_ms) != 0;
+}
+
+static void write_line(enum log_level level, const char *message, size_t length)
+{
+    bool json = log_state.format == LOG_JSON;
+    char line[LOG_LINE_BYTES];
+    size_t used = json ? open_json(line, sizeof(line), level)
+                       : (size_t)snprintf(line, sizeof(line), "%s[%d]: %s: ", log_state.program,
+                                          (int)getpid(), level_names[level]);
+    used += escape(line + used, message, length, json);
+    if (json) {
+        line[used++] = '"';
+        line[used++] = '}';
+    }
+    line[used++] = '\n';
+    (void)!write(log_state.fd, line, used); /* nowhere to report a log that cannot be written */
+}
+
+static void tell_lost(void)
+{
+    char message[64];
+    int length = snprintf(message, sizeof(message),
+                          "%d log lines were lost, since nobody read them", log_state.lost);
+    log_state.lost = 0;
+    write_line(LOG_WARN, message, (size_t)length);
+}
+
 void log_line(enum log_level level, const char *format, ...)
 {
     if (!log_enabled(level)) {
         return;
     }
     int saved = errno;
-    bool json = log_state.format == LOG_JSON;
     char message[LOG_MESSAGE_BYTES];
-    char line[LOG_LINE_BYTES];
     va_list arguments;
     va_start(arguments, format);
     int length = vsnprintf(message, sizeof(message), format, arguments);
@@ -129,15 +170,15 @@ void log_line(enum log_level level, const char *format, ...)
         length = 0;
     }
     size_t fits = (size_t)length < sizeof(message) ? (size_t)length : sizeof(message) - 1;
-    size_t used = json ? open_json(line, sizeof(line), level)
-                       : (size_t)snprintf(line, sizeof(line), "%s[%d]: %s: ", log_state.program,
-                                          (int)getpid(), level_names[level]);
-    used += escape(line + used, message, fits, json);
-    if (json) {
-        line[used++] = '"';
-        line[used++] = '}';
+    bool writable = may_write();
+    if (writable && log_state.lost > 0) {
+        tell_lost();
+        writable = may_write();
     }
-    line[used++] = '\n';
-    (void)!write(log_state.fd, line, used); /* nowhere to report a log that cannot be written */
+    if (writable) {
+        write_line(level, message, fits);
+    } else {
+        log_state.lost++;
+    }
     errno = saved;
 }

@@ -20,6 +20,11 @@ enum log_format { LOG_TEXT, LOG_JSON };
 /* 'program' must outlive the process. The descriptor is not owned. */
 void log_open(const char *program, enum log_level level, enum log_format format, int fd);
 
+/* How long a line may wait for a descriptor that takes none, such as the pipe of a log service that
+ * does not answer; then lines are dropped until it does, and their number is told. -1, as it is at
+ * first: for ever. A line of up to PIPE_BUF bytes never waits longer. */
+void log_wait_at_most(int wait_ms);
+
 /* Parses "debug", "info", "warn" ("warning"), "error", "fatal", "panic" in any case. Returns
  * whether it knew the word. */
 bool log_level_parse(const char *text, enum log_level *out_level);

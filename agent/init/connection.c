@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "agent/init/init.h"
+#include "agent/leaks.h"
 #include "agent/session/session.h"
 #include "agent/wire.h"
 #include "common/cleanup.h"
@@ -130,7 +131,9 @@ static _Noreturn void run_session(struct init *init, int fd, const int ends[2],
                                   .options = init->options,
                                   .server = &init->server,
                                   .authorized = init->authorized};
-    _exit(session_run(&setup));
+    int status = session_run(&setup);
+    leaks_check();
+    _exit(status);
 }
 
 static void fork_session(struct init *init, struct connection *slot, int fd,

@@ -6,6 +6,7 @@
 
 #include "agent/init/init.h"
 #include "agent/job/monitor.h"
+#include "agent/leaks.h"
 #include "agent/wire.h"
 #include "common/log.h"
 
@@ -73,7 +74,9 @@ static _Noreturn void run_monitor(struct init *init, struct monitor_setup *setup
     server_close(&init->server);
     authorized_free(init->authorized);
     (void)setsid();
-    _exit(monitor_run(setup));
+    int status = monitor_run(setup);
+    leaks_check();
+    _exit(status);
 }
 
 pid_t jobs_start(struct init *init, int request_fd, int session_socket, int input_fd,

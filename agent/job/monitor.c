@@ -22,6 +22,8 @@
 
 /* How often SIGKILL is repeated while descendants are left: a fork can outrun one pass. */
 #define KILL_AGAIN_MS 20
+/* And while there is a descendant that cannot be found: one that left the group, without /proc. */
+#define LOOK_AGAIN_MS 1000
 
 enum monitor_state { MONITOR_RUNNING, MONITOR_ENDING, MONITOR_REPORTED, MONITOR_STATES };
 
@@ -60,6 +62,16 @@ static void begin_grace(struct monitor *monitor)
     monitor->deadline_ms = clock_earlier_ms(monitor->deadline_ms, deadline_ms);
 }
 
+/* Returns how many processes of the job it reached. Without /proc that is the shell's group. */
+static int signal_tree(const struct monitor *monitor, int number)
+{
+    int sent = tree_signal(getpid(), 0, number);
+    if (sent == 0 && !monitor->exited && kill(-monitor->job.pid, number) == 0) {
+        return 1;
+    }
+    return sent;
+}
+
 /* Ends every process of the job. Safe to call again. */
 static void end_tree(struct monitor *monitor)
 {
@@ -67,12 +79,12 @@ static void end_tree(struct monitor *monitor)
         return;
     }
     set_state(monitor, MONITOR_ENDING);
-    (void)tree_signal(getpid(), 0, SIGTERM);
+    (void)signal_tree(monitor, SIGTERM);
     if (monitor->job.has_terminal) {
-        (void)tree_signal(getpid(), 0, SIGHUP); /* interactive shells ignore SIGTERM */
+        (void)signal_tree(monitor, SIGHUP); /* interactive shells ignore SIGTERM */
     }
     /* A stopped process would never see it. */
-    (void)tree_signal(getpid(), 0, SIGCONT);
+    (void)signal_tree(monitor, SIGCONT);
     begin_grace(monitor);
 }
 
@@ -86,10 +98,8 @@ static void kill_tree(struct monitor *monitor)
     if (monitor->state != MONITOR_ENDING) {
         set_state(monitor, MONITOR_ENDING);
     }
-    if (tree_signal(getpid(), 0, SIGKILL) == 0 && !monitor->exited) {
-        (void)kill(-monitor->job.pid, SIGKILL); /* no /proc: the process group is what we have */
-    }
-    monitor->deadline_ms = clock_deadline_ms(KILL_AGAIN_MS);
+    int sent = signal_tree(monitor, SIGKILL);
+    monitor->deadline_ms = clock_deadline_ms(sent > 0 ? KILL_AGAIN_MS : LOOK_AGAIN_MS);
 }
 
 /* init counts its idle time from here, though leftovers may keep this process. SIGCHLD is what

@@ -154,6 +154,17 @@ static int take_slot(struct spool *spool, int stream)
     return 0;
 }
 
+/* A full slot is not touched again before it is released. With a reader that is far behind it
+ * leaves this process's resident memory, by which the kernel chooses whom to kill when there is
+ * none left; the bytes stay in the file. */
+static void let_go(const struct spool *spool, uint32_t slot)
+{
+    if (slot >= KEPT_SLOTS) {
+        char *at = spool->map + pool_offset(spool->slots) + (size_t)slot * SPOOL_SLOT_BYTES;
+        (void)madvise(at, SPOOL_SLOT_BYTES, MADV_DONTNEED);
+    }
+}
+
 enum spool_fill spool_fill(struct spool *spool, int stream, int fd)
 {
     size_t filled = 0;
@@ -175,6 +186,9 @@ enum spool_fill spool_fill(struct spool *spool, int stream, int fd)
         if (got > 0) {
             *head += (uint64_t)got;
             filled += (size_t)got;
+            if (*head % SPOOL_SLOT_BYTES == 0) {
+                let_go(spool, slot);
+            }
             continue;
         }
         if (taken) { /* it would be taken again for the same byte */

@@ -31,6 +31,12 @@
 
 enum { READ, WRITE };
 
+/* What a child that could not execute its program says. */
+struct failure {
+    int errnum;
+    bool no_right; /* it could not become the job's user */
+};
+
 /* All that the child needs, made before the fork. */
 struct launch {
     struct user user;
@@ -39,7 +45,7 @@ struct launch {
     int master, slave;   /* -1: pipes */
     char terminal_name[TERMINAL_NAME_BYTES];
     int in[2], out[2], error[2];
-    int failure[2]; /* carries errno when exec fails, closes itself when it works */
+    int failure[2]; /* carries a struct failure, closes itself when exec works */
     int command_fd; /* -1: the command fits an argument */
 };
 
@@ -164,7 +170,10 @@ static _Noreturn void run_child(const struct launch *launch)
     register_job();
     (void)setsid();
     job_reset_signals();
-    if (arrange_descriptors(launch, &failure_fd) == 0 && become(&launch->user) == 0) {
+    struct failure failure = {0};
+    bool arranged = arrange_descriptors(launch, &failure_fd) == 0;
+    failure.no_right = arranged && become(&launch->user) < 0;
+    if (arranged && !failure.no_right) {
         const char *home = getenv("HOME");
         if (home == NULL || chdir(home) < 0) {
             (void)!chdir("/");
@@ -176,25 +185,20 @@ static _Noreturn void run_child(const struct launch *launch)
         const char *command = launch->command_fd >= 0 ? COMMAND_READER : launch->command;
         (void)execl(path, name, command == NULL ? NULL : "-c", command, (char *)NULL);
     }
-    int reason = errno;
-    (void)!write(failure_fd, &reason, sizeof(reason));
+    failure.errnum = errno;
+    (void)!write(failure_fd, &failure, sizeof(failure));
     _exit(EXEC_FAILED);
 }
 
-/* Waits until the child has executed its shell or said why not. */
-static int await_exec(struct launch *launch)
+/* Waits until the child has executed its shell or said why not: then false. */
+static bool await_exec(struct launch *launch, struct failure *out_failure)
 {
-    int reason = 0;
     ssize_t got;
     cleanup_fd_fn(&launch->failure[WRITE]);
     do {
-        got = read(launch->failure[READ], &reason, sizeof(reason));
+        got = read(launch->failure[READ], out_failure, sizeof(*out_failure));
     } while (got < 0 && errno == EINTR);
-    if (got == (ssize_t)sizeof(reason)) {
-        errno = reason;
-        return -1;
-    }
-    return 0;
+    return got != (ssize_t)sizeof(*out_failure);
 }
 
 /* The image has no shell that runs, or an environment that no program can be given: the same in
@@ -214,10 +218,12 @@ static int spawn(struct launch *launch, struct job *out_job, struct error *err)
     if (pid == 0) {
         run_child(launch);
     }
-    if (await_exec(launch) < 0) {
-        return error_set(err, is_for_good(errno) ? ERROR_BUILD : ERROR_SYSTEM, errno,
-                         "cannot execute '%s'",
-                         launch->program != NULL ? launch->program : launch->user.shell);
+    struct failure failure = {0};
+    if (!await_exec(launch, &failure)) {
+        const char *program = launch->program != NULL ? launch->program : launch->user.shell;
+        return error_set(err, is_for_good(failure.errnum) ? ERROR_BUILD : ERROR_SYSTEM,
+                         failure.errnum, "cannot %s '%s'", failure.no_right ? "become" : "execute",
+                         failure.no_right ? launch->user.name : program);
     }
     out_job->pid = pid;
     out_job->has_terminal = launch->master >= 0;

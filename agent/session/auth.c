@@ -7,7 +7,11 @@
 #include "agent/session/session_private.h"
 #include "agent/users.h"
 #include "agent/wire.h"
+#include "common/clock.h"
 #include "common/log.h"
+
+/* SSH_MSG_USERAUTH_REQUEST of RFC 4252, section 6. */
+#define USERAUTH_REQUEST 50
 
 static void log_login(const struct session *session, ssh_key key)
 {
@@ -68,6 +72,27 @@ static int on_none(ssh_session ssh, const char *user, void *userdata)
     (void)user;
     session->tries++;
     return SSH_AUTH_DENIED;
+}
+
+/* Of all that a client sends before it is in, this alone obliges us to answer: to anything else
+ * silence may be right, and the client busy with its own part of the key exchange. */
+static int on_request_packet(ssh_session ssh, uint8_t type, ssh_buffer packet, void *userdata)
+{
+    struct session *session = userdata;
+    (void)ssh;
+    (void)type;
+    (void)packet;
+    session->unanswered_ms = clock_now_ms();
+    session->said_packets = session->traffic.out_packets;
+    return SSH_PACKET_NOT_USED; /* and goes on to libssh's own */
+}
+
+void auth_watch_requests(struct session *session)
+{
+    static ssh_packet_callback on_packet[] = {on_request_packet};
+    session->login_callbacks = (struct ssh_packet_callbacks_struct){
+        .start = USERAUTH_REQUEST, .n_callbacks = 1, .callbacks = on_packet, .user = session};
+    ssh_packet_set_callbacks(session->ssh, &session->login_callbacks);
 }
 
 void auth_install(struct session *session)

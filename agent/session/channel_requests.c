@@ -16,10 +16,6 @@
 /* SSH_MSG_CHANNEL_REQUEST of RFC 4254, section 9. */
 #define CHANNEL_REQUEST 98
 
-/* The struct is in libssh's public headers, this function is not. The library is linked statically
- * and pinned; one without it does not link. */
-void ssh_packet_set_callbacks(ssh_session session, ssh_packet_callbacks callbacks);
-
 /* Hands the request to init together with one end of a new job socket. */
 static int ask_init(struct channel *channel, const struct job_request *request)
 {

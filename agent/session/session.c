@@ -71,13 +71,14 @@ static int open_ssh(struct session *session)
     (void)ssh_options_set(session->ssh, SSH_OPTIONS_REKEY_DATA, &rekey_bytes);
     (void)ssh_options_set(session->ssh, SSH_OPTIONS_REKEY_TIME, &rekey_seconds);
     channel_watch_requests(session);
+    auth_watch_requests(session);
     (void)setsockopt(setup->connection, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     if (ssh_bind_accept_fd(setup->server->bind, session->ssh, setup->connection) != SSH_OK) {
         log_error("%s: cannot start: %s", setup->peer, ssh_get_error(setup->server->bind));
         return -1;
     }
     ssh_set_blocking(session->ssh, 0);
-    ssh_set_counters(session->ssh, &session->traffic, NULL);
+    ssh_set_counters(session->ssh, NULL, &session->traffic);
     auth_install(session);
     /* Sends our banner; without this first call the event loop has nothing to wait for. */
     if (ssh_handle_key_exchange(session->ssh) == SSH_ERROR ||
@@ -108,20 +109,12 @@ static int open_channels(const struct session *session)
     return count;
 }
 
-/* libssh leaves some refused logins without a reply; nothing else would ever end them. */
-static void watch_silence(struct session *session, int64_t now)
+/* libssh leaves some refused logins without a reply; nothing else would ever end them. Only what
+ * was sent since the request counts as one. */
+static void watch_silence(struct session *session)
 {
-    if (session->state >= SESSION_OPEN) {
-        return;
-    }
-    bool heard = session->traffic.in_bytes != session->heard_bytes;
-    bool said = session->traffic.out_bytes != session->said_bytes;
-    session->heard_bytes = session->traffic.in_bytes;
-    session->said_bytes = session->traffic.out_bytes;
-    if (said) {
+    if (session->state >= SESSION_OPEN || session->traffic.out_packets != session->said_packets) {
         session->unanswered_ms = CLOCK_NEVER;
-    } else if (heard && session->unanswered_ms == CLOCK_NEVER) {
-        session->unanswered_ms = now;
     }
 }
 
@@ -134,11 +127,41 @@ static void on_connection(struct session *session)
     if (session->state == SESSION_KEY_EXCHANGE && ssh_handle_key_exchange(session->ssh) == SSH_OK) {
         session_set_state(session, SESSION_LOGIN);
     }
-    watch_silence(session, now);
+    watch_silence(session);
     if (session->state < SESSION_OPEN && session->tries >= session->setup->options->login_tries) {
         log_warn("%s: %d failed logins, disconnecting", session->setup->peer, session->tries);
         session_set_state(session, SESSION_CLOSED);
     }
+}
+
+/* A channel that has asked for no job has nothing to wait for; one whose job ends has until the
+ * grace period is over, should its client not read. */
+static void begin_shutdown(struct session *session)
+{
+    if (session->shutting_down) {
+        return;
+    }
+    session->shutting_down = true;
+    session->shutdown_ms = clock_deadline_ms(session->setup->options->grace_ms);
+    for (int i = 0; i < CHANNEL_SLOTS; i++) {
+        if (session->channels[i].state == CHANNEL_OPEN) {
+            channel_release(&session->channels[i]);
+        }
+    }
+}
+
+/* A job that takes the whole grace period is killed at its end, which must still be told. */
+static int64_t shutdown_deadline_ms(const struct session *session)
+{
+    bool running = false;
+    if (!session->shutting_down) {
+        return CLOCK_NEVER;
+    }
+    for (int i = 0; i < CHANNEL_SLOTS; i++) {
+        enum channel_state state = session->channels[i].state;
+        running = running || state == CHANNEL_STARTING || state == CHANNEL_RUNNING;
+    }
+    return session->shutdown_ms + (running ? LIMIT_LAST_WORDS_MS : 0);
 }
 
 static void on_control(struct session *session)
@@ -151,12 +174,12 @@ static void on_control(struct session *session)
             cleanup_fd_fn(&fds[i]);
         }
         if (message.type == WIRE_SHUTDOWN) {
-            session->shutting_down = true;
+            begin_shutdown(session);
         }
     }
     if (result == WIRE_CLOSED) { /* init died: its jobs are being ended by their monitors */
         cleanup_fd_fn(&session->control);
-        session->shutting_down = true;
+        begin_shutdown(session);
     }
 }
 
@@ -179,6 +202,7 @@ static int64_t next_deadline_ms(const struct session *session)
         nearest = clock_earlier_ms(nearest, session->unanswered_ms + LIMIT_LOGIN_SILENCE_MS);
     }
     nearest = clock_earlier_ms(nearest, session->quiet_ms);
+    nearest = clock_earlier_ms(nearest, shutdown_deadline_ms(session));
     for (int i = 0; i < CHANNEL_SLOTS; i++) {
         if (session->channels[i].state == CHANNEL_DRAINING) {
             nearest = clock_earlier_ms(nearest, session->channels[i].deadline_ms);
@@ -225,6 +249,10 @@ static void on_deadlines(struct session *session)
     if (login && session->unanswered_ms != CLOCK_NEVER &&
         now >= session->unanswered_ms + LIMIT_LOGIN_SILENCE_MS) {
         log_warn("%s: a login that cannot be answered, disconnecting", session->setup->peer);
+        session_set_state(session, SESSION_CLOSED);
+    } else if (now >= shutdown_deadline_ms(session)) {
+        log_warn("%s: the client does not take the end of its jobs, disconnecting",
+                 session->setup->peer);
         session_set_state(session, SESSION_CLOSED);
     } else if (now >= session->deadline_ms) {
         log_warn("%s: %s took too long, disconnecting", session->setup->peer,
@@ -302,7 +330,9 @@ static void close_session(struct session *session)
             log_info("%s: %s", session->setup->peer, ssh_get_error(session->ssh));
         }
     }
-    log_info("%s: disconnected", session->setup->peer);
+    /* Health checks come and go without a word, every few seconds. */
+    log_line(session->traffic.in_packets > 0 ? LOG_INFO : LOG_DEBUG, "%s: disconnected",
+             session->setup->peer);
     if (session->event != NULL && session->ssh != NULL) {
         (void)ssh_event_remove_session(session->event, session->ssh);
     }
@@ -338,7 +368,7 @@ int session_run(const struct session_setup *setup)
     session->heard_ms = clock_now_ms();
     session->unanswered_ms = CLOCK_NEVER;
     session->deadline_ms = clock_deadline_ms(setup->options->login_grace_ms);
-    log_info("%s: connected", setup->peer);
+    log_debug("%s: connected", setup->peer);
     if (confine(session) == 0 && open_ssh(session) == 0) {
         while (session->state != SESSION_CLOSED) {
             step(session);

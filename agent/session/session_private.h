@@ -20,6 +20,10 @@
 #include "agent/wire.h"
 #include "common/buffer.h"
 
+/* The struct is in libssh's public headers, this function is not. The library is linked statically
+ * and pinned; one without it does not link. */
+void ssh_packet_set_callbacks(ssh_session session, ssh_packet_callbacks callbacks);
+
 /* One more than there may be: a client that closes one and opens the next need not wait, though
  * the closed one cannot be released while it is being served. */
 #define CHANNEL_SLOTS (LIMIT_CHANNELS + 1)
@@ -79,19 +83,20 @@ struct session {
     ssh_session ssh;
     ssh_event event;
     struct ssh_server_callbacks_struct callbacks;
-    struct ssh_packet_callbacks_struct packet_callbacks;
+    struct ssh_packet_callbacks_struct packet_callbacks, login_callbacks;
     struct terminal_modes modes; /* of the terminal request that is being handled */
     struct ssh_counter_struct traffic;
     int control;
     char user[LIMIT_USER_BYTES];
-    int tries;                        /* logins tried, questions about keys included */
-    int channels_opened;              /* over the connection's life */
-    bool shutting_down;               /* init asked us to end */
-    bool has_sftp_server;             /* the image had one when the client connected */
-    int64_t deadline_ms;              /* of KEY_EXCHANGE and LOGIN together, or of CLOSING */
-    int64_t heard_ms;                 /* last byte from the client */
-    uint64_t heard_bytes, said_bytes; /* traffic at the last look */
-    int64_t unanswered_ms; /* since when the client waits for a reply; CLOCK_NEVER: it does not */
+    int tries;             /* logins tried, questions about keys included */
+    int channels_opened;   /* over the connection's life */
+    bool shutting_down;    /* init asked us to end */
+    int64_t shutdown_ms;   /* when the jobs' grace period ends then */
+    bool has_sftp_server;  /* the image had one when the client connected */
+    int64_t deadline_ms;   /* of KEY_EXCHANGE and LOGIN together, or of CLOSING */
+    int64_t heard_ms;      /* last byte from the client */
+    int64_t unanswered_ms; /* since when a login waits for a reply; CLOCK_NEVER: none does */
+    uint64_t said_packets; /* how many had been sent by then, or are on their way */
     int keepalives;        /* sent without hearing anything since */
     int64_t asked_ms;      /* when the last of them was sent */
     struct channel channels[CHANNEL_SLOTS];
@@ -108,6 +113,8 @@ void session_chunk_used(struct session *session);
 
 /* auth.c */
 void auth_install(struct session *session);
+/* auth.c: notes when a login asks, before libssh sees it; before the session starts. */
+void auth_watch_requests(struct session *session);
 
 /* channel.c: descriptors to wait for; returns how many of at most 4 entries it filled. */
 int channel_prepare(struct channel *channel, struct pollfd *entries);

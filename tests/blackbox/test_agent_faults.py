@@ -160,6 +160,47 @@ def test_a_log_that_cannot_be_written_stops_nothing(agent, tmp_path):
     assert started.terminate() == 0
 
 
+@pytest.fixture
+def stuck_pipe(tmp_path):
+    """(path, descriptor) of a named pipe that is full and that nobody reads: a log driver that
+    waits for its service."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(descriptor, b"x" * 4096)
+    yield path, descriptor
+    os.close(descriptor)
+
+
+def read_everything(descriptor):
+    text = b""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            text += os.read(descriptor, 65536)
+    return text.lstrip(b"x").decode()
+
+
+def test_a_log_that_nobody_reads_stops_nothing(agent, stuck_pipe):
+    """Neither jobs nor the end; what was lost is told once somebody reads again."""
+    path, descriptor = stuck_pipe
+    started = agent(before=("bash", "-c", f'exec "$@" 2>{path}', "bash"))
+    with transport(started) as link:
+        for code in range(3):
+            assert run(link, f"exit {code}")[0] == code
+        assert read_everything(descriptor) == ""
+        assert run(link, "exit 5")[0] == 5
+    began = time.monotonic()
+    assert started.terminate() == 0
+    assert time.monotonic() - began < 3
+    text = read_everything(descriptor)
+    assert text.count("log lines were lost, since nobody read them\n") >= 2, (
+        "init's and a session's"
+    )
+    assert "SIGTERM: ending" in text and text.endswith("info: done\n")
+
+
 def test_a_session_out_of_memory_ends_alone(agent, ssh, programs):
     if programs.sanitized:
         pytest.skip("the sanitizer needs more than the limit")

@@ -36,6 +36,25 @@ def test_many_checks_take_no_login_away(agent, health, ssh):
     assert ssh(target).run("echo in").stdout == b"in\n"
 
 
+def test_checks_leave_the_log_alone(agent, health, ssh):
+    """One every few seconds, for days; a load balancer's are the same."""
+    target = agent()
+    before = target.log()
+    assert [health(BERTH_LISTEN=str(target.port)).returncode for _ in range(3)] == [0] * 3
+    assert ssh(target).run("exit 4").returncode == 4
+    assert target.terminate() == 0
+    said = target.log().removeprefix(before)
+    assert said.count("logged in") == said.count("disconnected") == 1
+    assert not [line for line in said.splitlines() if "connected" in line and "dis" not in line]
+
+
+@pytest.mark.parametrize("word", ["--help", "-h", "--version"])
+def test_a_question_is_answered_without_a_check(health, word):
+    got = health(word)
+    assert (got.returncode, got.stderr) == (0, b"")
+    assert b"berth-agent" in got.stdout
+
+
 def test_nobody_listens(health, free_port):
     got = health("--listen", f":{free_port()}")
     assert got.returncode == 1

@@ -60,28 +60,53 @@ def test_command_that_cannot_run(init_only, word, code):
 @pytest.mark.parametrize(
     "options",
     [
-        ["-e", "143"],
-        ["-e", "7,143"],
-        ["--remap-exit=143"],
-        ["-s", "-w", "-v", "-g", "-e", "143"],
-        ["-vvv", "-swge", "143"],
+        ["-e", "143"], ["-e", "7,143"], ["--remap-exit=143"], ["-e143"],
+        ["-s", "-w", "-v", "-g", "-e", "143"], ["-e", "143", "-e", "7"], ["-e", "7", "-e", "143"],
+        ["-swvvvg", "-e", "143"], ["-se", "143"], ["-vve143"],
     ],
-)
+)  # fmt: skip
 def test_remapped_exit(init_only, options):
     assert init_only(["sh", "-c", "exit 143"], options).returncode == 0
     assert init_only(["sh", "-c", "exit 42"], options).returncode == 42
 
 
 @pytest.mark.parametrize(
-    "options", [["-e", "256"], ["-r", "15"], ["-r", "TERM:NONSENSE"], ["-p", "NONSENSE"]]
-)
+    "options", [["-e", "256"], ["-r", "15"], ["-r", "TERM:NONSENSE"], ["-p", "NONSENSE"],
+                ["-e", "1", "-e", "x"], ["-e", ",".join(["1"] * 1100)]],
+)  # fmt: skip
 def test_wrong_options(init_only, options):
     assert init_only(["true"], options).returncode == 2
 
 
-def test_words_need_the_dashes(programs):
-    got = subprocess.run([programs.agent, "true"], capture_output=True, check=False)
+@pytest.mark.parametrize("before", [[], ["--init-only"], ["-g"]])
+def test_words_need_the_dashes(programs, before):
+    """A misspelt option's value must not be executed; the message says how a command is given."""
+    got = subprocess.run([programs.agent, *before, "true"], capture_output=True, check=False)
     assert got.returncode == 2
+    assert b"unexpected argument 'true'; a command comes after '--'" in got.stderr
+
+
+VERBOSITY = {"0": "fatal", "1": "warn", "2": "info", "3": "debug", "4": "debug"}
+
+
+@pytest.mark.parametrize("value", VERBOSITY)
+def test_verbosity_of_tinis_environment(init_only, value):
+    env = {**os.environ, "TINI_VERBOSITY": value, "TINI_SUBREAPER": ""}
+    said = init_only(["true"], ["-r", "USR1:0"], env=env).stderr
+    assert (b": info: main command" in said) == (VERBOSITY[value] in ("info", "debug"))
+    said = init_only(["/no/such/program"], env=env).stderr
+    assert (b": error: cannot execute" in said) == (VERBOSITY[value] != "fatal")
+    got = init_only(["true"], ["--log-level", "info"], env=env)
+    assert b"info: main command 'true' started" in got.stderr, "our own option counts more"
+
+
+def test_debug_of_dumb_inits_environment(init_only):
+    env = {**os.environ, "DUMB_INIT_DEBUG": "1"}
+    rewriting = ["-r", "USR1:0"]
+    words = ["sh", "-c", "kill -USR1 $PPID; sleep 0.2"]
+    assert b": debug: signal 10 is not passed on" in init_only(words, rewriting, env=env).stderr
+    env["DUMB_INIT_DEBUG"] = "0"
+    assert b": debug: " not in init_only(words, rewriting, env=env).stderr
 
 
 def test_dispositions_and_mask_are_the_defaults(init_only):
@@ -103,12 +128,13 @@ class Running:
         """
     )
 
-    def __init__(self, program, options=(), words=None):
+    def __init__(self, program, options=(), words=None, env=None):
         self.process = subprocess.Popen(
             [program, "--init-only", *options, "--", *(words or ["bash", "-c", self.SCRIPT])],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            env={**os.environ, **(env or {})},
         )
         assert self.line() == "ready"
 
@@ -129,8 +155,8 @@ class Running:
 def running(programs):
     started = []
 
-    def start(options=(), words=None):
-        started.append(Running(programs.agent, options, words))
+    def start(options=(), words=None, env=None):
+        started.append(Running(programs.agent, options, words, env))
         return started[-1]
 
     yield start
@@ -147,7 +173,15 @@ def test_signals_reach_the_main_command(running):
     assert init.process.wait(10) == 33
 
 
-@pytest.mark.parametrize("option", [["-r", "15:QUIT,HUP:0"], ["--rewrite", "TERM:3,1:0"]])
+@pytest.mark.parametrize(
+    "option",
+    [
+        ["-r", "15:QUIT,HUP:0"],
+        ["--rewrite", "TERM:3,1:0"],
+        ["-r", "15:3", "-r", "1:0"],
+        ["-r", "15:2", "-r", "1:0", "--rewrite", "15:3"],  # of one signal's the last
+    ],
+)
 def test_rewritten_signals(running, option):
     init = running(option)
     init.send(signal.SIGHUP)
@@ -157,11 +191,25 @@ def test_rewritten_signals(running, option):
     assert init.process.wait(10) == 33
 
 
-@pytest.mark.parametrize("options,children", [([], False), (["-g"], True), (["-gc"], False)])
-def test_group(running, options, children):
+@pytest.mark.parametrize(
+    "options, env, children",
+    [
+        ([], {}, False),
+        (["-g"], {}, True),
+        (["-gc"], {}, False),
+        (["-g", "-c"], {}, False),
+        ([], {"TINI_KILL_PROCESS_GROUP": ""}, True),
+        ([], {"TINI_KILL_PROCESS_GROUP": "1"}, True),
+        (["--single-child"], {"TINI_KILL_PROCESS_GROUP": "1"}, False),
+        ([], {"DUMB_INIT_SETSID": "1"}, True),
+        ([], {"DUMB_INIT_SETSID": "0"}, False),
+        (["-g"], {"DUMB_INIT_SETSID": "0"}, True),
+    ],
+)
+def test_group(running, options, env, children):
     child = "trap 'echo child' USR1; echo ready; while :; do sleep 0.02; done"
     parent = f"trap 'sleep 0.3; kill $!; exit 5' USR1; bash -c \"{child}\" & while :; do wait; done"
-    init = running(options, ["bash", "-c", parent])
+    init = running(options, ["bash", "-c", parent], env)
     init.send(signal.SIGUSR1)
     text = init.process.stdout.read()
     assert init.process.wait(10) == 5

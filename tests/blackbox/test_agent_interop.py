@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import threading
 
+import asyncssh
+import asyncssh.kex
 import pytest
 
 from support import interop
@@ -162,6 +164,19 @@ def test_asyncssh(agent, event_loop_run, cipher):
         return done.exit_status, done.stdout == CONTENT
 
     assert event_loop_run(agent(), check, encryption_algs=[cipher]) == (123, True)
+
+
+@pytest.mark.parametrize("exchange", KEY_EXCHANGES)
+def test_asyncssh_key_exchanges(agent, event_loop_run, exchange):
+    """mlkem768x25519-sha256 among them, which not every OpenSSH knows."""
+    if exchange.encode() not in asyncssh.kex.get_kex_algs():
+        pytest.skip(f"this asyncssh does not know '{exchange}'")
+
+    async def check(connection):
+        done = await connection.run(COMMAND, input=CONTENT, encoding=None)
+        return done.exit_status, done.stdout == CONTENT
+
+    assert event_loop_run(agent(), check, kex_algs=[exchange]) == (123, True)
 
 
 def library_client(words, started, key, cipher, exchange):

@@ -15,8 +15,9 @@ import time
 
 import pytest
 
-from support import processes
+from support import jobwire, processes
 from support.clients import read_all, run, start, transport
+from support.jobwire import Job
 
 MIB = 1 << 20
 FULL = os.environ.get("BERTH_TEST_FULL") == "1"
@@ -141,23 +142,35 @@ def test_a_large_transfer_from_the_job(agent, ssh, programs, tmp_path):
     assert process.wait(20) == 7
 
 
-def test_a_stopped_reader_with_5_gb_waiting(agent, ssh, until):
-    """The job blocks; no process of the agent keeps what the client does not take."""
+@pytest.mark.parametrize("kind", ["plain", "durable"])
+def test_a_stopped_reader_with_5_gb_waiting(agent, ssh, private_key, until, kind):
+    """The job blocks; no process of the agent keeps what the client does not take. A durable job's
+    spool holds 64 MiB of it, in a memory file."""
     started = agent()
-    process = ssh(started).start("head -c 5000000000 /dev/zero")
-    assert process.stdout.read(1) == b"\0"
-    process.send_signal(signal.SIGSTOP)
+    command = "head -c 5000000000 /dev/zero"
+    if kind == "plain":
+        process = ssh(started).start(command)
+        assert process.stdout.read(1) == b"\0"
+        process.send_signal(signal.SIGSTOP)
+    else:
+        job = Job(started.port, private_key, acknowledge=False)
+        job.start(os.urandom(16).hex(), command)
     try:
         (head,) = until(lambda: writers(started), 10, "the job")
         until(lambda: stands_still(head), 20, "the job to block")
-        assert written(head) < 100 * MIB
+        assert written(head) < (64 + 36) * MIB
+        assert kind == "plain" or written(head) > 64 * MIB
         for pid in [started.pid, *processes.named(started.pid, "berth-session", "berth-job")]:
             with open(f"/proc/{pid}/status") as file:
                 assert int(file.read().split("VmHWM:")[1].split()[0]) < 64 * 1024, pid
     finally:
-        process.kill()
-        process.send_signal(signal.SIGCONT)
-    until(lambda: not started.jobs(), 10, "the job of a client that is gone ends")
+        if kind == "plain":
+            process.kill()
+            process.send_signal(signal.SIGCONT)
+        else:
+            job.send(jobwire.SIGNAL, b"KILL")
+            job.close()
+    until(lambda: not writers(started), 10, "the job of a client that is gone ends")
 
 
 def writers(started):

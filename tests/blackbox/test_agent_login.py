@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Who gets in, who does not, and how many at a time; what a client may ask for once it is in."""
 
+import base64
 import json
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from support import processes
 from support.clients import paramiko_key, run, start, transport
 from support.keys import KeyPair
+from support.proxy import PAUSE_S, Fault, Proxy
 
 UNKNOWN_USER = "nobody-of-this-name"
 
@@ -64,6 +66,70 @@ def test_a_good_key_after_wrong_ones(agent, client_key):
                 link.auth_publickey("root", paramiko_key(KeyPair()))
         link.auth_publickey("root", paramiko_key(client_key))
         assert run(link, "exit 4")[0] == 4
+
+
+# In OpenSSH's banner, after it, in and after its KEXINIT, and before its login.
+@pytest.mark.parametrize("at", [10, 41, 500, 1600, 2800, 3000])
+def test_a_slow_client_logs_in(agent, ssh, at):
+    """It has the login grace, however long it takes from one message to the next: a machine under
+    load needs seconds for a post-quantum key exchange."""
+    started = agent()
+    client = ssh(started)
+    with Proxy(started.port, [Fault(at, upload=True, kind="pause")]) as proxy:
+        client.port = proxy.port
+        client.known_hosts.write_text(f"[127.0.0.1]:{proxy.port} {started.host_key.public}\n")
+        began = time.monotonic()
+        assert client.run("exit 4").returncode == 4, started.log()
+        assert time.monotonic() - began >= PAUSE_S, "the pause was in the conversation"
+
+
+def login_request(key_type, blob, signature=None):
+    """SSH_MSG_USERAUTH_REQUEST of RFC 4252, section 7, whatever the parts are."""
+    message = paramiko.Message()
+    message.add_byte(bytes([50]))
+    for text in ("root", "ssh-connection", "publickey"):
+        message.add_string(text)
+    message.add_boolean(signature is not None)
+    message.add_string(key_type)
+    message.add_string(blob)
+    if signature is not None:
+        message.add_string(signature)
+    return message
+
+
+def unanswerable(client_key):
+    blob = base64.b64decode(client_key.public.split()[1])
+    wrong = paramiko.Message()
+    wrong.add_string("ssh-ed25519")
+    wrong.add_string(b"x" * 64)
+    return {
+        "unknown type": login_request("ssh-nonsense", blob, wrong.asbytes()),
+        "a type that is not accepted": login_request("ssh-dss", blob, wrong.asbytes()),
+        "SHA-1": login_request("ssh-rsa", blob, wrong.asbytes()),
+        "no key": login_request("ssh-ed25519", b"nonsense"),
+        "a wrong signature": login_request("ssh-ed25519", blob, wrong.asbytes()),
+        "no signature": login_request("ssh-ed25519", blob, b""),
+    }
+
+
+@pytest.mark.parametrize("case", [
+    "unknown type", "a type that is not accepted", "SHA-1", "no key", "a wrong signature",
+    "no signature",
+])  # fmt: skip
+def test_a_login_that_the_library_leaves_unanswered(agent, client_key, case):
+    """It is over in two seconds, not at the end of the login grace."""
+    started = agent()
+    with transport(started, login=False) as link:
+        service = paramiko.Message()
+        service.add_byte(bytes([5]))
+        service.add_string("ssh-userauth")
+        link._send_message(service)
+        began = time.monotonic()
+        link._send_message(unanswerable(client_key)[case])
+        link.join(10)
+        assert not link.is_active()
+        assert time.monotonic() - began < 6
+    assert "a login that cannot be answered, disconnecting" in started.log()
 
 
 def test_unknown_user(agent, client_key):

@@ -14,6 +14,7 @@ import pytest
 
 from support import processes
 from support.clients import read_all, run, start, transport
+from support.jobwire import Job
 
 ENDS_AT_ONCE_S = 1.5  # under a second by itself; the rest is for a loaded machine
 
@@ -361,6 +362,39 @@ def test_stop_with_connections_that_never_logged_in(agent):
         began = time.monotonic()
         assert started.terminate() == 0
         assert time.monotonic() - began < ENDS_AT_ONCE_S
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_stop_with_channels_that_asked_for_nothing(agent, count):
+    started = agent()
+    with transport(started) as link:
+        channels = [link.open_session(timeout=5) for _ in range(count)]
+        began = time.monotonic()
+        assert started.terminate() == 0
+        assert time.monotonic() - began < ENDS_AT_ONCE_S
+        assert [channel.recv_exit_status() for channel in channels] == [-1] * count
+
+
+@pytest.mark.parametrize("kind, least, most", [("plain", 0.9, 1.8), ("durable", 0, 2.8)])
+def test_stop_with_a_client_that_does_not_read(agent, ssh, private_key, kind, least, most):
+    """The job is gone at once; its last output waits for its reader as long as jobs may take."""
+    started = agent(args=["--grace", "1s"])
+    if kind == "plain":
+        process = ssh(started).start("cat /dev/zero")
+        assert process.stdout.read(1) == b"\0"
+        process.send_signal(signal.SIGSTOP)
+        close = process.kill
+    else:
+        job = Job(started.port, private_key, acknowledge=False)
+        job.start(os.urandom(16).hex(), "cat /dev/zero")
+        close = job.close
+    try:
+        began = time.monotonic()
+        assert started.terminate() == 0
+        assert least < time.monotonic() - began < most
+    finally:
+        close()
+    assert "outlived the grace period" not in started.log()
 
 
 def test_a_killed_agent_takes_its_jobs_along(agent, ssh, until):

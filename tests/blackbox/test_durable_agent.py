@@ -147,7 +147,7 @@ def check_run(instance, private_key, faults, lines=20000):
     return proxy
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(40 if os.environ.get("BERTH_TEST_FULL") == "1" else 6))
 def test_resets_at_any_byte_lose_and_repeat_nothing(durable, private_key, seed):
     dice = random.Random(seed)
     faults = [

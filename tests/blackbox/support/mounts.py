@@ -28,3 +28,26 @@ def without_shell():
     shells = sorted({os.path.realpath(shell) for shell in ("/bin/sh", "/bin/bash")})
     hide = " && ".join(f"mount --bind /dev/null {shell}" for shell in shells)
     return _in_namespace(f'{hide} && exec "$@"')
+
+
+def without_proc():
+    """No /proc, as in a bare chroot."""
+    return _in_namespace('mount -t tmpfs none /proc && exec "$@"')
+
+
+def read_only():
+    """As 'docker run --read-only --cap-drop ALL': no file can be written, no capability is left."""
+    script = """
+    mount -o remount,bind,ro / && exec setpriv --bounding-set=-all --inh-caps=-all "$@"
+    """
+    return _in_namespace(script)
+
+
+def hidden_processes(user):
+    """PID 1 as a user without an entry in /etc/passwd, under a /proc with hidepid=2."""
+    _in_namespace('exec "$@"')  # skips
+    script = f"""
+    mount -t proc -o hidepid=2 proc /proc &&
+    exec setpriv --reuid={user} --regid={user} --clear-groups "$@"
+    """
+    return ["unshare", "-pfm", "--kill-child=TERM", "sh", "-c", script, "sh"]

@@ -9,14 +9,17 @@ import select
 import socket
 import struct
 import threading
+import time
 from dataclasses import dataclass
 
+PAUSE_S = 3.0
 RESET = struct.pack("ii", 1, 0)
 
 
 @dataclass
 class Fault:
-    """After 'at' bytes of one direction: 'reset' (RST), 'drop' (FIN) or 'stall' (silence)."""
+    """After 'at' bytes of one direction: 'reset' (RST), 'drop' (FIN), 'stall' (silence) or 'pause',
+    after PAUSE_S of which it goes on."""
 
     at: int
     upload: bool = False
@@ -88,7 +91,10 @@ class Proxy:
                         return
                     counts[upload] += len(data)
                     (server if upload else client).sendall(data)
-                    if watched and counts[upload] >= fault.at:
+                    if watched and counts[upload] >= fault.at and fault.kind == "pause":
+                        time.sleep(PAUSE_S)  # how long is the case
+                        fault = None
+                    elif watched and counts[upload] >= fault.at:
                         if fault.kind == "reset":
                             _reset(client)
                             _reset(server)

@@ -146,11 +146,44 @@ static void level_below_is_not_written_and_errno_is_kept(void **state)
     log_open("berth-test", LOG_INFO, LOG_TEXT, STDERR_FILENO);
 }
 
+/* A pipe of one page that is full: the lines meanwhile are lost, and counted when there is room. */
+static void a_full_pipe_loses_lines_and_says_how_many(void **state)
+{
+    (void)state;
+    int ends[2];
+    char text[8192] = "";
+    assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    while (write(ends[1], text, 4096) > 0) {
+    }
+    assert_int_equal(fcntl(ends[1], F_SETFL, 0), 0); /* a write would wait for ever */
+    log_open("berth-test", LOG_INFO, LOG_TEXT, ends[1]);
+    log_wait_at_most(10);
+    log_info("one");
+    log_info("two");
+    while (read(ends[0], text, sizeof(text)) > 0) {
+    }
+    log_info("three");
+    log_info("four");
+    ssize_t got = read(ends[0], text, sizeof(text) - 1);
+    assert_true(got > 0);
+    text[got] = '\0';
+    log_wait_at_most(-1);
+    log_open("berth-test", LOG_INFO, LOG_TEXT, STDERR_FILENO);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+    const char *lost = strstr(text, "warn: 2 log lines were lost, since nobody read them\n");
+    assert_non_null(lost);
+    assert_non_null(strstr(lost, "info: three\n"));
+    assert_non_null(strstr(lost, "info: four\n"));
+    assert_null(strstr(text, "one"));
+}
+
 int main(void)
 {
     static const struct CMUnitTest others[] = {
         cmocka_unit_test(longest_message_of_worst_bytes_fits),
         cmocka_unit_test(level_below_is_not_written_and_errno_is_kept),
+        cmocka_unit_test(a_full_pipe_loses_lines_and_says_how_many),
     };
     return rows_run(log_rows, test_text) + rows_run(log_rows, test_json) +
            rows_run(level_rows, test_level) + cmocka_run_group_tests(others, NULL, NULL);

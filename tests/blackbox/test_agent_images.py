@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: MIT
+"""Images and ways to run them that lack what one takes for granted: no /proc or one that hides
+processes, nothing that can be written, no capability, no entry for the user."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from support import processes
+from support.clients import read_all, run, start, transport
+from support.mounts import hidden_processes, read_only, without_proc
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+USER = 54_323  # nobody's
+CLEANS_UP = "trap 'echo cleaned; exit 3' TERM; echo up; while :; do sleep 0.05; done"
+
+
+def init_of(started):
+    """The agent itself, whatever was put in front of it."""
+    found = {started.pid} | processes.descendants(started.pid)
+    (init,) = [pid for pid in found if processes.name(pid) == "berth-agent"]
+    return init
+
+
+@pytest.fixture
+def agent_in(agent):
+    """agent_in(place): an agent there. A change of user loses what unshare passes on at its end."""
+    started = []
+
+    def start_in(place, **how):
+        before = {
+            "no /proc": without_proc,
+            "read-only, no capability": read_only,
+            "hidden processes": lambda: hidden_processes(USER),
+        }[place]()
+        env = {"ASAN_OPTIONS": os.environ["ASAN_OPTIONS"] + ":detect_leaks=0", **how.pop("env", {})}
+        started.append(agent(before=before, env=env, **how))  # the leak checker needs /proc
+        return started[-1]
+
+    yield start_in
+    for one in started:
+        if one.process.poll() is None:
+            os.kill(init_of(one), signal.SIGTERM)
+            one.wait(20)
+
+
+PLACES = ["no /proc", "read-only, no capability", "hidden processes"]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_jobs_run(agent_in, ssh, place):
+    started = agent_in(place)
+    with transport(started) as link:
+        assert run(link, "echo there; exit 9") == (9, b"there\n")
+    tty = ssh(started).run("tty; exit 4", options=["-tt"])
+    assert (tty.returncode, tty.stdout.startswith(b"/dev/pts/")) == (4, True)
+    content = os.urandom(1 << 20)
+    assert ssh(started).run("cat", input=content).stdout == content
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_vanished_client_ends_its_job_at_once(agent_in, ssh, until, place):
+    """By SIGTERM, long before the grace period is over."""
+    started = agent_in(place, args=["--grace", "15s"])
+    process = ssh(started).start(CLEANS_UP)
+    assert process.stdout.read(3) == b"up\n"
+    process.kill()
+    until(lambda: not processes.named(started.pid, "berth-job"), 8, "the job's end")
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_stop_tells_the_job(agent_in, place):
+    started = agent_in(place, args=["--grace", "15s"])
+    with transport(started) as link:
+        channel = start(link, CLEANS_UP)
+        assert channel.recv(3) == b"up\n"
+        began = time.monotonic()
+        os.kill(init_of(started), signal.SIGTERM)
+        assert read_all(channel) == b"cleaned\n"
+        assert channel.recv_exit_status() == 3
+    assert started.wait(10) == 0
+    assert time.monotonic() - began < 5
+
+
+def test_a_missing_proc_is_told(agent, agent_in):
+    assert "no /proc" in agent_in("no /proc").log()
+    assert "no /proc" not in agent().log()
+
+
+def test_a_user_that_the_agent_may_not_become(agent_in, ssh):
+    """Without capabilities root is nobody else, and no job of another user's runs as root."""
+    started = agent_in("read-only, no capability")
+    done = ssh(started, user="nobody").run("id")
+    assert (done.returncode, done.stdout) == (126, b"")
+    assert b"Operation not permitted" in done.stderr
+    assert "cannot become 'nobody': Operation not permitted" in started.log()
+
+
+def test_who_a_job_is_without_an_entry(agent_in):
+    started = agent_in("hidden processes", env={"HOME": None, "USER": None})
+    with transport(started) as link:
+        text = run(link, 'echo "$(id -u) $(id -g) $HOME $USER $PWD"')[1]
+    assert text.decode().split() == [str(USER), str(USER), "/", str(USER), "/"]
