@@ -120,7 +120,7 @@ static int override_allowed(char **field, const char *variable, const char *opti
                             struct error *err)
 {
     const char *text = runner_variable(variable);
-    if (option == NULL && text != NULL && list->count > 0 &&
+    if (option == NULL && text != NULL && list->named &&
         (*field == NULL || strcmp(*field, text) != 0) && !config_list_matches(list, text)) {
         return error_set(err, ERROR_USAGE, 0,
                          "the job variable %s is '%s', which [Fargate] %s does not allow", variable,

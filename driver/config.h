@@ -30,6 +30,7 @@
 struct config_list {
     char *entries[CONFIG_LIST_CEILING];
     size_t count;
+    bool named; /* the file has the key: an empty list is another matter than none */
 };
 
 enum config_tristate { CONFIG_UNSET, CONFIG_NO, CONFIG_YES };

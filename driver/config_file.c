@@ -174,6 +174,7 @@ static int store_list(const struct load *load, const struct key_row *row,
                       const struct toml_value *value, struct config_list *list)
 {
     config_list_clear(list);
+    list->named = true;
     if (toml_type(value) == TOML_STRING) {
         return append_entry(load, row, value, list);
     }

@@ -10,18 +10,16 @@
 #?   --quick      less of everything, about 2 minutes, into build/bench instead of docs
 #?   --rounds N   how often each contestant is measured (default 7)
 #?   --only NAME  limits, throughput, upload, login, start, idle, reaping, connections, driver,
-#?                stages, images; with commas between; into build/bench too
+#?                stages, images, ecs; with commas between; into build/bench too
 #?
-#? './dev bench ecs [JOBS]' launches JOBS (default 200) at once on ECS as moto plays it, and counts.
+#? './dev bench ecs [JOBS]' does the last alone: JOBS (default 200) at once on ECS as moto plays it.
 
 command_bench() {
     [ "$(id -u)" = 0 ] || die "sshd with Debian's settings wants root; as root: ./dev bench"
-    need_packages demo bench engine images python
+    need_packages demo bench engine images blackbox python
     need_venv
     build_preset release
     if [ "${1:-}" = ecs ]; then
-        need_packages blackbox
-        need_venv
         bench_timed
         exec "$venv/bin/python" -B tests/bench/ecs_jobs.py "${2:-200}"
     fi

@@ -31,6 +31,7 @@ int aws_ecs(struct aws_client *client, const char *operation, const cJSON *reque
     char target[128];
     char *body = cJSON_PrintUnformatted(request);
     if (body == NULL) {
+        *out_failure = (struct aws_failure){0};
         return error_set(err, ERROR_SYSTEM, ENOMEM, "cannot write a request to ECS");
     }
     (void)snprintf(target, sizeof(target), "X-Amz-Target: " ECS_TARGET ".%s", operation);

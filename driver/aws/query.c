@@ -64,6 +64,7 @@ int aws_query_run(struct aws_client *client, const struct aws_query *query, int6
     buffer_init(&form, FORM_CEILING_BYTES);
     if (write_form(&form, query->service, query->operation, query->parameters) < 0) {
         buffer_done(&form);
+        *out_failure = (struct aws_failure){0};
         return error_set(err, ERROR_LIMIT, 0, "cannot write the request %s", query->operation);
     }
     struct aws_exchange exchange = {

@@ -28,7 +28,8 @@ struct question {
     const char *method, *url;
     const char *header; /* may hold a token; NULL: none */
     int64_t timeout_ms;
-    int attempts;
+    int attempts;        /* where something is there: it is busy, or was lost on the way */
+    int lonely_attempts; /* where nothing takes the connection */
 };
 
 static bool is_worth_another(const struct http_answer *answer, int result)
@@ -58,7 +59,8 @@ static int ask(struct aws_search *search, const struct question *question,
         }
         buffer_clear(&answer->body);
         result = http_call(http, &request, answer, err);
-        if (!is_worth_another(answer, result)) {
+        bool lonely = result < 0 && answer->failure == HTTP_NOT_SENT;
+        if (!is_worth_another(answer, result) || (lonely && i + 1 >= question->lonely_attempts)) {
             break;
         }
     }
@@ -156,7 +158,8 @@ int aws_source_container(struct aws_search *search, struct error *err)
                                 .url = url,
                                 .header = header.bytes,
                                 .timeout_ms = CONTAINER_TIMEOUT_MS,
-                                .attempts = ATTEMPTS};
+                                .attempts = ATTEMPTS,
+                                .lonely_attempts = ATTEMPTS};
     struct http_answer answer = {.failure = HTTP_NOT_SENT};
     buffer_init(&answer.body, ANSWER_CEILING_BYTES);
     int status = ask(search, &question, &answer, err);
@@ -210,7 +213,7 @@ struct metadata {
     struct buffer header; /* with the session's token */
     struct http_answer answer;
     int64_t timeout_ms;
-    int attempts;
+    int64_t attempts; /* 0: nobody chose */
 };
 
 static int get_metadata(struct aws_search *search, struct metadata *metadata, const char *path,
@@ -222,11 +225,18 @@ static int get_metadata(struct aws_search *search, struct metadata *metadata, co
                                 .url = url,
                                 .header = metadata->header.bytes,
                                 .timeout_ms = metadata->timeout_ms,
-                                .attempts = ATTEMPTS};
+                                .attempts = ATTEMPTS,
+                                .lonely_attempts = ATTEMPTS};
     return ask(search, &question, &metadata->answer, err);
 }
 
-/* Opens a session. 0: there is no such service here. */
+static int number_or(int64_t number, int otherwise)
+{
+    return number > 0 ? (int)number : otherwise;
+}
+
+/* Opens a session. 0: there is no such service here. One that is there and too busy to answer is
+ * another matter: the runner may try again. */
 static int get_token(struct aws_search *search, struct metadata *metadata, struct error *err)
 {
     char url[URL_BYTES];
@@ -235,22 +245,23 @@ static int get_token(struct aws_search *search, struct metadata *metadata, struc
                                 .url = url,
                                 .header = TOKEN_TTL_HEADER,
                                 .timeout_ms = metadata->timeout_ms,
-                                .attempts = metadata->attempts};
+                                .attempts = number_or(metadata->attempts, ATTEMPTS),
+                                .lonely_attempts = number_or(metadata->attempts, 1)};
     struct error silence;
     int status = ask(search, &question, &metadata->answer, &silence);
-    if (status < 0) {
-        if (silence.errnum == EINTR) {
-            *err = silence;
-            return -1;
-        }
+    if (status < 0 && silence.errnum != EINTR && metadata->answer.failure == HTTP_NOT_SENT) {
         return 0;
+    }
+    if (status < 0) {
+        *err = silence;
+        return error_wrap(err, "the instance's metadata service");
     }
     if (status != 200 || metadata->answer.body.length == 0 ||
         strpbrk(metadata->answer.body.bytes, "\r\n") != NULL) {
         return error_set(err, ERROR_SYSTEM, 0,
-                         "the instance's metadata service gave no session token (HTTP %d); allow "
-                         "IMDSv2 on this instance",
-                         status);
+                         "the instance's metadata service gave no session token (HTTP %d)%s",
+                         status,
+                         status >= 400 && status < 429 ? "; allow IMDSv2 on this instance" : "");
     }
     return buffer_printf(&metadata->header, "X-aws-ec2-metadata-token: %s",
                          metadata->answer.body.bytes) < 0
@@ -300,8 +311,8 @@ int aws_source_metadata(struct aws_search *search, struct error *err)
         .timeout_ms =
             1000 * metadata_number(search, "AWS_METADATA_SERVICE_TIMEOUT",
                                    "metadata_service_timeout", METADATA_TIMEOUT_MS / 1000),
-        .attempts = (int)metadata_number(search, "AWS_METADATA_SERVICE_NUM_ATTEMPTS",
-                                         "metadata_service_num_attempts", 1),
+        .attempts = metadata_number(search, "AWS_METADATA_SERVICE_NUM_ATTEMPTS",
+                                    "metadata_service_num_attempts", 0),
     };
     metadata_base(search, base);
     (void)snprintf(metadata.base, sizeof(metadata.base), "%.*s", (int)sizeof(metadata.base) - 1,

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include <string.h>
-#include <strings.h>
+#include <fnmatch.h>
+#include <stdio.h>
 
 #include "driver/backend/ecs.h"
 
+#define PATTERN_BYTES 64
+
 struct row {
-    const char *pattern;
+    const char *pattern; /* '*' between two parts: one after the other, with anything between */
     struct ecs_advice advice;
 };
 
@@ -59,6 +61,11 @@ static const struct row refusals[] = {
 
 static const struct row stops[] = {
     {"manifest unknown", {ECS_PERMANENT, "check the image's name and tag in the task definition"}},
+    {"CannotPull*: not found",
+     {ECS_PERMANENT, "check the image's name and tag in the task definition"}},
+    {"CannotPull*descriptor matching platform",
+     {ECS_PERMANENT, "build the image with 'docker build --platform' for the cpuArchitecture of "
+                     "the task definition"}},
     {"CannotPull",
      {ECS_UNKNOWN, "check the image's name, the execution role, and the way from the subnet to the "
                    "registry: a NAT gateway, a public IP or VPC endpoints"}},
@@ -81,7 +88,9 @@ static const struct row stops[] = {
 static const struct ecs_advice *search(const struct row *rows, size_t count, const char *text)
 {
     for (size_t i = 0; i < count; i++) {
-        if (strcasestr(text, rows[i].pattern) != NULL) {
+        char pattern[PATTERN_BYTES];
+        (void)snprintf(pattern, sizeof(pattern), "*%s*", rows[i].pattern);
+        if (fnmatch(pattern, text, FNM_CASEFOLD) == 0) {
             return &rows[i].advice;
         }
     }

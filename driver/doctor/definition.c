@@ -135,6 +135,19 @@ static void check_end(struct doctor *doctor, const cJSON *container)
     }
 }
 
+/* ECS Exec's agent calls Session Manager as the task. */
+static void check_task_role(struct doctor *doctor)
+{
+    const struct config_fargate *fargate = &doctor->config->fargate;
+    if (fargate->enable_execute_command && fargate->task_role == NULL &&
+        json_text_at(doctor->definition, "taskRoleArn") == NULL) {
+        doctor_tell(doctor, DOCTOR_WRONG,
+                    "give it a role that allows ssmmessages:CreateControlChannel, "
+                    "CreateDataChannel, OpenControlChannel and OpenDataChannel as taskRoleArn",
+                    "it has no task role, and EnableExecuteCommand needs one");
+    }
+}
+
 /* What only the execution role can do, so that its lack ends each task before it starts. */
 static void check_execution_role(struct doctor *doctor, const cJSON *container)
 {
@@ -170,6 +183,7 @@ static void check_container(struct doctor *doctor, const cJSON *container)
     check_port(doctor, container);
     check_end(doctor, container);
     check_execution_role(doctor, container);
+    check_task_role(doctor);
 }
 
 static void judge(struct doctor *doctor)

@@ -2,14 +2,16 @@
 """Many jobs at once on one runner's host, against moto: calls counted, memory and CPU of 'prepare';
 and what a stage costs that needs no call of AWS.
 
-Called by './dev bench ecs JOBS'. The tasks' agents and the stand-in for AWS share the machine with
-the drivers, so the times are those of the whole play; calls, memory and CPU are the drivers' own.
+Called by './dev bench ecs JOBS', which prints the figures, and by './dev bench', which has them as
+JSON. Each job runs a script of its own, and what comes back is compared. The tasks' agents and the
+stand-in for AWS share the machine with the drivers, so the times are those of the whole play;
+calls, memory and CPU are the drivers' own.
 """
 
+import argparse
 import json
 import os
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,13 +22,15 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(TOP / "tests"), str(TOP / "tests/blackbox")]
 
+from bench import report  # noqa: E402
 from bench.clients import timed  # noqa: E402
+from bench.measures.ecs import rows_of  # noqa: E402
 from support.driver import Driver  # noqa: E402
 from support.ecs import Cloud, EcsJob, Moto  # noqa: E402
 
 TOOLS = TOP / "build/bench"
 ROUNDS = 40
-START_MS, PREPARE_CPU_MS, MEMORY_KIB = 5, 50, 8 * 1024  # what each has to stay below
+OPERATIONS = ("RunTask", "DescribeTasks", "StopTask")
 
 
 def peak_kib(pid):
@@ -88,29 +92,49 @@ def run(count, scratch):
             running = [one for one in running if not one.poll()]
             time.sleep(0.05)
         failed = [job for job, one in zip(jobs, todo, strict=True) if one.status != 0]
+        mixed = [] if failed else scripts(driver, config, jobs)
         stages = Stages(driver, config, jobs[0], scratch)
-        clean(driver, config, jobs)
+        in_groups(jobs, lambda job: stage(driver, config, job, "cleanup"))
         left = cloud.running()
-        if failed or left or cloud.problems:
-            sys.exit(f"bench: {len(failed)} failed, {len(left)} tasks left, {cloud.problems}")
-        report(cloud, todo)
-        stages.report()
+        if failed or mixed or left or cloud.problems:
+            sys.exit(
+                f"bench: {len(failed)} failed, {len(mixed)} got another's output, "
+                f"{len(left)} tasks left, {cloud.problems}"
+            )
+        return figures(cloud, todo, stages)
     finally:
         cloud.stop()
         moto.stop()
 
 
-def clean(driver, config, jobs):
-    def one(job):
-        words = ("--config", config, "custom", "cleanup")
-        driver.run(*words, env=job.env, config=False)
+def stage(driver, config, job, *words):
+    return driver.run("--config", config, "custom", *words, env=job.env, config=False)
 
+
+def in_groups(jobs, act):
+    """act(job) for all, twenty at a time."""
     for start in range(0, len(jobs), 20):
-        threads = [threading.Thread(target=one, args=(job,)) for job in jobs[start : start + 20]]
+        threads = [threading.Thread(target=act, args=(job,)) for job in jobs[start : start + 20]]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+
+
+def scripts(driver, config, jobs):
+    """Jobs whose script's output, or status, is not their own."""
+    wrong = []
+
+    def one(job):
+        number = json.loads(job.response_file.read_text())["id"]
+        script = job.script(f"echo {number}; exit {number % 7}\n")
+        done = stage(driver, config, job, "run", script, "build_script")
+        wanted = f"{number % 7}\n" if number % 7 else None
+        if done.stdout != f"{number}\n".encode() or job.exit_code() != wanted:
+            wrong.append(job)
+
+    in_groups(jobs, one)
+    return wrong
 
 
 class Stages:
@@ -160,44 +184,47 @@ class Stages:
         path.write_bytes(saved)
         return found
 
-    def report(self):
-        config, run = self.rows["config"], self.rows["run"]
-        print("one stage at a time, medians")
-        row("config", statistics.median(wall for wall, _, _ in config), "ms", START_MS)
-        row("run until it connects", statistics.median(self.connects), "ms", START_MS)
-        row("config, memory", max(kib for _, _, kib in config), "KiB", MEMORY_KIB)
-        row("run, memory", max(kib for _, _, kib in run), "KiB", MEMORY_KIB)
-        wall, cpu = (statistics.median(one[n] for one in run) for n in (0, 1))
-        print(f"  run of an empty script, whole: {wall:.1f} ms, {cpu:.1f} ms of CPU")
+    def figures(self):
+        found = {"connect_ms": self.connects}
+        for name, taken in self.rows.items():
+            found[f"{name}_ms"], _, found[f"{name}_kib"] = map(list, zip(*taken, strict=True))
+        return found
 
 
-def row(name, value, unit, target):
-    verdict = "met" if value < target else "NOT MET"
-    print(f"  {name:<24} {value:8.1f} {unit:<4} target below {target} {unit}: {verdict}")
-
-
-def report(cloud, done):
-    print(f"{len(done)} jobs at once; a task takes 15 s to RUNNING, its agent answers after 10 s")
-    for operation in ("RunTask", "DescribeTasks", "StopTask"):
+def figures(cloud, done, stages):
+    calls = {}
+    for operation in OPERATIONS:
         times = [at for at, name in cloud.times if name == operation]
-        print(f"  {operation:<14} {len(times):5d} calls, at most {busiest_second(times)} a second")
-    seconds = [one.seconds for one in done]
-    print(
-        f"  prepare        {statistics.median(seconds):5.1f} s median, {max(seconds):.1f} s slowest"
-    )
-    row("waiting driver, memory", max(one.peak for one in done), "KiB", MEMORY_KIB)
-    cpu = [one.cpu * 1000 for one in done]
-    row("prepare, CPU, median", statistics.median(cpu), "ms", PREPARE_CPU_MS)
-    row("prepare, CPU, most", max(cpu), "ms", PREPARE_CPU_MS)
+        calls[operation] = {"all": len(times), "busiest_second": busiest_second(times)}
+    return {
+        "jobs": len(done),
+        "calls": calls,
+        "prepare_s": [one.seconds for one in done],
+        "prepare_cpu_ms": [one.cpu * 1000 for one in done],
+        "prepare_kib": [one.peak for one in done],
+        **stages.figures(),
+    }
+
+
+def show(found):
+    print(f"{found['jobs']} jobs; a task takes 15 s to RUNNING, its agent answers after 10 s")
+    for row in rows_of(found):
+        bound = f"{row.target.words()}: {report.verdict(row)}" if row.target else ""
+        print(f"  {row.measure:<58} {report.shown(row.median(row.ours)):>6} {row.unit:<6} {bound}")
 
 
 def main():
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    if not 1 <= count <= 2000:
-        print("bench: wanted a number of jobs from 1 to 2000", file=sys.stderr)
-        return 2
+    parser = argparse.ArgumentParser(prog="./dev bench ecs", add_help=False)
+    parser.add_argument("jobs", type=int, nargs="?", default=200)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    if not 1 <= options.jobs <= 2000:
+        parser.error("wanted a number of jobs from 1 to 2000")
     with tempfile.TemporaryDirectory(prefix="berth-bench-") as name:
-        run(count, Path(name))
+        found = run(options.jobs, Path(name))
+    if options.json:
+        options.json.write_text(json.dumps(found))
+    show(found)
     return 0
 
 

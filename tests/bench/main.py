@@ -18,6 +18,7 @@ from bench.context import Context  # noqa: E402
 from bench.measures import (  # noqa: E402
     connections,
     driver,
+    ecs,
     idle,
     images,
     limits,
@@ -42,6 +43,7 @@ MEASURES = (
     driver,
     stages,
     images,
+    ecs,
 )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from bench import figures, report, svg
 from bench.figures import Growth, Row, Target
+from bench.measures import ecs
 
 ROW = Row(
     "throughput",
@@ -103,3 +104,33 @@ def test_the_text_before_the_tables_is_kept(tmp_path):
     found = json.loads((tmp_path / "benchmarks/figures.json").read_text())
     assert found["rows"][0]["samples"] == ROW.samples and found["rows"][0]["met"] is True
     assert (tmp_path / "benchmarks/memory.svg").exists()
+
+
+ECS = {
+    "jobs": 200,
+    "calls": {
+        "RunTask": {"all": 200, "busiest_second": 11},
+        "DescribeTasks": {"all": 2000, "busiest_second": 21},
+        "StopTask": {"all": 200, "busiest_second": 60},
+    },
+    "config_ms": [2.0, 3.0, 90.0],
+    "config_kib": [1700, 9000],
+    "connect_ms": [4.0],
+    "run_ms": [20.0],
+    "run_kib": [2300],
+    "prepare_s": [30.0],
+    "prepare_cpu_ms": [20.0, 20.0, 60.0],
+    "prepare_kib": [3500],
+}
+
+
+def test_what_ecs_jobs_found_becomes_rows_with_targets():
+    met = {row.measure: row.met() for row in ecs.rows_of(ECS)}
+    many = "200 jobs at once on ECS"
+    assert met["ECS: config, whole stage"] is True, "the median counts"
+    assert met["ECS: config, largest resident set"] is False, "the largest counts"
+    assert met[f"{many}: CPU of a prepare"] is True and met["the same, the most"] is False
+    assert met[f"{many}: RunTask"] is True and met[f"{many}: RunTask, busiest second"] is True
+    assert met[f"{many}: DescribeTasks, busiest second"] is False, "a storm is seen"
+    table = "\n".join(report.summary_table(ecs.rows_of(ECS)))
+    assert "| ECS: run, start to connection | at most 5 ms | 4 ms | met |" in table

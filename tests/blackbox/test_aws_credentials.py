@@ -21,6 +21,7 @@ STS_ANSWER = (
     "<Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></{0}Result></{0}Response>"
 )
 KEYS = "aws_access_key_id = AKIA{0}\naws_secret_access_key = secret-of-{0}\n"
+USAGE, BUILD = 1, 2
 ENV_KEYS = {"AWS_ACCESS_KEY_ID": "AKIAENV", "AWS_SECRET_ACCESS_KEY": "secret-of-ENV"}
 
 
@@ -427,11 +428,40 @@ def test_instance_metadata_recovers(account, metadata):
     assert account.ours()["key_id"] == "ASIAAGAIN"
 
 
-def test_a_silent_metadata_service_costs_a_second(account, metadata):
+@pytest.mark.parametrize("failures", [[503], [429, 500], [None]], ids=str)
+def test_a_busy_metadata_service_is_asked_again(account, metadata, failures):
+    """As when all jobs of a pipeline start at once; botocore gives up at the first."""
     instance(account, metadata)
-    metadata.failures = [None]
+    metadata.failures = failures
+    assert account.ours()["key_id"] == "ASIAMETADATA"
+
+
+@pytest.mark.parametrize("failure, told", [(503, "HTTP 503"), (None, "metadata service")])
+def test_a_busy_metadata_service_is_no_mistake_of_the_configuration(
+    account, metadata, failure, told
+):
+    """Another try of the runner may heal it: not 'no AWS credentials', which ends the job."""
+    instance(account, metadata)
+    metadata.failures = [failure] * 9
+    answer = account.ours()
+    assert told in answer["message"] and "no AWS credentials" not in answer["message"]
+    assert answer["kind"] not in (USAGE, BUILD) and "IMDSv2" not in answer["message"]
+    assert len(metadata.requests) == 3
+
+
+def test_attempts_that_somebody_chose(account, metadata):
+    instance(account, metadata)
+    account.env["AWS_METADATA_SERVICE_NUM_ATTEMPTS"] = "1"
+    metadata.failures = [503]
+    assert "HTTP 503" in account.ours()["message"] and len(metadata.requests) == 1
+
+
+def test_no_metadata_service_at_all(account, metadata, free_port):
+    instance(account, metadata)
+    account.env["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = f"http://127.0.0.1:{free_port()}"
     answer = account.ours()
     assert "no AWS credentials" in answer["message"] and "[AWS] Profile" in answer["message"]
+    assert answer["kind"] == USAGE
 
 
 def test_metadata_past_the_proxy(account, metadata):

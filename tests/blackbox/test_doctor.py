@@ -10,6 +10,7 @@ import secrets
 
 import pytest
 
+from support import aws_model
 from support.aws_faults import AwsFaults
 from support.ecs import KEYS, REGION
 from support.http_server import Handler, HttpServer
@@ -130,6 +131,22 @@ def place(moto, berth_driver):
         moto.url, secrets={KEYS["AWS_ACCESS_KEY_ID"]: KEYS["AWS_SECRET_ACCESS_KEY"]}
     ) as f:
         yield Place(moto, berth_driver, f)
+        assert f.model_problems() == []
+        assert answer_problems(f) == []
+
+
+def answer_problems(faults):
+    """What of moto's answers of success is not in AWS's model."""
+    return [
+        text
+        for call, (status, body) in faults.passed
+        if status == 200
+        for text in (
+            aws_model.json_problems("ecs", call.operation, "output_shape", json.loads(body))
+            if call.service == "ecs"
+            else aws_model.xml_problems(call.service, call.operation, body)
+        )
+    ]
 
 
 def test_all_green(place):
@@ -253,6 +270,12 @@ BAD = [
         no_directory,
         "FAIL metadata directory '.*below': '.*file' is no directory",
         "set [TaskMetadata]",
+    ),
+    (
+        "unwritable metadata",
+        lambda p: p.driver.settings.update(TaskMetadata={"Directory": "/proc/berth"}),
+        "FAIL metadata directory '/proc/berth' cannot be written",
+        "as the user that runs gitlab-runner",
     ),
     (
         "open metadata",
@@ -387,6 +410,12 @@ BAD = [
         defined(drop=("executionRoleArn",)),
         "FAIL it has no execution role",
         "AmazonECSTaskExecutionRolePolicy",
+    ),
+    (
+        "no task role for ECS Exec",
+        lambda p: (p.fargate.update(EnableExecuteCommand=True), p.define(drop=("taskRoleArn",))),
+        "FAIL it has no task role, and EnableExecuteCommand needs one",
+        "ssmmessages",
     ),
     (
         "stop timeout",
@@ -666,6 +695,36 @@ class OldEngine(Handler):
         self.reply(json.dumps(said).encode())
 
 
+class Engine(Handler):
+    """As much of an engine as 'doctor' asks for: it has no images."""
+
+    def on_version(self, _):
+        self.reply(json.dumps({"Version": "26.1.5", "ApiVersion": "1.45"}).encode())
+
+    def do_GET(self):
+        if self.path.endswith("/version"):
+            self.on_version(None)
+        else:
+            self.reply(b'{"message": "no such image"}', 404)
+
+
+@pytest.mark.parametrize(
+    "settings, line, code",
+    [
+        ({}, "FAIL  there is no image that a job could run in", 1),
+        ({"AllowedImages": ["**"]}, "warn  a job without 'image:' will fail", 0),
+        ({"Image": "ruby:3.3"}, "ok    image 'ruby:3.3' will be pulled by the first job", 0),
+    ],
+    ids=["none", "only the jobs'", "to be pulled"],
+)
+def test_images_of_an_engine(berth_driver, settings, line, code):
+    with HttpServer(handler=Engine) as engine:
+        url = engine.url.replace("http:", "tcp:")
+        status, out = docker_doctor(berth_driver, url, **settings)
+    assert status == code and line in out, out
+    assert code == 0 or "-> set [Docker] Image" in out
+
+
 def docker_doctor(driver, url, **settings):
     driver.settings |= {"Backend": "docker", "Docker": {"Host": url, **settings}}
     done = driver.run("doctor", env=driver.environment())
@@ -686,3 +745,36 @@ def test_an_engine_that_is_too_old(berth_driver):
 def test_an_engine_that_is_not_there(berth_driver):
     code, out = docker_doctor(berth_driver, "unix:///no/engine", Image="x")
     assert code == 1 and "FAIL  cannot reach the Docker Engine" in out and "-> start it" in out
+
+
+def test_no_file_at_all(berth_driver):
+    done = berth_driver.run("doctor", env=berth_driver.environment(), config=False)
+    assert "warn  no configuration file: built-in settings" in done.stdout.decode()
+    assert "-> name a file with --config" in done.stdout.decode()
+
+
+def findings(top):
+    """What doctor calls odd or wrong, as the source has it: place and format."""
+    call = re.compile(r"doctor_tell\(\s*doctor,([^;]*?)\);", re.S)
+    literal = re.compile(r'"((?:[^"\\]|\\.)*)"')
+    for path in sorted((top / "driver/doctor").glob("*.c")):
+        for found in call.finditer(path.read_text()):
+            if re.search(r"DOCTOR_(ODD|WRONG)", found[1]):
+                # The remedy stands before the comma that ends it, the format behind it.
+                parts = re.split(r',\s*(?=")', found[1])
+                text = "".join(literal.findall(parts[-1]))
+                if text != "%s":  # an error's message, told as it is
+                    yield f"{path.name}: {text}", text
+
+
+def test_each_finding_is_provoked_by_a_test(top):
+    tests = "".join(p.read_text() for p in (top / "tests/blackbox").rglob("test_*.py"))
+    found = list(findings(top))
+    assert len(found) > 30
+    unseen = []
+    for place, text in found:
+        pieces = [piece for piece in re.split(r"%[.*l\w]*[sd]", text) if len(piece) > 6]
+        # A test may quote the beginning of a piece.
+        if not any(" ".join(piece.split()[:3]).strip(" ,:;(") in tests for piece in pieces):
+            unseen.append(place)
+    assert unseen == []

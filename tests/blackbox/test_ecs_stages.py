@@ -139,6 +139,7 @@ def test_everything_that_can_be_asked_for(ecs_job, cloud):
         ({}, ("FARGATE_TASK_ROLE", "arn:x"), "[Fargate] AllowedTaskRoles does not allow"),
         ({}, ("FARGATE_EXECUTION_ROLE", "arn:x"), "AllowedExecutionRoles does not allow"),
         ({"AllowedTaskDefinitions": ["ruby*"]}, ("FARGATE_TASK_DEFINITION", "miner"), "not allow"),
+        ({"AllowedTaskDefinitions": []}, ("FARGATE_TASK_DEFINITION", "miner"), "not allow"),
         ({"AllowedPlatformVersions": ["1.4.*"]}, ("FARGATE_PLATFORM_VERSION", "1.3"), "not allow"),
         ({"Tags": ["aws:x=y"]}, ("X", "y"), "no KEY=VALUE"),
         ({"CapacityProviders": ["FARGATE:many"]}, ("X", "y"), "no NAME, NAME:WEIGHT"),

@@ -10,6 +10,7 @@ import urllib.request
 
 import pytest
 
+from docs import guide
 from docs.conftest import DRIVER, REGION
 
 # The first test pays for the fixture: all of the guide's commands.
@@ -275,12 +276,77 @@ def test_a_misspelt_key_would_be_noticed(account, tmp_path):
     assert "Subnetz" in done.stderr
 
 
+# --- what real terminals and accounts have, and moto's clean one does not
+
+
+def run_block(account, tmp_path, containing, programs="", **env):
+    """One block alone, with the guide's names and other circumstances."""
+    (block,) = [b for b in account.guide.blocks if b.runs and containing in b.text]
+    environment = account.environment | env
+    environment["PATH"] = f"{programs}:{environment['PATH']}" if programs else environment["PATH"]
+    keep = guide.Block("sh", "keep() { :; }\n", 0, "", None)
+    return guide.run([keep, block], tmp_path, environment, timeout_s=120)
+
+
+def test_a_region_of_the_terminal_is_not_mixed_with_the_guides(account):
+    """AWS CloudShell sets AWS_REGION, which wins over AWS_DEFAULT_REGION in version 2."""
+    shown = subprocess.run(
+        ["bash", "-c", f"cd {account.directory} && . ./berth-guide.env && "
+         "echo $AWS_REGION $AWS_DEFAULT_REGION"],
+        check=True, capture_output=True, text=True, env=account.environment | {"AWS_REGION": "x"},
+    )  # fmt: skip
+    assert shown.stdout.split() == [REGION, REGION]
+
+
+def test_the_bucket_can_be_made_in_virginia_too(account, tmp_path):
+    """us-east-1 takes no location constraint."""
+    (block,) = [b for b in account.guide.blocks if "aws s3 presign" in b.text]
+    made = block.text.partition("for file in")[0]
+    env = account.environment | {"AWS_DEFAULT_REGION": "us-east-1", "AWS_REGION": "us-east-1"}
+    env |= {"CLUSTER": "virginia", "ACCOUNT": "1"}
+    part = guide.Block("sh", "keep() { :; }\n" + made, 0, "", None)
+    done = guide.run([part], tmp_path, env, timeout_s=120)
+    assert done.returncode == 0, done.stderr
+    account.client("s3").delete_bucket(Bucket="virginia-setup-1")
+
+
+def test_a_cluster_waits_for_the_service_role(account, tmp_path):
+    """A new account's role is there some seconds before ECS may assume it."""
+    fake = tmp_path / "aws"
+    fake.write_text(
+        '#!/bin/sh\n[ "$2" = create-cluster ] || exit 0\n'
+        f"echo x >>{tmp_path}/tries\n"
+        f"[ $(wc -l <{tmp_path}/tries) -ge 3 ] || "
+        '{ echo "Unable to assume the service linked role." >&2; exit 254; }\n'
+        "echo arn:aws:ecs:r:1:cluster/c\n"
+    )
+    fake.chmod(0o755)
+    sleep = tmp_path / "sleep"
+    sleep.write_text("#!/bin/sh\n")
+    sleep.chmod(0o755)
+    done = run_block(account, tmp_path, "create-service-linked-role", tmp_path, CLUSTER="c")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "tries").read_text() == "x\n" * 3
+
+
+def test_a_session_starts_where_nothing_can_be_written(english):
+    """Session Manager's shell starts in /usr/bin, as a user who may not write there."""
+    on_host = [b for b in english.blocks if b.not_run and "runner host" in b.not_run]
+    assert len(on_host) > 3
+    for block in on_host:
+        for command in block.text.replace("\\\n", " ").splitlines():
+            if "curl " in command:
+                assert re.search(r"-o /root/", command), f"line {block.line}: {command}"
+            if " install -m " in command:
+                assert "/root/" in command, f"line {block.line}: {command}"
+
+
 def test_policy_is_the_one_that_doctor_prints(account):
     done = driver(account, "doctor", "--policy")
     assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout)
-    guide = policy(account, "gitlab-runner-dev-host", "berth-driver")
-    for row, shown in zip(printed["Statement"], guide["Statement"], strict=True):
+    written = policy(account, "gitlab-runner-dev-host", "berth-driver")
+    for row, shown in zip(printed["Statement"], written["Statement"], strict=True):
         assert row == shown
 
 

@@ -112,6 +112,7 @@ class AwsHandler(Handler):
         )
         if not self.is_json and self.command == "POST":
             call.operation = call.parameters.get("Action", "")
+        self.call = call
         faults.calls.append(call)
         name, _, argument = faults.take(call).partition(":")
         getattr(self, f"fault_{name}")(argument)
@@ -136,6 +137,7 @@ class AwsHandler(Handler):
         connection.close()
         faults.learn_credentials(answer.status, body)
         faults.answers.append((answer.status, body))
+        faults.passed.append((self.call, (answer.status, body)))
         self.send_response_only(answer.status)
         for header, value in answer.getheaders():
             if header.lower() not in ("content-length", "transfer-encoding", "connection"):
@@ -214,6 +216,7 @@ class AwsFaults(HttpServer):
         self.script = []
         self.always = {}
         self.answers = []  # (status, body) of the upstream
+        self.passed = []  # (call, one of these)
 
     def learn_credentials(self, status, body):
         """What STS gave away will sign the calls to come."""

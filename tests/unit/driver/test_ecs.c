@@ -30,6 +30,21 @@ static void refusals_and_stops_are_understood(void **state)
         {"other words of a stop refuse nothing", "the task definition's secret was not found", true,
          ECS_UNKNOWN, NULL},
         {"image", "CannotPullContainerError: manifest unknown", true, ECS_PERMANENT, "tag"},
+        {"image as Fargate 1.4 says it",
+         "TaskFailedToStart: CannotPullContainerError: pull image manifest has been retried 5 "
+         "time(s): failed to resolve ref registry/ci:9: registry/ci:9: not found",
+         true, ECS_PERMANENT, "tag"},
+        {"processor",
+         "CannotPullContainerError: pull image manifest has been retried 7 time(s): image Manifest "
+         "does not contain descriptor matching platform 'linux/amd64'",
+         true, ECS_PERMANENT, "--platform"},
+        {"registry out of reach",
+         "CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to "
+         "resolve ref registry/ci:9: failed to do request: dial tcp 1.2.3.4:443: i/o timeout",
+         true, ECS_UNKNOWN, "NAT gateway"},
+        {"a secret that was not found is no image",
+         "ResourceInitializationError: unable to pull secrets: x: not found", true, ECS_UNKNOWN,
+         "execution role"},
         {"Spot", "SpotInterruption: Your Spot Task was interrupted.", true, ECS_UNKNOWN,
          "runner_system_failure"},
         {"memory", "OutOfMemoryError: Container killed", true, ECS_UNKNOWN, "more memory"},

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+"""Many jobs at once on ECS as moto plays it, and stages that need no call of AWS.
+
+The play needs the packages of the tests, so it runs in their Python.
+"""
+
+import json
+import subprocess
+
+from bench.figures import Row, Target
+
+NAME = "ecs"
+DRIVER = "berth-driver"
+MEMORY_KIB = 8 * 1024
+# Tasks a second that Fargate launches for long (Amazon ECS Developer Guide, request throttling).
+FARGATE_RATE = 20
+
+
+def rows_of(found):
+    """Rows of the report from what ecs_jobs.py has found."""
+    count = found["jobs"]
+
+    def row(measure, unit, samples, most=None):
+        target = None if most is None else Target(most, absolute=True)
+        return Row(measure, unit, {DRIVER: samples}, ours=DRIVER, target=target)
+
+    many = f"{count} jobs at once on ECS"
+    rows = [
+        row("ECS: config, whole stage", "ms", found["config_ms"], 5),
+        row("ECS: run, start to connection", "ms", found["connect_ms"], 5),
+        row("ECS: config, largest resident set", "KiB", [max(found["config_kib"])], MEMORY_KIB),
+        row("ECS: run, largest resident set", "KiB", [max(found["run_kib"])], MEMORY_KIB),
+        row("ECS: run of an empty script", "ms", found["run_ms"]),
+        row(f"{many}: CPU of a prepare", "ms", found["prepare_cpu_ms"], 50),
+        row("the same, the most", "ms", [max(found["prepare_cpu_ms"])], 50),
+        row(f"{many}: memory of a waiting driver, the most", "KiB", [max(found["prepare_kib"])],
+            MEMORY_KIB),
+        row(f"{many}: the slowest prepare", "s", [max(found["prepare_s"])]),
+    ]  # fmt: skip
+    for operation, calls in found["calls"].items():
+        once = operation in ("RunTask", "StopTask")
+        rows.append(row(f"{many}: {operation}", "calls", [calls["all"]], count if once else None))
+        rows.append(
+            row(f"{many}: {operation}, busiest second", "calls", [calls["busiest_second"]],
+                FARGATE_RATE if operation != "StopTask" else None)
+        )  # fmt: skip
+    return rows
+
+
+def measure(context):
+    path = context.scratch / "ecs.json"
+    program = context.top / "tests/bench/ecs_jobs.py"
+    jobs = context.amount(200, 20)
+    done = subprocess.run(
+        [str(context.python), "-B", str(program), str(jobs), "--json", str(path)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise RuntimeError(f"ecs: {done.stderr[-2000:]}")
+    return rows_of(json.loads(path.read_text())), []
