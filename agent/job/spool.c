@@ -157,7 +157,7 @@ static int take_slot(struct spool *spool, int stream)
 enum spool_fill spool_fill(struct spool *spool, int stream, int fd)
 {
     size_t filled = 0;
-    while (filled < LIMIT_OUTPUT_CHUNK_BYTES) {
+    while (filled < LIMIT_AHEAD_BYTES) {
         uint64_t *head = &spool->head[stream];
         size_t within = (size_t)(*head % SPOOL_SLOT_BYTES);
         bool taken = false;
