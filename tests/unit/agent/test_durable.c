@@ -14,18 +14,18 @@
 
 struct row {
     const char *name;
-    bool attached;
     int64_t sent;        /* that the session told of LIMIT_AHEAD_BYTES */
     int64_t patience_ms; /* deadline */
-    bool reads;          /* what came after those */
+    bool attached;
+    bool reads; /* what came after those */
 };
 
 static const struct row rows[] = {
-    {"a session that has sent nothing is left alone", true, 0, FOR_LONG, false},
-    {"but not for ever", true, 0, 0, true},
-    {"one that has sent some is asked to take more", true, 1, FOR_LONG, true},
-    {"one that has sent all, too", true, LIMIT_AHEAD_BYTES, FOR_LONG, true},
-    {"without a session nobody is waited for", false, 0, FOR_LONG, true},
+    {"a session that has sent nothing is left alone", 0, FOR_LONG, true, false},
+    {"but not for ever", 0, 0, true, true},
+    {"one that has sent some is asked to take more", 1, FOR_LONG, true, true},
+    {"one that has sent all, too", LIMIT_AHEAD_BYTES, FOR_LONG, true, true},
+    {"without a session nobody is waited for", 0, FOR_LONG, false, true},
 };
 
 static void write_all(int fd)
