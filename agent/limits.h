@@ -50,8 +50,19 @@
 /* Jobs at once, over all connections. */
 #define LIMIT_JOBS 512
 
-/* One read of a job's output; also the most that is encrypted in one go. */
-#define LIMIT_OUTPUT_CHUNK_BYTES (256 * 1024)
+/* One read of a job's output; also the most that is encrypted in one go, and what libssh keeps the
+ * memory for. Twice as much was no faster. */
+#define LIMIT_OUTPUT_CHUNK_BYTES (128 * 1024)
+/* One frame of a durable job's output, and what it is cut into: the largest packet that clients
+ * take. */
+#define LIMIT_FRAME_BYTES  (128 * 1024)
+#define LIMIT_PACKET_BYTES 32768
+/* A durable job's monitor stops reading when its session is this far behind. As much as a job's
+ * pipe holds: it then reads from a full pipe, whose writer sleeps, and both processes are woken
+ * once for a large piece. */
+#define LIMIT_AHEAD_BYTES LIMIT_PIPE_BYTES
+/* But for no longer: a slow link must not hold up a job whose spool has room. */
+#define LIMIT_PATIENCE_MS 20
 /* A session that moved no output for so long gives that memory back. */
 #define LIMIT_QUIET_MS 100
 /* What a job can write before the agent reads: the default ceiling of fs.pipe-max-size. */

@@ -14,7 +14,8 @@
  *   init -> session      SHUTDOWN              end when the last channel is closed
  *   init -> monitor      JOB_ATTACH + 1 fd     a durable job's new session
  *   session -> monitor   JOB_SIGNAL            signal number, until the output is at its end
- *                        JOB_ACK               durable: offsets of what may be forgotten
+ *                        JOB_ACK               durable: offsets of what may be forgotten, and of
+ *                                              what the session has sent or is sending
  *                        JOB_RELEASE           durable: the result may be forgotten
  *   monitor -> session   JOB_STARTED + 3 fds   stdin, stdout, stderr of the job
  *                                              (durable: 1 fd, the spool, and its first offsets)
@@ -67,6 +68,7 @@ struct wire_message {
     int32_t for_good;              /* JOB_FAILED: no later try can succeed */
     int64_t ran_ms;                /* JOB_EXITED: how long the job ran */
     int64_t offsets[2];            /* of stdout and stderr, in bytes */
+    int64_t sent[2];               /* JOB_ACK: the same of what the session needs no more of */
     char id[JOBWIRE_ID_BYTES + 1]; /* DURABLE_START and DURABLE_ATTACH: the job's name */
     struct terminal_size size;     /* JOB_RESIZE */
     struct job_usage usage;        /* JOB_EXITED: what it cost */

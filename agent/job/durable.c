@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "agent/limits.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -30,6 +31,14 @@ void durable_close(struct durable *durable)
     spool_close(&durable->spool);
     cleanup_fd_fn(&durable->control);
     cleanup_fd_fn(&durable->session);
+}
+
+/* The session has enough to do, and pieces that grow meanwhile cost less. */
+static bool session_is_busy(const struct durable *durable)
+{
+    uint64_t read_bytes = durable->spool.head[0] + durable->spool.head[1];
+    return durable->session >= 0 && read_bytes >= durable->sent + LIMIT_AHEAD_BYTES &&
+           clock_now_ms() < durable->patience_ms;
 }
 
 static void detach(struct durable *durable)
@@ -71,6 +80,7 @@ static void introduce(struct durable *durable, int type)
     struct wire_message message = {.type = type, .number = durable->job->pid};
     message.offsets[0] = (int64_t)durable->spool.tail[0];
     message.offsets[1] = (int64_t)durable->spool.tail[1];
+    durable->sent = durable->spool.tail[0] + durable->spool.tail[1];
     durable->untold = true;
     if (wire_send(durable->session, &message, &durable->spool.reader_fd, 1) < 0) {
         detach(durable);
@@ -122,6 +132,7 @@ static void on_control(struct durable *durable)
 
 static void acknowledge(struct durable *durable, const struct wire_message *message)
 {
+    durable->sent = (uint64_t)message->sent[0] + (uint64_t)message->sent[1];
     for (int stream = 0; stream < SPOOL_STREAMS; stream++) {
         spool_release(&durable->spool, stream, (uint64_t)message->offsets[stream]);
     }
@@ -168,7 +179,10 @@ static void read_output(struct durable *durable)
         } else if (result == SPOOL_FULL) {
             durable->full = true;
         }
-        durable->untold = durable->untold || durable->spool.head[stream] != before;
+        if (durable->spool.head[stream] != before) {
+            durable->untold = true;
+            durable->patience_ms = clock_deadline_ms(LIMIT_PATIENCE_MS);
+        }
     }
 }
 
@@ -218,7 +232,7 @@ void durable_exited(struct durable *durable, const struct wire_message *result)
 
 void durable_prepare(const struct durable *durable, struct pollfd entries[DURABLE_ENTRIES])
 {
-    bool reading = !durable->full && !durable->over;
+    bool reading = !durable->full && !durable->over && !session_is_busy(durable);
     short telling = durable->untold ? POLLOUT : 0;
     entries[0] = (struct pollfd){.fd = durable->control, .events = POLLIN};
     entries[1] = (struct pollfd){.fd = durable->session, .events = (short)(POLLIN | telling)};
@@ -230,7 +244,9 @@ int64_t durable_deadline_ms(const struct durable *durable)
 {
     int64_t drain_ms = durable->exited && !durable->over ? durable->drain_ms : CLOCK_NEVER;
     int64_t detached_ms = durable->abandoned ? CLOCK_NEVER : durable->deadline_ms;
-    return clock_earlier_ms(drain_ms, detached_ms);
+    bool waiting = !durable->full && !durable->over && session_is_busy(durable);
+    int64_t patience_ms = waiting ? durable->patience_ms : CLOCK_NEVER;
+    return clock_earlier_ms(clock_earlier_ms(drain_ms, detached_ms), patience_ms);
 }
 
 bool durable_service(struct durable *durable, void (*on_signal)(void *context, int number),
@@ -238,7 +254,7 @@ bool durable_service(struct durable *durable, void (*on_signal)(void *context, i
 {
     on_control(durable);
     on_session(durable, on_signal, context);
-    if (!durable->full) {
+    if (!durable->full && !session_is_busy(durable)) {
         read_output(durable);
     }
     look_for_the_end(durable);

@@ -4,7 +4,9 @@
  *
  * The monitor calls it; it reads the job's output into a spool, tells the attached session what
  * there is, gives room back as the session acknowledges, and keeps the result until the session
- * releases it. init sends a new session's socket over 'control'; the newest one wins. Without a
+ * releases it. While the session is busy with what it knows of, output waits in the pipe: two
+ * processes that move large pieces in turns are woken less than two that chase each other. init
+ * sends a new session's socket over 'control'; the newest one wins. Without a
  * session the job goes on until its output fills the spool, and is ended when nobody attaches
  * within the time of --detach-timeout.
  */
@@ -26,12 +28,14 @@ struct durable {
     const struct agent_options *options;
     struct job *job; /* its output descriptors are read and closed here */
     struct spool spool;
-    int control; /* from init */
-    int session; /* -1: detached */
-    bool full;   /* the pool had no room: nothing is read until something is released */
-    bool untold; /* the session has not heard of all output, or of the end */
-    bool exited; /* 'result' is filled; output may still come */
-    bool over;   /* the output is complete */
+    int control;         /* from init */
+    int session;         /* -1: detached */
+    bool full;           /* the pool had no room: nothing is read until something is released */
+    uint64_t sent;       /* of both streams together, as far as the session told */
+    int64_t patience_ms; /* until then a session that is busy is left alone */
+    bool untold;         /* the session has not heard of all output, or of the end */
+    bool exited;         /* 'result' is filled; output may still come */
+    bool over;           /* the output is complete */
     bool released;
     bool closing;   /* the agent ends: the result waits for nobody */
     bool abandoned; /* nobody came back in time */

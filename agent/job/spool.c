@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "agent/limits.h"
@@ -17,6 +19,11 @@
 #define PAGE 4096
 /* What an idle spool may keep: enough for a reader that keeps up. */
 #define KEPT_SLOTS 32
+/* Slots that stay mapped when they are full: as much as a quick reader has not acknowledged yet, or
+ * each of them would cost page faults again. */
+#define RESIDENT_SLOTS 256
+/* A full pipe goes into so many slots, whatever is left of the last one. */
+#define FILL_PARTS (LIMIT_AHEAD_BYTES / SPOOL_SLOT_BYTES + 1)
 
 /* At the start of the file; the slot tables of both streams follow, then, from a page on, the
  * slots. */
@@ -135,8 +142,14 @@ void spool_close(struct spool *spool)
     }
 }
 
-/* A slot for the stream's next byte, published in the file's table. */
-static int take_slot(struct spool *spool, int stream)
+static char *slot_start(const struct spool *spool, int stream, uint64_t offset)
+{
+    uint32_t slot = spool->slot_of[stream][offset / SPOOL_SLOT_BYTES % spool->slots];
+    return spool->map + pool_offset(spool->slots) + (size_t)slot * SPOOL_SLOT_BYTES;
+}
+
+/* A slot for the stream's bytes from 'offset' on, published in the file's table. */
+static int take_slot(struct spool *spool, int stream, uint64_t offset)
 {
     uint32_t slot = spool->allocated;
     if (spool->free_count > 0) {
@@ -148,58 +161,82 @@ static int take_slot(struct spool *spool, int stream)
     } else {
         return -1;
     }
-    uint64_t offset = spool->head[stream];
     spool->slot_of[stream][offset / SPOOL_SLOT_BYTES % spool->slots] = slot;
     memcpy(spool->map + table_offset(spool->slots, stream, offset), &slot, sizeof(slot));
     return 0;
 }
 
-/* A full slot is not touched again before it is released. With a reader that is far behind it
- * leaves this process's resident memory, by which the kernel chooses whom to kill when there is
- * none left; the bytes stay in the file. */
-static void let_go(const struct spool *spool, uint32_t slot)
+/* Where the next bytes go: what is left of the last slot, and slots for 'wanted' bytes and no more.
+ * Returns how many parts there are; *out_end is the offset behind them. */
+static int take_room(struct spool *spool, int stream, size_t wanted, struct iovec *parts,
+                     uint64_t *out_end)
 {
-    if (slot >= KEPT_SLOTS) {
-        char *at = spool->map + pool_offset(spool->slots) + (size_t)slot * SPOOL_SLOT_BYTES;
-        (void)madvise(at, SPOOL_SLOT_BYTES, MADV_DONTNEED);
+    uint64_t head = spool->head[stream], end = head;
+    size_t within = (size_t)(head % SPOOL_SLOT_BYTES);
+    int count = 0;
+    if (within > 0) {
+        parts[count].iov_base = slot_start(spool, stream, head) + within;
+        parts[count++].iov_len = SPOOL_SLOT_BYTES - within;
+        end += SPOOL_SLOT_BYTES - within;
+    }
+    while (count < FILL_PARTS && (count == 0 || end - head < wanted) &&
+           take_slot(spool, stream, end) == 0) {
+        parts[count].iov_base = slot_start(spool, stream, end);
+        parts[count++].iov_len = SPOOL_SLOT_BYTES;
+        end += SPOOL_SLOT_BYTES;
+    }
+    *out_end = end;
+    return count;
+}
+
+/* Slots between the head and 'end' that got no byte: they would be taken again for the same. */
+static void give_back(struct spool *spool, int stream, uint64_t end)
+{
+    uint64_t used = (spool->head[stream] + SPOOL_SLOT_BYTES - 1) / SPOOL_SLOT_BYTES;
+    for (uint64_t number = end / SPOOL_SLOT_BYTES; number > used; number--) {
+        spool->free_list[spool->free_count++] = spool->slot_of[stream][(number - 1) % spool->slots];
     }
 }
 
+/* A full slot is not touched again before it is released. With a reader that is far behind it
+ * leaves this process's resident memory, by which the kernel chooses whom to kill when there is
+ * none left; the bytes stay in the file. */
+static void let_go(const struct spool *spool, int stream, uint64_t from, uint64_t to)
+{
+    for (uint64_t number = from / SPOOL_SLOT_BYTES; number < to / SPOOL_SLOT_BYTES; number++) {
+        if (spool->slot_of[stream][number % spool->slots] >= RESIDENT_SLOTS) {
+            (void)madvise(slot_start(spool, stream, number * SPOOL_SLOT_BYTES), SPOOL_SLOT_BYTES,
+                          MADV_DONTNEED);
+        }
+    }
+}
+
+/* In one call: between two, the writer would wake and wait for the pipe's lock. */
 enum spool_fill spool_fill(struct spool *spool, int stream, int fd)
 {
-    size_t filled = 0;
-    while (filled < LIMIT_OUTPUT_CHUNK_BYTES) {
-        uint64_t *head = &spool->head[stream];
-        size_t within = (size_t)(*head % SPOOL_SLOT_BYTES);
-        bool taken = false;
-        if (within == 0) {
-            if (take_slot(spool, stream) < 0) {
-                return SPOOL_FULL;
-            }
-            taken = true;
-        }
-        uint32_t slot = spool->slot_of[stream][*head / SPOOL_SLOT_BYTES % spool->slots];
-        char *at =
-            spool->map + pool_offset(spool->slots) + (size_t)slot * SPOOL_SLOT_BYTES + within;
-        ssize_t got = read(fd, at, SPOOL_SLOT_BYTES - within);
-        int reason = errno;
-        if (got > 0) {
-            *head += (uint64_t)got;
-            filled += (size_t)got;
-            if (*head % SPOOL_SLOT_BYTES == 0) {
-                let_go(spool, slot);
-            }
-            continue;
-        }
-        if (taken) { /* it would be taken again for the same byte */
-            spool->free_list[spool->free_count++] = slot;
-        }
-        if (got < 0 && reason == EINTR) {
-            continue;
-        }
-        return got < 0 && reason == EAGAIN ? SPOOL_DRY : SPOOL_ENDED;
+    struct iovec parts[FILL_PARTS];
+    uint64_t end = 0;
+    int there = 0;
+    if (ioctl(fd, FIONREAD, &there) < 0 || there < 0) {
+        there = 0; /* it still may have ended */
     }
-    return SPOOL_MORE;
+    int count = take_room(spool, stream, (size_t)there, parts, &end);
+    if (count == 0) {
+        return SPOOL_FULL;
+    }
+    ssize_t got;
+    do {
+        got = readv(fd, parts, count);
+    } while (got < 0 && errno == EINTR);
+    int reason = errno;
+    uint64_t before = spool->head[stream];
+    spool->head[stream] += got > 0 ? (uint64_t)got : 0;
+    let_go(spool, stream, before, spool->head[stream]);
+    give_back(spool, stream, end);
+    if (got > 0) {
+        return got < there ? SPOOL_MORE : SPOOL_DRY;
+    }
+    return got < 0 && reason == EAGAIN ? SPOOL_DRY : SPOOL_ENDED;
 }
 
 /* Gives memory back once nothing is held: a burst must not cost memory for the job's life. */

@@ -44,7 +44,7 @@ void spool_close(struct spool *spool);
 
 enum spool_fill { SPOOL_DRY, SPOOL_MORE, SPOOL_FULL, SPOOL_ENDED };
 
-/* Reads a non-blocking pipe until it is dry, the pool is full, or enough has come for one go. */
+/* Reads what a non-blocking pipe holds, as far as there is room. DRY: nothing was left. */
 enum spool_fill spool_fill(struct spool *spool, int stream, int fd);
 
 /* Everything before 'offset' will not be asked for again. Offsets from the past or the future are

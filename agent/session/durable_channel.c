@@ -9,9 +9,13 @@
 #include <sys/wait.h>
 
 #include "agent/session/durable_private.h"
+#include "agent/session/flush.h"
 #include "agent/wire.h"
 #include "common/cleanup.h"
 #include "common/log.h"
+
+/* A frame that begins and ends within a slot. */
+#define FRAME_PIECES (LIMIT_FRAME_BYTES / SPOOL_SLOT_BYTES + 2)
 
 const char *durable_channel_peer(const struct channel *channel)
 {
@@ -81,6 +85,7 @@ static void on_attached(struct channel *channel, const struct wire_message *mess
     memcpy(frame.offsets, durable->sent, sizeof(frame.offsets));
     durable_channel_queue(channel, &frame);
     durable->state = ATTACHED;
+    durable->ack_untold = true; /* where its reader goes on from */
 }
 
 static void on_available(struct channel *channel, const struct wire_message *message)
@@ -180,6 +185,38 @@ static void receive_job_messages(struct channel *channel)
     }
 }
 
+/* --- to the monitor --- */
+
+/* Late enough to wake the monitor for a large piece, and before there is nothing left to do here.
+ */
+static bool progress_is_due(const struct durable_channel *durable)
+{
+    uint64_t sent = durable->sent[0] + durable->sent[1];
+    uint64_t left = durable->available[0] + durable->available[1] - sent;
+    return durable->state == ATTACHED && left <= LIMIT_AHEAD_BYTES / 2 &&
+           sent - durable->told_sent >= LIMIT_AHEAD_BYTES / 2;
+}
+
+/* The newest offsets say everything, so a message that does not fit the socket is made anew. */
+static void tell_monitor(struct channel *channel)
+{
+    struct durable_channel *durable = channel->durable;
+    struct wire_message message = {.type = WIRE_JOB_ACK};
+    for (int stream = 0; stream < JOBWIRE_STREAMS; stream++) {
+        message.offsets[stream] = (int64_t)durable->acked[stream];
+        message.sent[stream] = (int64_t)durable->sent[stream];
+    }
+    if (channel->job < 0) {
+        return;
+    }
+    if (wire_send(channel->job, &message, NULL, 0) < 0) {
+        durable->ack_untold = errno == EAGAIN || errno == ENOBUFS;
+    } else {
+        durable->ack_untold = false;
+        durable->told_sent = durable->sent[0] + durable->sent[1];
+    }
+}
+
 /* --- to the client --- */
 
 static bool may_send(const struct channel *channel)
@@ -211,40 +248,106 @@ static void send_queued(struct channel *channel)
     }
 }
 
-/* One frame of a stream, gathered from its slots into the session's chunk. */
-static void send_output(struct channel *channel, int stream)
+/* A part of a frame. What libssh does not take now is kept, so that the frame is sent whole. */
+static void send_part(struct channel *channel, const char *bytes, size_t length)
 {
-    struct durable_channel *durable = channel->durable;
-    char *chunk = channel->session->chunk;
-    uint64_t left = durable->available[stream] - durable->sent[stream];
-    size_t room = ssh_channel_window_size(channel->ssh);
-    room = room < LIMIT_OUTPUT_CHUNK_BYTES ? room : LIMIT_OUTPUT_CHUNK_BYTES;
-    room -= JOBWIRE_OUTPUT_HEADER_BYTES;
-    size_t wanted = left < room ? (size_t)left : room;
-    size_t filled = 0;
-    while (filled < wanted) {
-        size_t piece = wanted - filled;
-        const char *bytes =
-            spool_view_at(&durable->view, stream, durable->sent[stream] + filled, &piece);
-        if (bytes == NULL) {
-            durable_channel_refuse(channel, JOBWIRE_REFUSED_LOST,
-                                   "the job's output cannot be read");
-            return;
-        }
-        memcpy(chunk + JOBWIRE_OUTPUT_HEADER_BYTES + filled, bytes, piece);
-        filled += piece;
+    struct buffer *queued = &channel->durable->queued;
+    if (channel->durable->state == ENDING) {
+        return; /* an earlier part could not be kept */
     }
-    session_chunk_used(channel->session);
-    jobwire_output_header(chunk, (enum jobwire_stream)stream, durable->sent[stream], filled);
-    durable->sent[stream] += filled;
-    size_t length = filled + JOBWIRE_OUTPUT_HEADER_BYTES;
-    size_t sent = send_now(channel, chunk, length);
-    if (sent < length && buffer_append(&durable->queued, chunk + sent, length - sent) < 0) {
+    size_t sent = queued->length == 0 ? send_now(channel, bytes, length) : 0;
+    if (sent < length && buffer_append(queued, bytes + sent, length - sent) < 0) {
         log_error("%s: channel %d: out of memory, detaching", durable_channel_peer(channel),
                   channel->number);
         durable_channel_detach(
             channel); /* half a frame cannot be made good; the client attaches again */
     }
+}
+
+/* Bytes of the spool that make up a frame. */
+struct pieces {
+    size_t count, total;
+    struct {
+        const char *bytes;
+        size_t length;
+    } at[FRAME_PIECES];
+};
+
+/* -1: the spool is not what it should be. */
+static int find_pieces(const struct durable_channel *durable, int stream, size_t wanted,
+                       struct pieces *out)
+{
+    *out = (struct pieces){0};
+    while (out->total < wanted && out->count < FRAME_PIECES) {
+        size_t length = wanted - out->total;
+        const char *bytes =
+            spool_view_at(&durable->view, stream, durable->sent[stream] + out->total, &length);
+        if (bytes == NULL) {
+            return -1;
+        }
+        out->at[out->count].bytes = bytes;
+        out->at[out->count].length = length;
+        out->count++;
+        out->total += length;
+    }
+    return 0;
+}
+
+/* How much of what there is goes into the next frame. Large ones end where a packet would, so that
+ * those after it are full. */
+static size_t frame_bytes(const struct channel *channel, int stream)
+{
+    const struct durable_channel *durable = channel->durable;
+    uint64_t left = durable->available[stream] - durable->sent[stream];
+    size_t room = ssh_channel_window_size(channel->ssh);
+    room = room < LIMIT_FRAME_BYTES ? room : LIMIT_FRAME_BYTES;
+    room -= JOBWIRE_OUTPUT_HEADER_BYTES;
+    if (left <= room) {
+        return (size_t)left;
+    }
+    size_t over = (size_t)((durable->sent[stream] + room) % LIMIT_PACKET_BYTES);
+    return room > over ? room - over : room;
+}
+
+/* A header and bytes in one packet when they fit one, or else from where they lie. */
+static void send_frame(struct channel *channel, char header[JOBWIRE_OUTPUT_HEADER_BYTES],
+                       const struct pieces *pieces)
+{
+    char *packet = channel->session->chunk;
+    size_t length = JOBWIRE_OUTPUT_HEADER_BYTES;
+    if (length + pieces->total > LIMIT_PACKET_BYTES) {
+        flush_hold();
+        send_part(channel, header, length);
+        for (size_t i = 0; i < pieces->count; i++) {
+            send_part(channel, pieces->at[i].bytes, pieces->at[i].length);
+        }
+        flush_release(channel->session->ssh);
+        return;
+    }
+    session_chunk_used(channel->session);
+    memcpy(packet, header, length);
+    for (size_t i = 0; i < pieces->count; i++) {
+        memcpy(packet + length, pieces->at[i].bytes, pieces->at[i].length);
+        length += pieces->at[i].length;
+    }
+    send_part(channel, packet, length);
+}
+
+static void send_output(struct channel *channel, int stream)
+{
+    struct durable_channel *durable = channel->durable;
+    struct pieces pieces;
+    char header[JOBWIRE_OUTPUT_HEADER_BYTES];
+    if (find_pieces(durable, stream, frame_bytes(channel, stream), &pieces) < 0) {
+        durable_channel_refuse(channel, JOBWIRE_REFUSED_LOST, "the job's output cannot be read");
+        return;
+    }
+    jobwire_output_header(header, (enum jobwire_stream)stream, durable->sent[stream], pieces.total);
+    durable->sent[stream] += pieces.total;
+    if (progress_is_due(durable)) { /* it reads the next piece while this one is encrypted */
+        tell_monitor(channel);
+    }
+    send_frame(channel, header, &pieces);
 }
 
 static bool has_output(const struct durable_channel *durable, int stream)
@@ -321,20 +424,6 @@ static void warn_of_shutdown(struct channel *channel)
     }
 }
 
-/* The newest offsets say everything, so a message that does not fit the socket is made anew. */
-static void tell_ack(struct channel *channel)
-{
-    struct durable_channel *durable = channel->durable;
-    struct wire_message message = {.type = WIRE_JOB_ACK};
-    for (int stream = 0; stream < JOBWIRE_STREAMS; stream++) {
-        message.offsets[stream] = (int64_t)durable->acked[stream];
-    }
-    if (durable->ack_untold && channel->job >= 0) {
-        durable->ack_untold =
-            wire_send(channel->job, &message, NULL, 0) < 0 && (errno == EAGAIN || errno == ENOBUFS);
-    }
-}
-
 void durable_channel_service(struct channel *channel)
 {
     struct durable_channel *durable = channel->durable;
@@ -344,10 +433,12 @@ void durable_channel_service(struct channel *channel)
     }
     receive_job_messages(channel);
     durable_channel_read(channel);
-    tell_ack(channel);
     warn_of_shutdown(channel);
     send_queued(channel);
     move_output(channel);
+    if (durable->ack_untold) {
+        tell_monitor(channel);
+    }
     report(channel);
     send_queued(channel);
     if (durable->state == ENDING && durable->queued.length == 0) {

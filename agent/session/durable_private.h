@@ -34,8 +34,9 @@ struct durable_channel {
     bool attaching;         /* asked by ATTACH */
     struct spool_view view; /* once ATTACHED */
     uint64_t sent[JOBWIRE_STREAMS], available[JOBWIRE_STREAMS], acked[JOBWIRE_STREAMS];
-    bool ack_untold; /* the monitor's socket was full */
-    bool exited;     /* 'available' is all there will be */
+    uint64_t told_sent; /* of both streams together, as far as the monitor knows */
+    bool ack_untold;
+    bool exited; /* 'available' is all there will be */
     int wait_status;
     struct job_usage usage; /* once exited */
     bool warned;            /* of the agent's end */

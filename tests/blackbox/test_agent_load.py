@@ -99,8 +99,8 @@ def test_output_costs_no_memory_once_it_is_out(agent, ssh, programs, until):
     process.stdin.write(b"\n")
     process.stdin.flush()
     assert process.stdout.read(20_000_000) == bytes(20_000_000)
-    # libssh's packets and what is kept of them; a piece of output has a quarter of a MiB more.
-    until(lambda: resident(session) - before < 400 * 1024, 5, "memory to be given back")
+    # libssh's packets of one piece of output, and what is kept of them.
+    until(lambda: resident(session) - before < 300 * 1024, 5, "memory to be given back")
     process.communicate(b"\n", timeout=20)
     assert process.returncode == 4
 

@@ -317,6 +317,18 @@ def test_unread_output_is_bounded_and_the_job_blocks(durable, until, tmp_path, w
     assert len(job.outputs[0]) == 400 * 65536 and not any(job.outputs[0])
 
 
+def test_a_client_that_does_not_read_holds_up_no_job_whose_spool_has_room(durable, until, tmp_path):
+    """The monitor leaves a busy session alone, but not for long."""
+    instance = durable("--spool-limit", "32MiB")
+    written = tmp_path / "written"
+    with instance.connect() as job:  # its window takes 2 MiB, the pipe 1 MiB
+        job.start(new_name(), f"head -c 24000000 /dev/zero; : >{written}; exit 3")
+        until(written.exists, 20, "the job to write all of it")
+        assert job.collect().exit == (3, "")
+        job.release()
+    assert bytes(job.outputs[0]) == bytes(24_000_000)
+
+
 def test_signals_travel_through_a_new_link(durable, until):
     instance = durable()
     name = new_name()

@@ -114,12 +114,18 @@ def whole_path(context, job):
     run = job.run_script(script + "\n")
     path = context.random_file("noise", 32 * MIB)
     wanted = clients.hash_output(["cat", str(path)])
-    noise = job.run_script(f"cat {path}\n")
-    if clients.hash_output(noise, subprocess.DEVNULL, job.env) != wanted:
-        raise RuntimeError("berth-driver: what arrived is not what the job wrote")
-    job.run_script(script + "\n")
     # 'ssh JOB -- COMMAND' is the same link without a durable job's spool and acknowledgements.
-    plain = [*job.words[:-1], "ssh", "1", "--", script]
+    exec_words = [*job.words[:-1], "ssh", "1", "--"]
+    plain = [*exec_words, script]
+    transfers = {
+        DRIVER: job.run_script(f"cat {path}\n"),
+        PLAIN: [*exec_words, f"cat {path}"],
+        "ssh from sshd": [*ssh[:-1], f"cat {path}"],
+    }
+    for name, command in transfers.items():
+        if clients.hash_output(command, subprocess.DEVNULL, job.env) != wanted:
+            raise RuntimeError(f"{name}: what arrived is not what the job wrote")
+    job.run_script(script + "\n")
     samples = context.interleaved(
         {
             DRIVER: lambda: length / clients.count_output(run, length, job.env) / MIB,

@@ -110,6 +110,38 @@ static void test_a_full_pool_takes_nothing_and_release_opens_it(void **state)
     spool_close(&spool);
 }
 
+static int64_t reserved(const struct spool *spool)
+{
+    struct stat status;
+    assert_int_equal(fstat(spool->fd, &status), 0);
+    return status.st_blocks * 512;
+}
+
+static void test_a_full_pipe_goes_in_at_once_and_little_takes_little(void **state)
+{
+    (void)state;
+    static char bytes[1 << 20];
+    struct spool spool;
+    struct error err;
+    int ends[2];
+    assert_int_equal(spool_open(&spool, 16 << 20, NULL, &err), 0);
+    assert_int_equal(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
+    assert_true(fcntl(ends[1], F_SETPIPE_SZ, sizeof(bytes)) >= (int)sizeof(bytes));
+    int64_t before = reserved(&spool);
+    assert_int_equal(write(ends[1], "x", 1), 1);
+    assert_int_equal(spool_fill(&spool, 0, ends[0]), SPOOL_DRY);
+    assert_int_equal(reserved(&spool), before); /* room for more is not taken for later */
+    assert_int_equal(write(ends[1], bytes, sizeof(bytes)), sizeof(bytes));
+    assert_int_equal(spool_fill(&spool, 0, ends[0]), SPOOL_DRY);
+    assert_int_equal(spool.head[0], 1 + sizeof(bytes));
+    spool_release(&spool, 0, spool.head[0]);
+    /* All slots but the last, which has a byte and room. */
+    assert_int_equal(spool.free_count, spool.allocated - 1);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+    spool_close(&spool);
+}
+
 static void test_memory_of_a_burst_is_given_back(void **state)
 {
     (void)state;
@@ -152,6 +184,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bytes_stay_until_released),
         cmocka_unit_test(test_a_full_pool_takes_nothing_and_release_opens_it),
+        cmocka_unit_test(test_a_full_pipe_goes_in_at_once_and_little_takes_little),
         cmocka_unit_test(test_memory_of_a_burst_is_given_back),
         cmocka_unit_test(test_a_reader_cannot_write),
     };
