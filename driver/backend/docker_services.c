@@ -170,6 +170,7 @@ static cJSON *service_body(const struct config *config, const cJSON *service, co
     ok = cJSON_AddItemToObject(body, "Labels", labels) && ok;
     cJSON *host = json_object(body, "HostConfig", &ok);
     json_text(host, "NetworkMode", network, &ok);
+    docker_job_limits(&config->docker, host, &ok); /* what runs in it is the job's choice as well */
     cJSON *endpoints =
         json_object(json_object(body, "NetworkingConfig", &ok), "EndpointsConfig", &ok);
     cJSON *endpoint = json_object(endpoints, network, &ok);

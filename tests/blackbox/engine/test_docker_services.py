@@ -85,6 +85,18 @@ def test_entrypoint_and_variables(services, busybox):
     assert done.stdout == b"set here\n"
 
 
+def test_the_jobs_limits_are_each_services(services, served, engine):
+    """What a service runs is the job's choice too: it is no way around them."""
+    job = services({"name": served["exposes"], "alias": "web", "command": SERVER})
+    job.driver.settings["Docker"] |= {"Memory": "64MiB", "CPUs": 0.5, "PidsLimit": 40}
+    job.prepare()
+    found = engine.good("GET", f"/containers/berth-{job.metadata()['job']}-service-0/json")
+    host = found["HostConfig"]
+    assert (host["Memory"], host["MemorySwap"]) == (64 << 20, 64 << 20)
+    assert (host["NanoCpus"], host["PidsLimit"]) == (500_000_000, 40)
+    assert host["Privileged"] is False
+
+
 def test_health_is_awaited(services, served):
     command = ["sh", "-c", "sleep 1; touch /tmp/ready; sleep 300"]
     job = services({"name": served["healthy"], "alias": "slow", "command": command})
