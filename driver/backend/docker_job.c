@@ -136,6 +136,12 @@ int docker_job_image(const struct config *config, const char **out_image, struct
                          "the job's image '%s' is not allowed here; [Docker] AllowedImages of this "
                          "runner %s",
                          wanted, docker->allowed_images.count == 0 ? "is empty" : "has no match");
+    } else if ((docker->image == NULL || strcmp(wanted, docker->image) != 0) &&
+               docker_name_may_be_id(wanted)) {
+        return error_set(err, ERROR_USAGE, 0,
+                         "the job's image '%s' may be an id; a job names an image by its name and "
+                         "tag",
+                         wanted);
     }
     if (wanted == NULL) {
         return error_set(err, ERROR_USAGE, 0,

@@ -40,6 +40,11 @@ static int check_service(const struct config *config, const cJSON *service, stru
                          text,
                          config->docker.allowed_services.count == 0 ? "is empty" : "has no match");
     }
+    if (docker_name_may_be_id(text)) {
+        return error_set(err, ERROR_USAGE, 0,
+                         "the service '%s' may be an id; a job names an image by its name and tag",
+                         text);
+    }
     return 0;
 }
 

@@ -203,6 +203,21 @@ def test_the_jobs_image(docker_job, engine, busybox, allowed, wanted, good):
         assert engine.labelled(docker_job.driver.label)["containers"] == []
 
 
+@pytest.mark.parametrize("form", ["all", "begins", "bare"])
+def test_a_pattern_allows_no_image_by_its_id(docker_job, engine, busybox, form):
+    """An id names any image that the engine holds, another project's private one too."""
+    digest = engine.good("GET", f"/images/{busybox}/json")["Id"]
+    forms = {"all": digest, "begins": digest[:19], "bare": digest.removeprefix("sha256:")[:12]}
+    wanted = forms[form]
+    docker_job.driver.settings["Docker"] |= {"Image": "other/one:1", "AllowedImages": ["*"]}
+    docker_job.env["CUSTOM_ENV_CI_JOB_IMAGE"] = wanted
+    done = docker_job.stage("prepare")
+    docker_job.driver.settings["Docker"]["Image"] = busybox
+    assert done.returncode == BUILD_FAILURE, done.stderr
+    assert f"image '{wanted}' may be an id" in done.stderr
+    assert engine.labelled(docker_job.driver.label)["containers"] == []
+
+
 @pytest.mark.parametrize(
     ("settings", "code", "words"),
     [

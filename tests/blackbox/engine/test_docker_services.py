@@ -15,7 +15,7 @@ SERVER = ["sh", "-c", "mkdir /w; echo $WHO > /w/who; httpd -f -p 8080 -h /w"]
 def services(docker_job):
     """services([...]): the job has these."""
     docker_job.driver.settings["Docker"] |= {
-        "AllowedServices": ["berth-test/*", "127.0.0.1:*/**"],
+        "AllowedServices": ["berth-test/*", "127.0.0.1:*/**", "cafe"],
         "ServiceTimeout": "5s",
     }
 
@@ -133,6 +133,7 @@ def test_one_that_does_not_get_ready_is_told_with_its_log(services, served, imag
         ({"name": "other/postgres:15"}, "the service 'other/postgres:15' is not allowed here"),
         ({"name": "berth-test/no such"}, "is no name of an image"),
         ({"alias": "x"}, "the service '' is no name of an image"),
+        ({"name": "cafe"}, "the service 'cafe' may be an id"),
     ],
 )
 def test_mistakes(services, engine, service, words):
