@@ -5,6 +5,7 @@ passes over SHELL. A download whose SHA-256 is wrong must stop it all the same."
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -18,14 +19,16 @@ DEADLINE_S = 900
 
 @pytest.fixture(scope="module")
 def buildah(tmp_path_factory):
-    """buildah(words...): without a daemon, its data in a directory of the test's own."""
+    """buildah(words...): without a daemon, its data in a directory of the test's own; what a build
+    that failed left mounted there is unmounted."""
     if shutil.which("buildah") is None or os.geteuid() != 0:
         pytest.skip("takes buildah, and root")
     root = tmp_path_factory.mktemp("buildah")
-    environment = {**os.environ, "BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs"}
+    environment = {**os.environ, "BUILDAH_ISOLATION": "chroot"}
+    driver = ["--storage-driver", "vfs"]
 
     def call(*words):
-        command = ["buildah", "--root", root / "data", "--runroot", root / "run", *words]
+        command = ["buildah", "--root", root / "data", "--runroot", root / "run", *driver, *words]
         return subprocess.run(
             command, cwd=standins.TOP, env=environment, capture_output=True, text=True,
             timeout=DEADLINE_S, check=False,
@@ -37,7 +40,11 @@ def buildah(tmp_path_factory):
     (base / "Dockerfile").write_text("FROM scratch\nADD base.tar /\n")
     done = call("bud", "-t", BASE, base)
     assert done.returncode == 0, done.stderr
-    return call
+    yield call
+    for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
+        if line.split()[1].startswith(f"{root}/"):
+            subprocess.run(["umount", line.split()[1]], check=True)
+    shutil.rmtree(root)
 
 
 def node_stage(buildah, sha256):
