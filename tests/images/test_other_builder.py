@@ -25,10 +25,9 @@ def buildah(tmp_path_factory):
         pytest.skip("takes buildah, and root")
     root = tmp_path_factory.mktemp("buildah")
     environment = {**os.environ, "BUILDAH_ISOLATION": "chroot"}
-    driver = ["--storage-driver", "vfs"]
 
     def call(*words):
-        command = ["buildah", "--root", root / "data", "--runroot", root / "run", *driver, *words]
+        command = ["buildah", "--root", root / "data", "--runroot", root / "run", *words]
         return subprocess.run(
             command, cwd=standins.TOP, env=environment, capture_output=True, text=True,
             timeout=DEADLINE_S, check=False,
