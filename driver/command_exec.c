@@ -12,6 +12,7 @@
 #include "driver/command.h"
 #include "driver/durable.h"
 #include "driver/shell_words.h"
+#include "driver/ssh_terminal.h"
 #include "driver/task.h"
 
 /* Of /dev/null, in every Linux. */
@@ -70,7 +71,7 @@ static int run_in(struct task *task, struct ssh_link **link, const char *command
         request.input_fd = STDIN_FILENO;
     }
     if (result == 1) {
-        result = ssh_link_run(*link, &request, out_outcome, err);
+        result = ssh_run_in_terminal(*link, &request, out_outcome, err);
     }
     buffer_done(&line);
     return result;

@@ -1,32 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include <string.h>
-#include <unistd.h>
 
 #include "common/buffer.h"
 #include "common/log.h"
 #include "driver/command.h"
 #include "driver/job_search.h"
 #include "driver/shell_words.h"
+#include "driver/ssh_terminal.h"
 #include "driver/task.h"
-
-/* In a terminal the job gets one too; otherwise bytes pass as they are. Whatever happens in
- * between, the terminal is put back before anything is said about it. */
-static int run_in_terminal(struct ssh_link *link, struct ssh_request *request,
-                           struct ssh_outcome *out_outcome, struct error *err)
-{
-    struct terminal terminal = {.events_fd = -1};
-    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
-        return ssh_link_run(link, request, out_outcome, err);
-    }
-    if (terminal_open(&terminal, STDIN_FILENO, err) < 0) {
-        return -1;
-    }
-    request->terminal = &terminal;
-    int result = ssh_link_run(link, request, out_outcome, err);
-    request->terminal = NULL;
-    terminal_close(&terminal);
-    return result;
-}
 
 static int run_in_task(struct task *task, const char *command, struct ssh_outcome *out_outcome,
                        struct error *err)
@@ -38,7 +19,7 @@ static int run_in_task(struct task *task, const char *command, struct ssh_outcom
     request.input_fd = STDIN_FILENO;
     int result = task_connect(task, &link, err);
     if (result == 0) {
-        result = run_in_terminal(link, &request, out_outcome, err);
+        result = ssh_run_in_terminal(link, &request, out_outcome, err);
     }
     ssh_link_free(link);
     return result;

@@ -19,7 +19,7 @@ declare -A packages=(
     [bench]="gcc libc6-dev golang-go openssh-server openssh-client dropbear-bin tini dumb-init openssl
         util-linux"
     [go]="golang-go"
-    [images]="debootstrap git nodejs npm openssh-client"
+    [images]="buildah debootstrap git nodejs npm openssh-client"
     [arm64]="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static file openssh-client"
 )
 

@@ -20,6 +20,8 @@
 #define CALL_MS           30000
 #define LOG_CEILING_BYTES (4UL << 10)
 #define LOG_TAIL_BYTES    600
+#define LATE_MS           2000
+#define LATE_ROUND_MS     200
 
 void docker_task_name(const char *job, char out[DOCKER_TASK_NAME_BYTES])
 {
@@ -115,6 +117,23 @@ static int docker_alive(struct backend_task *task, struct error *err)
     return result;
 }
 
+/* A prepare that was killed may have asked for a container that the engine is still making, which
+ * no list shows: what appears a moment later is removed too. */
+static int remove_late(struct backend_task *task, struct docker *docker, int64_t deadline_ms,
+                       struct error *err)
+{
+    int64_t until_ms = clock_earlier_ms(clock_deadline_ms(LATE_MS), deadline_ms);
+    while (clock_now_ms() < until_ms) {
+        if (signals_wait(task->signals, -1, clock_deadline_ms(LATE_ROUND_MS)) < 0) {
+            return error_set(err, ERROR_SYSTEM, EINTR, "stopped by a signal");
+        }
+        if (docker_remove_job(docker, task->metadata->job, 0, deadline_ms, err) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static int docker_stop(struct backend_task *task, int64_t deadline_ms, struct error *err)
 {
     struct docker *docker = NULL;
@@ -126,6 +145,10 @@ static int docker_stop(struct backend_task *task, int64_t deadline_ms, struct er
     }
     int result = docker_remove_job(docker, task->metadata->job, task->config->cancel_grace_ms,
                                    deadline_ms, err);
+    if (result == 0 && json_text_at(task->metadata->state, DOCKER_STATE_ID) == NULL &&
+        json_text_at(task->metadata->state, DOCKER_STATE_FAILED) == NULL) {
+        result = remove_late(task, docker, deadline_ms, err);
+    }
     docker_close(docker);
     return result;
 }

@@ -10,24 +10,14 @@
 #include <string.h>
 
 #include "common/buffer.h"
-#include "common/clock.h"
 #include "common/fd.h"
 #include "common/log.h"
-#include "driver/capture.h"
+#include "driver/backend/docker_login.h"
 #include "driver/json.h"
 #include "driver/runner.h"
 
-#define FILE_CEILING_BYTES   (1UL << 20)
-#define SECRET_CEILING_BYTES 8192
-#define HEADER_BYTES         (4 * SECRET_CEILING_BYTES)
-#define HELPER_MS            30000
-#define HUB_KEY              "https://index.docker.io/v1/"
-
-struct login {
-    char user[SECRET_CEILING_BYTES];
-    char password[SECRET_CEILING_BYTES];
-    char token[SECRET_CEILING_BYTES]; /* instead of the two */
-};
+#define FILE_CEILING_BYTES (1UL << 20)
+#define HEADER_BYTES       (4 * DOCKER_SECRET_BYTES)
 
 /* Where a configuration comes from. */
 struct place {
@@ -39,19 +29,18 @@ struct place {
 /* "https://registry.example:5000/v2/" is about "registry.example:5000". */
 static bool is_about(const char *key, const char *registry)
 {
-    if (strcmp(registry, "docker.io") == 0 && strcmp(key, HUB_KEY) == 0) {
-        return true;
-    }
     const char *scheme = strstr(key, "://");
     const char *host = scheme == NULL ? key : scheme + 3;
     size_t length = strcspn(host, "/");
-    return strlen(registry) == length && strncmp(host, registry, length) == 0;
+    bool is_hub = strcmp(registry, "docker.io") == 0 && strlen(DOCKER_HUB_HOST) == length &&
+                  strncmp(host, DOCKER_HUB_HOST, length) == 0;
+    return is_hub || (strlen(registry) == length && strncmp(host, registry, length) == 0);
 }
 
 /* "auth" is base64 of "user:password". */
-static int split_auth(const char *auth, struct login *login)
+static int split_auth(const char *auth, struct docker_login *login)
 {
-    char text[SECRET_CEILING_BYTES];
+    char text[DOCKER_SECRET_BYTES];
     size_t length = 0;
     int result = -1;
     if (sodium_base642bin((unsigned char *)text, sizeof(text) - 1, auth, strlen(auth), " \r\n",
@@ -69,44 +58,23 @@ static int split_auth(const char *auth, struct login *login)
     return result;
 }
 
-static void copy_text(char *out, const char *text)
-{
-    (void)snprintf(out, SECRET_CEILING_BYTES, "%s", text == NULL ? "" : text);
-}
-
-static int read_login(const cJSON *entry, const char *key, struct login *login, struct error *err)
+static int read_login(const cJSON *entry, const char *key, struct docker_login *login,
+                      struct error *err)
 {
     const char *auth = json_text_at(entry, "auth");
-    copy_text(login->token, json_text_at(entry, "identitytoken"));
+    docker_login_copy(login->token, json_text_at(entry, "identitytoken"));
     if (auth != NULL && auth[0] != '\0') {
         return split_auth(auth, login) == 0
                    ? 0
                    : error_set(err, ERROR_USAGE, 0,
                                "the login for '%s' is no base64 of user:password", key);
     }
-    copy_text(login->user, json_text_at(entry, "username"));
-    copy_text(login->password, json_text_at(entry, "password"));
+    docker_login_copy(login->user, json_text_at(entry, "username"));
+    docker_login_copy(login->password, json_text_at(entry, "password"));
     return 0;
 }
 
-/* cJSON frees texts as they are, so they are wiped first. */
-static void wipe(cJSON *item)
-{
-    for (; item != NULL; item = item->next) {
-        if (cJSON_IsString(item)) {
-            sodium_memzero(item->valuestring, strlen(item->valuestring));
-        }
-        wipe(item->child);
-    }
-}
-
-static void delete_json(cJSON *root)
-{
-    wipe(root);
-    cJSON_Delete(root);
-}
-
-static int write_header(const struct login *login, const char *registry, char **out_header,
+static int write_header(const struct docker_login *login, const char *registry, char **out_header,
                         struct error *err)
 {
     static const char name[] = "X-Registry-Auth: ";
@@ -134,12 +102,12 @@ static int write_header(const struct login *login, const char *registry, char **
     }
     sodium_free(text);
     sodium_free(header);
-    delete_json(root);
+    docker_login_delete_json(root);
     return ok ? 0 : error_set(err, ERROR_SYSTEM, ENOMEM, "cannot pass the registry's login on");
 }
 
 /* The login in "auths" of the file. Returns 1 when there is one. */
-static int search_auths(const cJSON *root, const char *registry, struct login *login,
+static int search_auths(const cJSON *root, const char *registry, struct docker_login *login,
                         struct error *err)
 {
     const cJSON *auths = json_at(root, "auths");
@@ -156,65 +124,21 @@ static int search_auths(const cJSON *root, const char *registry, struct login *l
     return 0;
 }
 
-/* What docker-credential-NAME prints: {"Username": ..., "Secret": ...}; the user "<token>" means
- * that the secret is one (docker/docker-credential-helpers, "Development"). */
-static int read_helper(const struct buffer *printed, struct login *login)
-{
-    cJSON *root =
-        cJSON_ParseWithLength(printed->bytes == NULL ? "" : printed->bytes, printed->length);
-    const char *user = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(root, "Username"));
-    const char *secret = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(root, "Secret"));
-    bool good = user != NULL && secret != NULL;
-    if (good && strcmp(user, "<token>") == 0) {
-        copy_text(login->token, secret);
-    } else if (good) {
-        copy_text(login->user, user);
-        copy_text(login->password, secret);
-    }
-    delete_json(root);
-    return good ? 0 : -1;
-}
-
-static int ask_helper(const char *name, const char *registry, struct signals *signals,
-                      struct login *login, struct error *err)
-{
-    char program[128];
-    char get[] = "get";
-    char *const argv[] = {program, get, NULL};
-    struct buffer printed;
-    if (name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] !=
-        '\0') {
-        return error_set(err, ERROR_USAGE, 0, "'%s' is no name of a credential helper", name);
-    }
-    (void)snprintf(program, sizeof(program), "docker-credential-%s", name);
-    buffer_init(&printed, SECRET_CEILING_BYTES);
-    int result = capture_run(argv, strcmp(registry, "docker.io") == 0 ? HUB_KEY : registry, signals,
-                             clock_deadline_ms(HELPER_MS), &printed, err);
-    if (result == 0 && read_helper(&printed, login) < 0) {
-        result = error_set(err, ERROR_USAGE, 0, "'%s' printed no login", program);
-    }
-    if (printed.bytes != NULL) {
-        sodium_memzero(printed.bytes, printed.allocated);
-    }
-    buffer_done(&printed);
-    return result < 0 ? -1 : 1;
-}
-
 /* A helper for this registry, then what stands in the file, then the helper for all others, which
  * may well know nothing of this one: then there is no login. */
 static int search_all(const cJSON *root, const char *registry, const struct place *place,
-                      struct login *login, struct error *err)
+                      struct docker_login *login, struct error *err)
 {
     const cJSON *helpers = json_at(root, "credHelpers");
     const char *own = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(helpers, registry));
     const char *store = json_text_at(root, "credsStore");
     if (own != NULL && place->helpers) {
-        return ask_helper(own, registry, place->signals, login, err);
+        return docker_helper_ask(own, registry, place->signals, login, err);
     }
     int result = search_auths(root, registry, login, err);
     if (result == 0 && store != NULL && place->helpers) {
         struct error ignored;
-        result = ask_helper(store, registry, place->signals, login, &ignored);
+        result = docker_helper_ask(store, registry, place->signals, login, &ignored);
         if (result < 0) {
             log_debug("no login for '%s': %s", registry, ignored.message);
             result = 0;
@@ -228,7 +152,7 @@ static int search(const char *text, size_t length, const struct place *place, co
                   char **out_header, struct error *err)
 {
     cJSON *root = cJSON_ParseWithLength(text, length);
-    struct login *login = sodium_malloc(sizeof(*login));
+    struct docker_login *login = sodium_malloc(sizeof(*login));
     int result = 0;
     if (root == NULL) {
         result = error_set(err, ERROR_USAGE, 0, "%s is no JSON", place->origin);
@@ -245,7 +169,7 @@ static int search(const char *text, size_t length, const struct place *place, co
         result = -1;
     }
     sodium_free(login);
-    delete_json(root);
+    docker_login_delete_json(root);
     return result;
 }
 
@@ -282,6 +206,31 @@ static int search_file(const char *registry, struct signals *signals, char **out
     return result;
 }
 
+/* The registry of the job's own GitLab, with the login that GitLab gives each job for it: what is
+ * looked through as a configuration of its own. */
+static int search_gitlab(const char *registry, char **out_header, struct error *err)
+{
+    static const struct place place = {"the variable CI_REGISTRY_PASSWORD", false, NULL};
+    const char *gitlab = runner_variable("CI_REGISTRY");
+    const char *user = runner_variable("CI_REGISTRY_USER");
+    const char *password = runner_variable("CI_REGISTRY_PASSWORD");
+    bool ok = true;
+    if (gitlab == NULL || user == NULL || password == NULL) {
+        return 0;
+    }
+    cJSON *root = cJSON_CreateObject();
+    cJSON *entry = json_object(json_object(root, "auths", &ok), gitlab, &ok);
+    json_text(entry, "username", user, &ok);
+    json_text(entry, "password", password, &ok);
+    char *text = sodium_malloc(HEADER_BYTES);
+    ok = ok && text != NULL && cJSON_PrintPreallocated(root, text, HEADER_BYTES, 0);
+    int result = ok ? search(text, strlen(text), &place, registry, out_header, err)
+                    : error_set(err, ERROR_SYSTEM, ENOMEM, "cannot read the registry's login");
+    sodium_free(text);
+    docker_login_delete_json(root);
+    return result;
+}
+
 int docker_auth_header(const char *registry, struct signals *signals, char **out_header,
                        struct error *err)
 {
@@ -292,6 +241,9 @@ int docker_auth_header(const char *registry, struct signals *signals, char **out
                      : search(variable, strlen(variable), &place, registry, out_header, err);
     if (result == 0) {
         result = search_file(registry, signals, out_header, err);
+    }
+    if (result == 0) {
+        result = search_gitlab(registry, out_header, err);
     }
     return result < 0 ? -1 : 0;
 }

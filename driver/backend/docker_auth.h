@@ -3,7 +3,8 @@
  * docker_auth.h - the login to a registry, from the files where 'docker login' keeps it.
  *
  * Looked for in this order, as GitLab Runner does: the job variable DOCKER_AUTH_CONFIG (JSON), then
- * config.json in DOCKER_CONFIG or ~/.docker: "credHelpers" for the registry, "auths", "credsStore".
+ * config.json in DOCKER_CONFIG or ~/.docker: "credHelpers" for the registry, "auths", "credsStore";
+ * then the login that GitLab gives each job for its own registry (CI_REGISTRY).
  * A credential helper (docker-credential-NAME) is run for that file alone: it is the
  * administrator's, while whoever writes a pipeline sets the variable. Texts with passwords are
  * wiped.

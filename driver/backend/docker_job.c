@@ -136,6 +136,12 @@ int docker_job_image(const struct config *config, const char **out_image, struct
                          "the job's image '%s' is not allowed here; [Docker] AllowedImages of this "
                          "runner %s",
                          wanted, docker->allowed_images.count == 0 ? "is empty" : "has no match");
+    } else if ((docker->image == NULL || strcmp(wanted, docker->image) != 0) &&
+               docker_name_may_be_id(wanted)) {
+        return error_set(err, ERROR_USAGE, 0,
+                         "the job's image '%s' may be an id; a job names an image by its name and "
+                         "tag",
+                         wanted);
     }
     if (wanted == NULL) {
         return error_set(err, ERROR_USAGE, 0,
@@ -281,9 +287,8 @@ static void add_list(cJSON *to, const char *name, const struct config_list *list
     }
 }
 
-static void add_limits(cJSON *host, const struct docker_job *job, bool *ok)
+void docker_job_limits(const struct config_docker *docker, cJSON *host, bool *ok)
 {
-    const struct config_docker *docker = &job->task->config->docker;
     if (docker->memory_bytes > 0) {
         json_number(host, "Memory", docker->memory_bytes, ok);
         json_number(host, "MemorySwap", docker->memory_bytes, ok); /* no swap on top */
@@ -294,6 +299,11 @@ static void add_limits(cJSON *host, const struct docker_job *job, bool *ok)
     if (docker->pids_limit > 0) {
         json_number(host, "PidsLimit", docker->pids_limit, ok);
     }
+}
+
+static void add_rights(cJSON *host, const struct docker_job *job, bool *ok)
+{
+    const struct config_docker *docker = &job->task->config->docker;
     add_list(host, "CapAdd", &docker->cap_add, ok);
     add_list(host, "CapDrop", &docker->cap_drop, ok);
     json_bool(host, "Privileged", docker->privileged, ok);
@@ -339,7 +349,8 @@ cJSON *docker_job_body(const struct docker_job *job, struct error *err)
     ok = cJSON_AddItemToObject(body, "Labels", labels) && ok;
     cJSON *host = json_object(body, "HostConfig", &ok);
     int result = add_mounts(host, job, &ok, err);
-    add_limits(host, job, &ok);
+    docker_job_limits(&job->task->config->docker, host, &ok);
+    add_rights(host, job, &ok);
     add_network(body, host, job, &ok);
     if (result == 0 && ok) {
         return body;

@@ -40,6 +40,9 @@ int docker_job_check(const struct config *config, struct error *err)
 /* The labels that tell whose a container is; an object to be deleted by the caller. */
 cJSON *docker_job_labels(const struct config *config, const char *job, const char *role, bool *ok);
 
+/* Memory, processors and processes, for each container of a job. */
+void docker_job_limits(const struct config_docker *docker, cJSON *host, bool *ok);
+
 /* The body of 'create'; holds the host key's seed, so docker_job_delete_body() frees it. */
 cJSON *docker_job_body(const struct docker_job *job, struct error *err);
 void docker_job_delete_body(cJSON *body);

@@ -254,6 +254,12 @@ int docker_launch(struct backend_task *task, int64_t deadline_ms, struct error *
     launch->job.task = task;
     docker_task_name(task->metadata->job, launch->name);
     int result = run_launch(launch, deadline_ms, err);
+    struct error ignored;
+    /* An answer of the engine; after a signal or a deadline it may still be at work. */
+    if (result < 0 && err->kind == ERROR_USAGE &&
+        docker_set_state(task, DOCKER_STATE_FAILED, "yes", &ignored) < 0) {
+        log_debug("%s", ignored.message);
+    }
     docker_close(launch->docker);
     cJSON_Delete(launch->image);
     cJSON_Delete(launch->services);

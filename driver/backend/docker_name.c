@@ -124,13 +124,53 @@ static bool glob(const char *pattern, const char *text)
     }
 }
 
+/* The colon before the tag of a name or pattern; NULL: it has none. */
+static const char *tag_of(const char *text)
+{
+    const char *slash = strrchr(text, '/');
+    return strchr(slash == NULL ? text : slash, ':');
+}
+
+/* "ruby:3.3@sha256:..." is "ruby@sha256:...". */
+static bool matches_digest(const char *pattern, const char *text)
+{
+    char repository[DOCKER_NAME_BYTES + 16];
+    char bare[2 * sizeof(repository)];
+    char before[DOCKER_NAME_BYTES];
+    const char *at = strchr(text, '@');
+    (void)snprintf(repository, sizeof(repository), "%.*s", (int)(at - text), text);
+    const char *tag = tag_of(repository);
+    if (tag != NULL) {
+        repository[tag - repository] = '\0';
+    }
+    if (strchr(pattern, '@') != NULL) {
+        (void)snprintf(bare, sizeof(bare), "%s%s", repository, at);
+        return strcmp(pattern, text) == 0 || glob(pattern, bare);
+    }
+    tag = tag_of(pattern);
+    if (tag == NULL) {
+        return glob(pattern, repository);
+    }
+    (void)snprintf(before, sizeof(before), "%.*s", (int)(tag - pattern), pattern);
+    return is_made_of(tag + 1, "*") && glob(before, repository);
+}
+
 bool docker_name_matches(const char *pattern, const char *text)
 {
+    if (strchr(text, '@') != NULL) {
+        return matches_digest(pattern, text);
+    }
     char full[DOCKER_NAME_BYTES + 16];
-    const char *slash = strrchr(text, '/');
-    bool has_tag = strpbrk(slash == NULL ? text : slash, ":@") != NULL;
     (void)snprintf(full, sizeof(full), "%s:latest", text);
-    return glob(pattern, text) || (!has_tag && glob(pattern, full));
+    return glob(pattern, text) || (tag_of(text) == NULL && glob(pattern, full));
+}
+
+bool docker_name_may_be_id(const char *text)
+{
+    static const char algorithm[] = "sha256:";
+    return strncmp(text, algorithm, sizeof(algorithm) - 1) == 0
+               ? strchr(text, '/') == NULL
+               : is_made_of(text, "0123456789abcdef");
 }
 
 bool docker_name_allowed(const struct config_list *patterns, const char *text)

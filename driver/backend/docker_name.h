@@ -27,9 +27,15 @@ int docker_name_parse(const char *text, struct docker_name *out_name)
     __attribute__((warn_unused_result));
 
 /* Whether a pattern matches the name as written, or with its default tag: '*' is any text without
- * '/', '**' any text, '?' one character but '/'. */
+ * '/', '**' any text, '?' one character but '/'. A digest stands for any image that its repository
+ * ever held, whatever tag is written beside it: it takes a pattern that names the digest, all tags
+ * ("ruby:*") or none. */
 bool docker_name_matches(const char *pattern, const char *text);
 bool docker_name_allowed(const struct config_list *patterns, const char *text);
+
+/* Whether an engine could take the text for the id of any image that it has, or for the beginning
+ * of one: patterns do not bind those. */
+bool docker_name_may_be_id(const char *text);
 
 /* The two host names of a service: '/' as "__" and as "-", without port, tag and digest. The
  * second is empty when it is the same. */

@@ -40,6 +40,11 @@ static int check_service(const struct config *config, const cJSON *service, stru
                          text,
                          config->docker.allowed_services.count == 0 ? "is empty" : "has no match");
     }
+    if (docker_name_may_be_id(text)) {
+        return error_set(err, ERROR_USAGE, 0,
+                         "the service '%s' may be an id; a job names an image by its name and tag",
+                         text);
+    }
     return 0;
 }
 
@@ -170,6 +175,7 @@ static cJSON *service_body(const struct config *config, const cJSON *service, co
     ok = cJSON_AddItemToObject(body, "Labels", labels) && ok;
     cJSON *host = json_object(body, "HostConfig", &ok);
     json_text(host, "NetworkMode", network, &ok);
+    docker_job_limits(&config->docker, host, &ok); /* what runs in it is the job's choice as well */
     cJSON *endpoints =
         json_object(json_object(body, "NetworkingConfig", &ok), "EndpointsConfig", &ok);
     cJSON *endpoint = json_object(endpoints, network, &ok);

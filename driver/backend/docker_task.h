@@ -19,6 +19,7 @@
 #define DOCKER_TASK_NAME_BYTES 96
 #define DOCKER_STATE_NAME      "container"
 #define DOCKER_STATE_ID        "id"
+#define DOCKER_STATE_FAILED    "failed" /* in memory: nothing is under way in the engine */
 
 /* docker.c */
 void docker_task_name(const char *job, char out[DOCKER_TASK_NAME_BYTES]);

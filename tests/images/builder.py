@@ -49,10 +49,11 @@ class Builder:
         )
         return done.stdout + done.stderr
 
-    def runner(self, tag=RUNNER_TAG, top=TOP, **arguments):
-        """The runner image: the README's command with the stand-ins as build arguments."""
+    def runner(self, tag=RUNNER_TAG, top=TOP, certificate=None, buildkit=True, **arguments):
+        """The runner image: the README's command with the stand-ins as build arguments. They come
+        by HTTPS when there is a (certificate, key) for them."""
         root = standins.downloads()
-        with standins.served(root) as address:
+        with standins.served(root, certificate) as address:
             given = {
                 "BASE_DIGEST": "",
                 "GITLAB_RUNNER_DIGEST": "",
@@ -69,5 +70,5 @@ class Builder:
             }
             return self.build(
                 f"dockerfiles/{RUNNER}/Dockerfile", tag, {**given, **arguments}, top=top,
-                words=["--network=host"],
+                buildkit=buildkit, words=["--network=host"],
             )  # fmt: skip

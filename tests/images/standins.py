@@ -18,6 +18,7 @@ import http.server
 import io
 import os
 import shutil
+import ssl
 import subprocess
 import tarfile
 import threading
@@ -231,19 +232,23 @@ def sha256(path):
 
 
 @contextlib.contextmanager
-def served(directory):
+def served(directory, certificate=None):
     """Serves a directory on loopback and gives the address. The port is the same whenever it is
-    free, because it is part of what the builder caches by."""
+    free, because it is part of what the builder caches by. By HTTPS with a (certificate, key)."""
     handler = functools.partial(_Quiet, directory=str(directory))
     wanted = 20000 + int(hashlib.sha256(str(TOP).encode()).hexdigest()[:3], 16)
     try:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", wanted), handler)
     except OSError:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()

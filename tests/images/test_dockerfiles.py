@@ -72,6 +72,15 @@ def test_every_download_is_checked(path):
 
 
 @each
+def test_a_command_that_fails_stops_the_build(path):
+    """Whatever the builder takes for a shell: OCI images have no SHELL, and /bin/sh goes on."""
+    code = re.sub(r"\\\n", "", path.read_text())
+    assert not re.search(r"^SHELL ", code, re.M)
+    for line in re.findall(r"^RUN (.*)$", code, re.M):
+        assert line.startswith("set -eu;") or not re.search(r";|[^|]\|[^|]", line), line
+
+
+@each
 def test_no_processor_is_named_but_where_archives_differ(path):
     for line in path.read_text().splitlines():
         if line.startswith("#") or re.match(r"ARG NODE_SHA256_|\s+(amd64|arm64)\) name=", line):

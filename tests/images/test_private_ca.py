@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The runner image trusts a private CA: given when it is built, or mounted when it starts."""
+"""The runner image trusts a private CA: given when it is built, or mounted when it starts.
+
+The build trusts it too: its downloads come from a mirror whose certificate that CA signed, as they
+do behind a proxy that opens TLS.
+"""
 
 import http.server
 import shutil
@@ -67,7 +71,8 @@ def with_ca(images, runner, authority, tmp_path_factory):
         source = standins.TOP / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, top / name)
     shutil.copy(authority / "ca.pem", top / "dockerfiles/ca/private.crt")
-    images.runner(tag="with-ca", top=top, AGENT_IMAGE="berth-agent")
+    certificate = (authority / "server.pem", authority / "server-key.pem")
+    images.runner(tag="with-ca", top=top, certificate=certificate, AGENT_IMAGE="berth-agent")
     yield "with-ca"
     images.engine.docker("rmi", "-f", "with-ca")
 

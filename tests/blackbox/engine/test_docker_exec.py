@@ -8,6 +8,8 @@ import subprocess
 
 import pytest
 
+from support.terminal import Terminal
+
 OWN_FAILURE = 255
 
 
@@ -86,6 +88,26 @@ def test_killing_it_ends_the_container(run, docker_driver, engine, until):
     process.kill()
     process.wait()
     until(lambda: engine.labelled(docker_driver.label)["containers"] == [], 60, "its own end")
+
+
+def test_in_a_terminal(run, docker_driver, engine, busybox):
+    """A shell to type in, as big as the terminal; ^C goes to what runs there, and all is gone."""
+    words = [docker_driver.program, "--config", docker_driver.config(), "--image", busybox]
+    env = docker_driver.environment(DOCKER_HOST=engine.url)
+    settings = [f"{name}={value}" for name, value in env.items()]
+    terminal = Terminal(["env", "-C", run.here, *settings, *words, "exec", "--", "sh"])
+    try:
+        terminal.expect(r"# ", 60)
+        terminal.type("tty -s && stty size\n")
+        terminal.expect("37 91")
+        terminal.type("sh -c 'echo going; exec sleep 300'\n")
+        terminal.expect("\r\ngoing\r\n")  # what runs and not what was typed
+        terminal.type("\x03")
+        terminal.type("echo after $?; exit 7\n")
+        terminal.expect("after 130")
+        assert terminal.wait(30) == 7
+    finally:
+        terminal.close()
 
 
 def test_a_jobs_image_does_not_count(run, docker_driver, engine):

@@ -203,6 +203,21 @@ def test_the_jobs_image(docker_job, engine, busybox, allowed, wanted, good):
         assert engine.labelled(docker_job.driver.label)["containers"] == []
 
 
+@pytest.mark.parametrize("form", ["all", "begins", "bare"])
+def test_a_pattern_allows_no_image_by_its_id(docker_job, engine, busybox, form):
+    """An id names any image that the engine holds, another project's private one too."""
+    digest = engine.good("GET", f"/images/{busybox}/json")["Id"]
+    forms = {"all": digest, "begins": digest[:19], "bare": digest.removeprefix("sha256:")[:12]}
+    wanted = forms[form]
+    docker_job.driver.settings["Docker"] |= {"Image": "other/one:1", "AllowedImages": ["*"]}
+    docker_job.env["CUSTOM_ENV_CI_JOB_IMAGE"] = wanted
+    done = docker_job.stage("prepare")
+    docker_job.driver.settings["Docker"]["Image"] = busybox
+    assert done.returncode == BUILD_FAILURE, done.stderr
+    assert f"image '{wanted}' may be an id" in done.stderr
+    assert engine.labelled(docker_job.driver.label)["containers"] == []
+
+
 @pytest.mark.parametrize(
     ("settings", "code", "words"),
     [
@@ -260,6 +275,36 @@ def test_cleanup_finds_what_a_killed_prepare_made(docker_job, engine, until):
     until(lambda: engine.labelled(docker_job.driver.label)["containers"], 20)
     process.kill()
     process.wait()
+    assert docker_job.stage("cleanup").returncode == 0
+    assert engine.labelled(docker_job.driver.label)["containers"] == []
+
+
+def test_cleanup_finds_what_the_engine_makes_a_moment_later(docker_job, engine, busybox, until):
+    """Prepare was killed with a request under way: the engine goes on with it, unseen."""
+    label = docker_job.driver.label
+    process = docker_job.driver.start("custom", "prepare", env=docker_job.env)
+    until(lambda: engine.labelled(label)["containers"], 20)
+    process.kill()
+    process.wait()
+    found = engine.good("GET", "/containers/json?all=1")
+    (made,) = [one for one in found if label in [f"{k}={v}" for k, v in one["Labels"].items()]]
+    cleanup = docker_job.driver.start("custom", "cleanup", env=docker_job.env)
+    until(lambda: engine.labelled(label)["containers"] == [], 20)
+    body = {"Image": busybox, "Cmd": ["true"], "Labels": made["Labels"]}
+    engine.good("POST", f"/containers/create?name={made['Names'][0].lstrip('/')}", body)
+    assert cleanup.wait(30) == 0
+    assert engine.labelled(label)["containers"] == []
+
+
+def test_cleanup_when_the_engine_cannot_be_reached(docker_job, engine):
+    """It says so and forgets nothing: the next one ends the job."""
+    settings = docker_job.prepare().driver.settings["Docker"]
+    host = settings["Host"]
+    settings["Host"] = "unix:///nonexistent.sock"
+    done = docker_job.stage("cleanup")
+    settings["Host"] = host
+    assert done.returncode == SYSTEM_FAILURE and "cannot reach the Docker Engine" in done.stderr
+    assert len(engine.labelled(docker_job.driver.label)["containers"]) == 1
     assert docker_job.stage("cleanup").returncode == 0
     assert engine.labelled(docker_job.driver.label)["containers"] == []
 

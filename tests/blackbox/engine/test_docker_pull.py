@@ -68,6 +68,12 @@ def by_docker_config(job, registry):
         file.write(auths(registry))
 
 
+def by_gitlab(job, registry):
+    job.env["CUSTOM_ENV_CI_REGISTRY"] = registry.name
+    job.env["CUSTOM_ENV_CI_REGISTRY_USER"] = "user"
+    job.env["CUSTOM_ENV_CI_REGISTRY_PASSWORD"] = "pass-word"
+
+
 HELPER = """#!/bin/sh
 read -r registry
 echo "$1 $registry" >>"$HOME/asked"
@@ -97,7 +103,9 @@ def by_store(job, registry):
     helper(job, registry, {"credsStore": "test", "auths": {registry.name: {}}})
 
 
-@pytest.mark.parametrize("log_in", [by_variable, by_home, by_docker_config, by_helper, by_store])
+@pytest.mark.parametrize(
+    "log_in", [by_variable, by_home, by_docker_config, by_helper, by_store, by_gitlab]
+)
 def test_a_private_image(pulling, registry, log_in):
     log_in(pulling, registry)
     done = pulling.stage("prepare")
@@ -138,6 +146,14 @@ def test_a_name_that_is_wrong(pulling, registry, name):
     pulling.driver.settings["Docker"]["Image"] = pulling.image
     assert done.returncode == BUILD_FAILURE, done.stderr
     assert f"no image '{registry.name}/{name}'" in done.stderr
+
+
+def test_gitlabs_login_goes_to_gitlabs_registry_alone(pulling, registry):
+    by_gitlab(pulling, registry)
+    pulling.env["CUSTOM_ENV_CI_REGISTRY"] = "registry.example.com"
+    done = pulling.stage("prepare")
+    assert done.returncode == BUILD_FAILURE and "login" in done.stderr
+    assert "pass-word" not in done.stderr
 
 
 def test_a_registry_that_is_not_there(pulling):

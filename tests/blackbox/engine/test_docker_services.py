@@ -15,7 +15,7 @@ SERVER = ["sh", "-c", "mkdir /w; echo $WHO > /w/who; httpd -f -p 8080 -h /w"]
 def services(docker_job):
     """services([...]): the job has these."""
     docker_job.driver.settings["Docker"] |= {
-        "AllowedServices": ["berth-test/*", "127.0.0.1:*/**"],
+        "AllowedServices": ["berth-test/*", "127.0.0.1:*/**", "cafe"],
         "ServiceTimeout": "5s",
     }
 
@@ -85,6 +85,18 @@ def test_entrypoint_and_variables(services, busybox):
     assert done.stdout == b"set here\n"
 
 
+def test_the_jobs_limits_are_each_services(services, served, engine):
+    """What a service runs is the job's choice too: it is no way around them."""
+    job = services({"name": served["exposes"], "alias": "web", "command": SERVER})
+    job.driver.settings["Docker"] |= {"Memory": "64MiB", "CPUs": 0.5, "PidsLimit": 40}
+    job.prepare()
+    found = engine.good("GET", f"/containers/berth-{job.metadata()['job']}-service-0/json")
+    host = found["HostConfig"]
+    assert (host["Memory"], host["MemorySwap"]) == (64 << 20, 64 << 20)
+    assert (host["NanoCpus"], host["PidsLimit"]) == (500_000_000, 40)
+    assert host["Privileged"] is False
+
+
 def test_health_is_awaited(services, served):
     command = ["sh", "-c", "sleep 1; touch /tmp/ready; sleep 300"]
     job = services({"name": served["healthy"], "alias": "slow", "command": command})
@@ -121,6 +133,7 @@ def test_one_that_does_not_get_ready_is_told_with_its_log(services, served, imag
         ({"name": "other/postgres:15"}, "the service 'other/postgres:15' is not allowed here"),
         ({"name": "berth-test/no such"}, "is no name of an image"),
         ({"alias": "x"}, "the service '' is no name of an image"),
+        ({"name": "cafe"}, "the service 'cafe' may be an id"),
     ],
 )
 def test_mistakes(services, engine, service, words):

@@ -86,6 +86,16 @@ static void matches_patterns(void **state)
         {"the end counts", "ruby:*-slim", "ruby:3.3-slim-evil", false},
         {"nothing for a star", "ruby*:1", "ruby:1", true},
         {"no digest by a tag", "ruby:3", "ruby@sha256:00", false},
+        {"no digest by a tag beside it", "ruby:3.*", "ruby:3.3@sha256:00", false},
+        {"nor by a star that is its own", "ruby*:3*", "ruby@sha256:30", false},
+        {"all tags are all digests", "ruby:*", "ruby@sha256:00", true},
+        {"with a tag beside it", "ruby:*", "ruby:3.3@sha256:00", true},
+        {"all tags of another", "ruby:*", "node@sha256:00", false},
+        {"a digest by a name without tags", "r.example:5000/*", "r.example:5000/a@sha256:00", true},
+        {"but not past it", "r.example:5000/*", "r.example:5000/a/b@sha256:00", false},
+        {"this digest alone", "ruby@sha256:00", "ruby:3.3@sha256:00", true},
+        {"not that one", "ruby@sha256:00", "ruby@sha256:01", false},
+        {"as it is written", "ruby:3.3@sha256:00", "ruby:3.3@sha256:00", true},
         {"case counts", "Ruby:*", "ruby:1", false},
     };
     for (size_t i = 0; i < ROW_COUNT(rows); i++) {
@@ -106,6 +116,26 @@ static void is_allowed_by_any_pattern(void **state)
     assert_true(docker_name_allowed(&patterns, "ruby:1"));
     assert_false(docker_name_allowed(&patterns, "node:18"));
     assert_false(docker_name_allowed(&none, "ruby:1"));
+}
+
+/* An engine takes what it knows no name of for the beginning of an id. */
+static void knows_what_may_be_an_id(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool may;
+    } rows[] = {
+        {"sha256:0123", true}, {"0123456789ab", true},   {"cafe", true},
+        {"a", true},           {"cafe:latest", false},   {"cafe/a", false},
+        {"ruby", false},       {"r/sha256:0123", false}, {"cafe@sha256:0", false},
+        {"CAFE", false},       {"sha256", false},
+    };
+    for (size_t i = 0; i < ROW_COUNT(rows); i++) {
+        if (docker_name_may_be_id(rows[i].text) != rows[i].may) {
+            fail_msg("'%s'", rows[i].text);
+        }
+    }
 }
 
 /* As GitLab Runner's SplitNameAndVersion names them. */
@@ -134,9 +164,9 @@ static void makes_aliases(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(takes_names_apart), cmocka_unit_test(refuses_what_is_no_name),
-        cmocka_unit_test(matches_patterns),  cmocka_unit_test(is_allowed_by_any_pattern),
-        cmocka_unit_test(makes_aliases),
+        cmocka_unit_test(takes_names_apart),       cmocka_unit_test(refuses_what_is_no_name),
+        cmocka_unit_test(matches_patterns),        cmocka_unit_test(is_allowed_by_any_pattern),
+        cmocka_unit_test(knows_what_may_be_an_id), cmocka_unit_test(makes_aliases),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
