@@ -35,6 +35,16 @@ static int collect(void *context, const struct backend_listed *listed, struct er
     return 0;
 }
 
+/* What a cleanup that could not stop the task left for another try: this was it. */
+static void forget(const struct config *config, const struct backend_listed *listed)
+{
+    struct error own;
+    if (metadata_noted_end(config->metadata_directory, listed->job) &&
+        metadata_remove(config->metadata_directory, listed->job, &own) < 0) {
+        log_warn("%s", own.message);
+    }
+}
+
 /* One that cannot be stopped does not keep the others from being stopped. */
 static int stop_each(const struct backend *backend, const struct orphans *orphans,
                      struct error *err)
@@ -50,6 +60,7 @@ static int stop_each(const struct backend *backend, const struct orphans *orphan
             result = -1;
             continue;
         }
+        forget(orphans->config, listed);
         (void)printf("stopped %s of %s\n", listed->id, listed->job);
     }
     return result < 0 ? error_set(err, ERROR_SYSTEM, 0, "not every task could be stopped") : 0;

@@ -43,5 +43,6 @@ bool listed_known(const struct backend_listed *listed, const struct config *conf
     if (strncmp(listed->job, "exec-", 5) == 0) {
         return listed->started_at_s == 0 || age_s(listed, now_s) < LISTED_EXEC_AGE_S;
     }
-    return listed->job[0] == '\0' || metadata_exists(config->metadata_directory, listed->job);
+    return listed->job[0] == '\0' || (metadata_exists(config->metadata_directory, listed->job) &&
+                                      !metadata_noted_end(config->metadata_directory, listed->job));
 }

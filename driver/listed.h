@@ -22,8 +22,8 @@ void listed_age(const struct backend_listed *listed, int64_t now_s, char *out, s
 void listed_cost(const struct backend_listed *listed, const struct config_price *price,
                  int64_t now_s, char *out, size_t room);
 
-/* Whether somebody will end it: a job whose metadata is still there, or an 'exec', which keeps
- * none, that is younger than a day. */
+/* Whether somebody will end it: a job whose metadata is still there and whose cleanup has not been
+ * tried yet, or an 'exec', which keeps none, that is younger than a day. */
 bool listed_known(const struct backend_listed *listed, const struct config *config, int64_t now_s);
 
 #endif

@@ -245,10 +245,16 @@ int metadata_remove(const char *directory, const char *job, struct error *err)
 }
 
 /* A name that remove_unfinished() takes away as well. */
+static int note_path_of(const char *directory, const char *job, const char *note,
+                        char out[PATH_MAX])
+{
+    int length = snprintf(out, PATH_MAX, "%s/%s.json.%s", directory, job, note);
+    return strchr(job, '/') != NULL || length < 0 || length >= PATH_MAX ? -1 : 0;
+}
+
 static int run_path_of(const char *directory, const char *job, char out[PATH_MAX])
 {
-    int length = snprintf(out, PATH_MAX, "%s/%s.json.run", directory, job);
-    return length < 0 || length >= PATH_MAX ? -1 : 0;
+    return note_path_of(directory, job, "run", out);
 }
 
 int metadata_note_run(const char *directory, const char *job, const char *id, struct error *err)
@@ -286,4 +292,19 @@ void metadata_forget_run(const char *directory, const char *job)
     if (run_path_of(directory, job, path) == 0) {
         (void)unlink(path); /* what stays is cleaned up with the rest */
     }
+}
+
+void metadata_note_end(const char *directory, const char *job)
+{
+    char path[PATH_MAX];
+    cleanup_fd int fd = -1;
+    if (metadata_exists(directory, job) && note_path_of(directory, job, "end", path) == 0) {
+        fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    }
+}
+
+bool metadata_noted_end(const char *directory, const char *job)
+{
+    char path[PATH_MAX];
+    return note_path_of(directory, job, "end", path) == 0 && access(path, F_OK) == 0;
 }

@@ -59,4 +59,9 @@ int metadata_note_run(const char *directory, const char *job, const char *id, st
 bool metadata_noted_run(const char *directory, const char *job, char out_id[METADATA_RUN_BYTES]);
 void metadata_forget_run(const char *directory, const char *job);
 
+/* That the job's cleanup has begun, beside the file as well: whatever is left of the job after it
+ * failed is nobody's. metadata_remove() forgets it too. */
+void metadata_note_end(const char *directory, const char *job);
+bool metadata_noted_end(const char *directory, const char *job);
+
 #endif

@@ -11,6 +11,7 @@ int stage_cleanup(struct command_context *context, struct result *out_result, st
     if (runner_job_key(context->runner, job, err) < 0) {
         return -1;
     }
+    metadata_note_end(context->config->metadata_directory, job);
     int result = task_find(&task, job, err);
     if (result == 0) {
         result = metadata_remove(context->config->metadata_directory, job, err);

@@ -7,7 +7,7 @@ import urllib.parse
 
 import pytest
 
-from support.driver import Driver
+from support.driver import SYSTEM_FAILURE, Driver
 
 
 def run(job, *words):
@@ -74,6 +74,29 @@ def test_gc_leaves_other_runners_jobs_alone(prepared, engine, tmp_path):
     assert run(prepared, "gc")[0] == []
     ran = prepared.run("echo alive")
     assert ran.stdout == b"alive\n"
+
+
+def test_gc_stops_what_a_cleanup_could_not(prepared, engine, tmp_path):
+    """Nobody cleans up twice: a job whose cleanup failed knows its task no more."""
+    settings = prepared.driver.settings
+    job = prepared.metadata()["job"]
+    settings["Docker"]["Host"], settings["CleanupTimeout"] = f"unix://{tmp_path}/none", "1s"
+    done = prepared.stage("cleanup")
+    settings["Docker"]["Host"] = engine.url
+    assert done.returncode == SYSTEM_FAILURE and "cannot reach the Docker Engine" in done.stderr
+    assert run(prepared, "gc", "--stop")[0] == [f"stopped berth-{job} of {job}"]
+    assert not engine.labelled(prepared.driver.label)["containers"]
+    assert prepared.nothing_kept() == []
+
+
+def test_a_job_that_is_prepared_again_is_known_again(prepared, engine, tmp_path):
+    settings = prepared.driver.settings
+    settings["Docker"]["Host"], settings["CleanupTimeout"] = f"unix://{tmp_path}/none", "1s"
+    assert prepared.stage("cleanup").returncode == SYSTEM_FAILURE
+    settings["Docker"]["Host"] = engine.url
+    del settings["CleanupTimeout"]
+    prepared.prepare()
+    assert run(prepared, "gc") == ([], "every task on the backend 'docker' has its job\n")
 
 
 def test_gc_finds_a_network_alone(prepared, engine):
