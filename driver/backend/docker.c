@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "driver/backend/docker_container.h"
 #include "driver/backend/docker_image.h"
 #include "driver/backend/docker_job.h"
@@ -18,6 +19,8 @@
 #include "driver/json.h"
 
 #define CALL_MS           30000
+#define AWAY_MS           45000 /* a restart of a busy engine */
+#define AWAY_ROUND_MS     500
 #define LOG_CEILING_BYTES (4UL << 10)
 #define LOG_TAIL_BYTES    600
 #define LATE_MS           2000
@@ -134,12 +137,9 @@ static int remove_late(struct backend_task *task, struct docker *docker, int64_t
     return 0;
 }
 
-static int docker_stop(struct backend_task *task, int64_t deadline_ms, struct error *err)
+static int try_stop(struct backend_task *task, int64_t deadline_ms, struct error *err)
 {
     struct docker *docker = NULL;
-    if (json_text_at(task->metadata->state, DOCKER_STATE_NAME) == NULL) {
-        return 0;
-    }
     if (docker_open(task->config, task->signals, &docker, err) < 0) {
         return -1;
     }
@@ -151,6 +151,32 @@ static int docker_stop(struct backend_task *task, int64_t deadline_ms, struct er
     }
     docker_close(docker);
     return result;
+}
+
+/* An engine that is restarted ends its containers, so the jobs' cleanups come while it is away: it
+ * gets some time to come back. */
+static int docker_stop(struct backend_task *task, int64_t deadline_ms, struct error *err)
+{
+    int64_t until_ms = clock_earlier_ms(clock_deadline_ms(AWAY_MS), deadline_ms);
+    bool told = false;
+    if (json_text_at(task->metadata->state, DOCKER_STATE_NAME) == NULL) {
+        return 0;
+    }
+    while (try_stop(task, deadline_ms, err) < 0) {
+        int64_t next_ms = clock_deadline_ms(AWAY_ROUND_MS);
+        if (err->kind == ERROR_USAGE || next_ms >= until_ms) {
+            return -1;
+        }
+        if (!told) {
+            log_warn("%s; trying again for up to %lld s", err->message,
+                     (long long)(until_ms - clock_now_ms()) / 1000);
+        }
+        told = true;
+        if (signals_wait(task->signals, -1, next_ms) < 0) {
+            return -1;
+        }
+    }
+    return 0;
 }
 
 static void docker_describe(const struct backend_task *task, char *out, size_t room)

@@ -316,6 +316,19 @@ def test_cleanup_of_what_is_gone(docker_job, engine):
     assert docker_job.stage("cleanup").returncode == 0
 
 
+def test_cleanup_waits_for_an_engine_that_starts_anew(docker_job, engine, tmp_path):
+    """A restart of the engine ends its jobs, so their cleanups run while it is away."""
+    docker_job.prepare()
+    socket = tmp_path / "docker.sock"
+    docker_job.driver.settings["Docker"]["Host"] = f"unix://{socket}"
+    cleanup = docker_job.driver.start("custom", "cleanup", env=docker_job.env)
+    told = cleanup.stderr.readline()
+    assert b"cannot reach the Docker Engine" in told and b"trying again" in told
+    socket.symlink_to(engine.socket)
+    assert cleanup.wait(60) == 0
+    assert engine.labelled(docker_job.driver.label)["containers"] == []
+
+
 def test_a_container_that_was_killed_is_a_system_failure(docker_job, engine):
     name = f"berth-{docker_job.prepare().metadata()['job']}"
     engine.good("POST", f"/containers/{name}/kill")
