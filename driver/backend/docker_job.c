@@ -71,6 +71,9 @@ static int parse_volume(const char *text, struct volume *volume, struct error *e
     if (mode != NULL) {
         *mode = '\0';
     }
+    for (size_t end = strlen(volume->to); end > 1 && volume->to[end - 1] == '/'; end--) {
+        volume->to[end - 1] = '\0';
+    }
     if (volume->to[0] != '/' || volume->to[1] == '\0') {
         return bad_volume(text, "has no absolute path as its TO", err);
     }
@@ -375,15 +378,34 @@ void docker_job_delete_body(cJSON *body)
     cJSON_Delete(body);
 }
 
+/* Whether a mount at 'directory' is not ours to change: a directory of the engine's host keeps its
+ * owner and mode, and nothing can be written to one that is read-only. */
+static bool is_foreign(const struct config_list *volumes, const char *directory)
+{
+    bool foreign = false;
+    struct error ignored;
+    struct volume *volume = calloc(1, sizeof(*volume));
+    for (size_t i = 0; volume != NULL && i < volumes->count; i++) {
+        foreign = foreign || (parse_volume(volumes->entries[i], volume, &ignored) == 0 &&
+                              strcmp(volume->to, directory) == 0 &&
+                              (volume->is_directory || volume->read_only));
+    }
+    free(volume);
+    return foreign;
+}
+
 /* The directories of a job are writable for whoever the image's USER is. */
 static int append_directories(struct buffer *archive, const struct docker_job *job)
 {
-    if (job->task->tied) {
-        return 0;
+    static const char *const directories[] = {DOCKER_BUILDS, DOCKER_CACHE};
+    const struct config_list *volumes = &job->task->config->docker.volumes;
+    for (size_t i = 0; !job->task->tied && i < sizeof(directories) / sizeof(directories[0]); i++) {
+        if (!is_foreign(volumes, directories[i]) &&
+            tar_directory(archive, &directories[i][1], 0777) < 0) {
+            return -1;
+        }
     }
-    return tar_directory(archive, &DOCKER_BUILDS[1], 0777) < 0
-               ? -1
-               : tar_directory(archive, &DOCKER_CACHE[1], 0777);
+    return 0;
 }
 
 static int build_archive(const struct docker_job *job, struct buffer *archive, struct error *err)

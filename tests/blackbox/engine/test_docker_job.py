@@ -171,6 +171,23 @@ def test_volumes(docker_job, engine, tmp_path):
     assert engine.call("DELETE", f"/volumes/{volume}")[0] == 204
 
 
+@pytest.mark.parametrize("mode", ["", ":ro"])
+def test_directories_of_the_host_keep_owner_and_mode(docker_job, tmp_path, mode):
+    """Mounted where jobs build and keep caches; a cache that all may read, none may write."""
+    places = {"cache": "/cache" + mode, "builds": "/builds/"}
+    for name in places:
+        (tmp_path / name).mkdir(mode=0o750)
+        os.chown(tmp_path / name, 1234, 1235)
+    volumes = [f"{tmp_path / name}:{to}" for name, to in places.items()]
+    docker_job.driver.settings["Docker"]["Volumes"] = volumes
+    docker_job.prepare()
+    assert docker_job.run("echo made > /builds/file && ls /cache\n").returncode == 0
+    assert (tmp_path / "builds/file").read_text() == "made\n"
+    for name in places:
+        found = (tmp_path / name).stat()
+        assert (oct(found.st_mode & 0o7777), found.st_uid, found.st_gid) == ("0o750", 1234, 1235)
+
+
 def test_the_anonymous_volume_goes_too(docker_job, engine):
     docker_job.prepare()
     (mount,) = container_of(engine, docker_job)["Mounts"]
