@@ -742,6 +742,22 @@ def test_an_engine_that_is_too_old(berth_driver):
     assert used.returncode == 255 and wanted in used.stderr
 
 
+class NewEngine(Handler):
+    """One that has given up the versions of the interface that are older than 1.52."""
+
+    def on_version(self, _):
+        said = {"Version": "35.0.1", "ApiVersion": "1.60", "MinAPIVersion": "1.52"}
+        self.reply(json.dumps(said).encode())
+
+
+def test_an_engine_that_has_given_up_old_versions(berth_driver):
+    with HttpServer(handler=NewEngine) as engine:
+        _, out = docker_doctor(berth_driver, engine.url.replace("http:", "tcp:"), Image="x")
+        paths = [path for _, path, _ in engine.requests]
+    assert "35.0.1" in out, out
+    assert len(paths) > 1 and {path.split("/")[1] for path in paths} == {"version", "v1.52"}
+
+
 def test_an_engine_that_is_not_there(berth_driver):
     code, out = docker_doctor(berth_driver, "unix:///no/engine", Image="x")
     assert code == 1 and "FAIL  cannot reach the Docker Engine" in out and "-> start it" in out
