@@ -118,8 +118,13 @@ static int choose_way(struct launch *launch, int64_t deadline_ms, struct error *
  * path, else the image's working directory. */
 static int choose_directory(struct launch *launch, struct error *err)
 {
-    static const char *const taken[] = {"/",     "/bin", "/boot", "/dev", "/etc", "/lib", "/lib64",
-                                        "/proc", "/run", "/sbin", "/sys", "/usr", "/var"};
+    static const char *const taken[] = {
+        "/",          "/bin",       "/boot",          "/dev",           "/etc",
+        "/lib",       "/lib64",     "/opt",           "/proc",          "/run",
+        "/sbin",      "/sys",       "/usr",           "/usr/bin",       "/usr/lib",
+        "/usr/lib64", "/usr/local", "/usr/local/bin", "/usr/local/lib", "/usr/sbin",
+        "/usr/share", "/var",       "/var/lib",
+    };
     const struct config_docker *docker = &launch->task->config->docker;
     const char *directory = docker->workdir;
     if (!docker->no_mount && launch->docker->machine[0] == '\0') {

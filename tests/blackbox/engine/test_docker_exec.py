@@ -47,6 +47,14 @@ def test_without_the_current_directory(run, busybox):
     assert done.stdout.split()[0] == b"/" and b"bin" in done.stdout.split()
 
 
+@pytest.mark.parametrize("directory", ["/", "/etc", "/opt", "/usr/local"])
+def test_a_directory_that_would_hide_the_images_own(run, busybox, directory):
+    """Node is in /usr/local of its image: 'npm' must be found wherever a person stands."""
+    done = run("pwd", cwd=directory)
+    assert done.stdout.split()[0] == b"/"
+    assert f"'{directory}' is not mounted: it would hide the image's own" in done.stderr
+
+
 def test_workdir_and_volumes_and_variables(run, busybox, tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other/file").write_text("there\n")
