@@ -315,11 +315,12 @@ def test_cleanup_finds_what_the_engine_makes_a_moment_later(docker_job, engine, 
 
 def test_cleanup_when_the_engine_cannot_be_reached(docker_job, engine):
     """It says so and forgets nothing: the next one ends the job."""
-    settings = docker_job.prepare().driver.settings["Docker"]
-    host = settings["Host"]
-    settings["Host"] = "unix:///nonexistent.sock"
+    settings = docker_job.prepare().driver.settings
+    host = settings["Docker"]["Host"]
+    settings["Docker"]["Host"], settings["CleanupTimeout"] = "unix:///nonexistent.sock", "1s"
     done = docker_job.stage("cleanup")
-    settings["Host"] = host
+    settings["Docker"]["Host"] = host
+    del settings["CleanupTimeout"]
     assert done.returncode == SYSTEM_FAILURE and "cannot reach the Docker Engine" in done.stderr
     assert len(engine.labelled(docker_job.driver.label)["containers"]) == 1
     assert docker_job.stage("cleanup").returncode == 0
