@@ -260,16 +260,42 @@ static bool same_table(const char *a, const char *b)
     return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
-static int store_entry(const struct load *load, const char *table, const struct toml_value *value)
+static const struct key_row *find_row(const char *table, const char *key)
 {
     for (size_t i = 0; i < config_key_count; i++) {
-        if (same_table(config_keys[i].table, table) &&
-            strcasecmp(config_keys[i].name, toml_key(value)) == 0) {
-            return store(load, &config_keys[i], value);
+        if (same_table(config_keys[i].table, table) && strcasecmp(config_keys[i].name, key) == 0) {
+            return &config_keys[i];
         }
     }
-    warn(load, value, table, toml_key(value), "unknown key, ignored");
-    return 0;
+    return NULL;
+}
+
+/* Subnet and Subnets, or a key in two cases, are one setting: the later one counts. */
+static void warn_if_said_twice(const struct load *load, const struct key_row *row,
+                               const struct toml_value *first, const struct toml_value *value)
+{
+    for (const struct toml_value *at = first; at != value; at = toml_next(at)) {
+        const struct key_row *other = find_row(row->table, toml_key(at));
+        if (other != NULL && other->type != KEY_IGNORED && other->offset == row->offset) {
+            char text[64];
+            (void)snprintf(text, sizeof(text), "counts instead of what line %u says",
+                           toml_line(at));
+            warn(load, value, row->table, toml_key(value), text);
+        }
+    }
+}
+
+/* 'first' is the table's first entry. */
+static int store_entry(const struct load *load, const char *table, const struct toml_value *first,
+                       const struct toml_value *value)
+{
+    const struct key_row *row = find_row(table, toml_key(value));
+    if (row == NULL) {
+        warn(load, value, table, toml_key(value), "unknown key, ignored");
+        return 0;
+    }
+    warn_if_said_twice(load, row, first, value);
+    return store(load, row, value);
 }
 
 /* The table's name as rows spell it, NULL when there is none of that name. */
@@ -290,7 +316,7 @@ static int store_table(const struct load *load, const char *table, const struct 
                          load->path, toml_line(value), table, toml_type_name(toml_type(value)));
     }
     for (const struct toml_value *at = toml_first(value); at != NULL; at = toml_next(at)) {
-        if (store_entry(load, table, at) < 0) {
+        if (store_entry(load, table, toml_first(value), at) < 0) {
             return -1;
         }
     }
@@ -301,7 +327,8 @@ static int store_root(const struct load *load, const struct toml_value *root)
 {
     for (const struct toml_value *at = toml_first(root); at != NULL; at = toml_next(at)) {
         const char *table = find_table(toml_key(at));
-        int result = table != NULL ? store_table(load, table, at) : store_entry(load, NULL, at);
+        int result = table != NULL ? store_table(load, table, at)
+                                   : store_entry(load, NULL, toml_first(root), at);
         if (result < 0) {
             return -1;
         }

@@ -47,17 +47,25 @@ static int fail(const struct program *program, const struct error *err)
     return by_hand ? USAGE_EXIT_CODE : exit_code(program, result);
 }
 
-static int open_log(const struct config *config, struct error *err)
+/* A task must not stay because a log cannot be written: cleanup goes on without the file. */
+static int open_log(const struct config *config, bool needed, struct error *err)
 {
     int fd = STDERR_FILENO;
+    int result = 0;
     if (config->log_file != NULL) {
         fd = open(config->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
         if (fd < 0) {
-            return error_set(err, ERROR_USAGE, errno, "cannot open LogFile '%s'", config->log_file);
+            result =
+                error_set(err, ERROR_USAGE, errno, "cannot open LogFile '%s'", config->log_file);
+            fd = STDERR_FILENO;
         }
     }
     log_open("berth-driver", config->log_level, config->log_format, fd);
-    return 0;
+    if (result < 0 && !needed) {
+        log_warn("%s, logging to stderr", err->message);
+        return 0;
+    }
+    return result;
 }
 
 /* Without a job the command says so itself, and one message is enough. */
@@ -85,7 +93,7 @@ static int run_command(struct program *program, struct result *out_result, struc
         .argv = cli->argv,
     };
     if (config_load(&program->config, &cli->options, err) < 0 ||
-        open_log(&program->config, err) < 0) {
+        open_log(&program->config, cli->command->run != stage_cleanup, err) < 0) {
         return -1;
     }
     config_log_warnings();

@@ -103,6 +103,28 @@ def test_broken_configuration(berth_driver, tmp_path, text, message, stage):
     assert done.stdout == b""
 
 
+def test_cleanup_needs_no_log(berth_driver):
+    """Or a full disk would keep tasks running."""
+    berth_driver.settings["LogFile"] = "/nonexistent/dir/log"
+    done = berth_driver.run("custom", "cleanup", env=in_runner(berth_driver))
+    assert done.returncode == 0, done.stderr
+    assert "cannot open LogFile '/nonexistent/dir/log'" in done.stderr
+
+
+def test_a_setting_said_twice(berth_driver, tmp_path):
+    path = tmp_path / "twice.toml"
+    text = '[Fargate]\nSubnet = "subnet-1"\nRegion = "a"\nSubnets = ["subnet-2"]\nREGION = "b"\n'
+    path.write_text('Backend = "local"\n' + text)
+    env = in_runner(berth_driver)
+    done = berth_driver.run("--config", path, "custom", "config", config=False, env=env)
+    assert done.returncode == 0, done.stderr
+    for line, key, before in ((5, "Subnets", 3), (6, "REGION", 4)):
+        assert (
+            f"twice.toml:{line}: Fargate.{key}: counts instead of what line {before} says"
+            in done.stderr
+        )
+
+
 def test_missing_configuration(berth_driver, tmp_path):
     missing = tmp_path / "none.toml"
     done = berth_driver.run(
