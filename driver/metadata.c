@@ -294,13 +294,19 @@ void metadata_forget_run(const char *directory, const char *job)
     }
 }
 
-void metadata_note_end(const char *directory, const char *job)
+int metadata_note_end(const char *directory, const char *job, struct error *err)
 {
     char path[PATH_MAX];
     cleanup_fd int fd = -1;
-    if (metadata_exists(directory, job) && note_path_of(directory, job, "end", path) == 0) {
+    if (!metadata_exists(directory, job)) {
+        return 0;
+    }
+    if (note_path_of(directory, job, "end", path) == 0) {
         fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     }
+    return fd >= 0 ? 0
+                   : error_set(err, ERROR_SYSTEM, errno, "cannot note the end of '%s' in '%s'", job,
+                               directory);
 }
 
 bool metadata_noted_end(const char *directory, const char *job)

@@ -60,8 +60,9 @@ bool metadata_noted_run(const char *directory, const char *job, char out_id[META
 void metadata_forget_run(const char *directory, const char *job);
 
 /* That the job's cleanup has begun, beside the file as well: whatever is left of the job after it
- * failed is nobody's. metadata_remove() forgets it too. */
-void metadata_note_end(const char *directory, const char *job);
+ * failed is nobody's. Without a file there is nothing to note; metadata_remove() forgets it too. */
+int metadata_note_end(const char *directory, const char *job, struct error *err)
+    __attribute__((warn_unused_result));
 bool metadata_noted_end(const char *directory, const char *job);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
 
+#include "common/log.h"
 #include "driver/command.h"
 #include "driver/task.h"
 
@@ -11,7 +12,9 @@ int stage_cleanup(struct command_context *context, struct result *out_result, st
     if (runner_job_key(context->runner, job, err) < 0) {
         return -1;
     }
-    metadata_note_end(context->config->metadata_directory, job);
+    if (metadata_note_end(context->config->metadata_directory, job, err) < 0) {
+        log_warn("%s", err->message); /* only 'gc' wants to know */
+    }
     int result = task_find(&task, job, err);
     if (result == 0) {
         result = metadata_remove(context->config->metadata_directory, job, err);
