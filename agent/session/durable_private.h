@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * durable_private.h - what durable_channel.c (a durable job's output and end) and durable_frames.c
- * (what its client sends) share. Nothing else includes it.
+ * durable_private.h - what durable_channel.c (a durable job's start and end), durable_output.c and
+ * durable_frames.c (what its client sends) share. Nothing else includes it.
  *
  *   GREETING -START-> UPLOADING -INPUT_END-> ASKED -> ATTACHED -EXIT sent-> REPORTED -> ENDING
  *       '-------------- ATTACH -----------------^        RELEASE, or anything refused ---^
@@ -51,6 +51,14 @@ void durable_channel_detach(struct channel *channel);
 void durable_channel_queue(struct channel *channel, const struct jobwire_frame *frame);
 /* Says why and detaches. */
 void durable_channel_refuse(struct channel *channel, enum jobwire_refusal code, const char *text);
+
+/* durable_output.c: sends what there is, as far as window and socket take it. */
+void durable_output_move(struct channel *channel);
+/* durable_output.c: sends what is queued, likewise. */
+void durable_output_send_queued(struct channel *channel);
+bool durable_output_is_left(const struct durable_channel *durable, int stream);
+/* durable_output.c: what was sent and acknowledged, for the monitor. */
+void durable_output_tell(struct channel *channel);
 
 /* durable_frames.c: libssh's callback, which keeps what came for durable_channel_read(). What a
  * client sent before it hung up could not be read from libssh any more, and its last word is the
