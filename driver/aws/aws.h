@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/buffer.h"
 #include "common/error.h"
 #include "driver/config.h"
 #include "driver/signals.h"
@@ -42,6 +43,16 @@ int64_t aws_client_skew_s(const struct aws_client *client);
 int aws_ecs(struct aws_client *client, const char *operation, const cJSON *request,
             int64_t deadline_ms, cJSON **out_answer, struct aws_failure *out_failure,
             struct error *err) __attribute__((warn_unused_result));
+
+/* ECR of 'region', which a registry's name tells; NULL: the client's. */
+int aws_ecr(struct aws_client *client, const char *region, const char *operation,
+            const cJSON *request, int64_t deadline_ms, cJSON **out_answer,
+            struct aws_failure *out_failure, struct error *err) __attribute__((warn_unused_result));
+
+/* GET of an address that AWS gave away and that carries its own permission: no credentials of ours
+ * go with it. The caller has given 'out_body' a ceiling and is done with it in any case. */
+int aws_download(struct aws_client *client, const char *url, int64_t deadline_ms,
+                 struct buffer *out_body, struct error *err) __attribute__((warn_unused_result));
 
 enum aws_query_service { AWS_EC2, AWS_STS, AWS_IAM };
 

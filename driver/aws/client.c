@@ -173,10 +173,11 @@ static bool configured_endpoint(const struct aws_client *client, const struct aw
 }
 
 int aws_client_endpoint(const struct aws_client *client, enum aws_service service,
-                        struct aws_endpoint *out, struct error *err)
+                        const char *region, struct aws_endpoint *out, struct error *err)
 {
-    struct aws_endpoint_choice choice = {
-        .region = client->region, .fips = client->fips, .dualstack = client->dualstack};
+    struct aws_endpoint_choice choice = {.region = region != NULL ? region : client->region,
+                                         .fips = client->fips,
+                                         .dualstack = client->dualstack};
     char url[AWS_ENDPOINT_BYTES];
     aws_endpoint(service, &choice, out);
     if (!configured_endpoint(client, aws_service_row(service), url, sizeof(url))) {

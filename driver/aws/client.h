@@ -46,6 +46,7 @@ struct aws_protocol {
 
 struct aws_exchange {
     enum aws_service service;
+    const char *region; /* NULL: the client's */
     const char *operation;
     const char *content_type;
     const char *target; /* "X-Amz-Target: ..." or NULL */
@@ -60,9 +61,10 @@ int aws_exchange_run(struct aws_client *client, const struct aws_exchange *excha
                      int64_t deadline_ms, cJSON **out_answer, struct aws_failure *out_failure,
                      struct error *err) __attribute__((warn_unused_result));
 
-/* Where calls of this service go: a configured address, or AWS's own. */
+/* Where calls of this service in 'region' (NULL: the client's) go: a configured address, or AWS's
+ * own. */
 int aws_client_endpoint(const struct aws_client *client, enum aws_service service,
-                        struct aws_endpoint *out, struct error *err)
+                        const char *region, struct aws_endpoint *out, struct error *err)
     __attribute__((warn_unused_result));
 
 /* For addresses of this machine; the client's. NULL with 'err'. */

@@ -308,8 +308,9 @@ static int prepare_next(struct course *course, struct error *err)
 
 static int run(struct course *course, cJSON **out_answer, struct error *err)
 {
-    if (aws_client_endpoint(course->client, course->exchange->service, &course->endpoint, err) <
-        0) {
+    const struct aws_exchange *exchange = course->exchange;
+    if (aws_client_endpoint(course->client, exchange->service, exchange->region, &course->endpoint,
+                            err) < 0) {
         course->failure.permanent = true;
         return -1;
     }

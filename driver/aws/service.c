@@ -7,26 +7,27 @@
 struct partition {
     const char *prefix; /* of its regions; the last row takes what no other does */
     const char *id, *suffix, *dualstack_suffix;
+    const char *registry_suffix; /* of ECR's dual-stack registries; NULL: there are none */
     /* IAM is one service per partition: what stands between its name and the suffix. */
     const char *iam_plain, *iam_dualstack, *iam_fips, *iam_both, *iam_region;
 };
 
 static const struct partition partitions[] = {
-    {"cn-", "aws-cn", "amazonaws.com.cn", "api.amazonwebservices.com.cn", "cn-north-1.", "global.",
-     "", "", "cn-north-1"},
-    {"us-gov-", "aws-us-gov", "amazonaws.com", "api.aws", "us-gov.", "us-gov.", "us-gov.",
+    {"cn-", "aws-cn", "amazonaws.com.cn", "api.amazonwebservices.com.cn",
+     "on.amazonwebservices.com.cn", "cn-north-1.", "global.", "", "", "cn-north-1"},
+    {"us-gov-", "aws-us-gov", "amazonaws.com", "api.aws", "on.aws", "us-gov.", "us-gov.", "us-gov.",
      "us-gov.", "us-gov-west-1"},
-    {"us-iso-", "aws-iso", "c2s.ic.gov", "api.aws.ic.gov", "us-iso-east-1.", "", "us-iso-east-1.",
-     "", "us-iso-east-1"},
-    {"us-isob-", "aws-iso-b", "sc2s.sgov.gov", "api.aws.scloud", "us-isob-east-1.", "",
+    {"us-iso-", "aws-iso", "c2s.ic.gov", "api.aws.ic.gov", NULL, "us-iso-east-1.", "",
+     "us-iso-east-1.", "", "us-iso-east-1"},
+    {"us-isob-", "aws-iso-b", "sc2s.sgov.gov", "api.aws.scloud", NULL, "us-isob-east-1.", "",
      "us-isob-east-1.", "", "us-isob-east-1"},
-    {"eu-isoe-", "aws-iso-e", "cloud.adc-e.uk", "api.cloud-aws.adc-e.uk", "eu-isoe-west-1.", "", "",
-     "", "eu-isoe-west-1"},
-    {"us-isof-", "aws-iso-f", "csp.hci.ic.gov", "api.aws.hci.ic.gov", "us-isof-south-1.", "", "",
-     "", "us-isof-south-1"},
-    {"eusc-", "aws-eusc", "amazonaws.eu", "api.amazonwebservices.eu", "eusc-de-east-1.", "global.",
-     "", "", "eusc-de-east-1"},
-    {"", "aws", "amazonaws.com", "api.aws", "", "global.", "", "global.", "us-east-1"},
+    {"eu-isoe-", "aws-iso-e", "cloud.adc-e.uk", "api.cloud-aws.adc-e.uk", NULL, "eu-isoe-west-1.",
+     "", "", "", "eu-isoe-west-1"},
+    {"us-isof-", "aws-iso-f", "csp.hci.ic.gov", "api.aws.hci.ic.gov", NULL, "us-isof-south-1.", "",
+     "", "", "us-isof-south-1"},
+    {"eusc-", "aws-eusc", "amazonaws.eu", "api.amazonwebservices.eu", "on.amazonwebservices.eu",
+     "eusc-de-east-1.", "global.", "", "", "eusc-de-east-1"},
+    {"", "aws", "amazonaws.com", "api.aws", "on.aws", "", "global.", "", "global.", "us-east-1"},
 };
 
 static const struct aws_service_row services[AWS_SERVICE_COUNT] = {
@@ -34,6 +35,7 @@ static const struct aws_service_row services[AWS_SERVICE_COUNT] = {
     [AWS_SERVICE_STS] = {"sts", "STS", "2011-06-15"},
     [AWS_SERVICE_IAM] = {"iam", "IAM", "2010-05-08"},
     [AWS_SERVICE_ECS] = {"ecs", "ECS", NULL},
+    [AWS_SERVICE_ECR] = {"ecr", "ECR", NULL},
 };
 
 const struct aws_service_row *aws_service_row(enum aws_service service)
@@ -53,6 +55,13 @@ static const struct partition *find_partition(const char *region)
 const char *aws_partition(const char *region)
 {
     return find_partition(region)->id;
+}
+
+bool aws_suffix_is_of(const char *region, const char *suffix, bool registry_dualstack)
+{
+    const struct partition *partition = find_partition(region);
+    const char *wanted = registry_dualstack ? partition->registry_suffix : partition->suffix;
+    return wanted != NULL && strcmp(suffix, wanted) == 0;
 }
 
 bool aws_region_is_valid(const char *region)
@@ -83,10 +92,11 @@ void aws_endpoint(enum aws_service service, const struct aws_endpoint_choice *ch
         return;
     }
     /* GovCloud's EC2 and STS are FIPS endpoints under their plain names. */
-    bool plain = !choice->dualstack && service != AWS_SERVICE_ECS &&
+    bool plain = !choice->dualstack && service != AWS_SERVICE_ECS && service != AWS_SERVICE_ECR &&
                  strcmp(partition->id, "aws-us-gov") == 0;
-    (void)snprintf(out->url, sizeof(out->url), "https://%s%s.%s.%s", services[service].name,
-                   choice->fips && !plain ? "-fips" : "", choice->region,
+    const char *prefix = service == AWS_SERVICE_ECR && !choice->dualstack ? "api." : "";
+    (void)snprintf(out->url, sizeof(out->url), "https://%s%s%s.%s.%s", prefix,
+                   services[service].name, choice->fips && !plain ? "-fips" : "", choice->region,
                    choice->dualstack ? partition->dualstack_suffix : partition->suffix);
     (void)snprintf(out->region, sizeof(out->region), "%s", choice->region);
 }

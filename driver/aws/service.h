@@ -18,8 +18,9 @@ enum aws_service {
     AWS_SERVICE_STS = AWS_STS,
     AWS_SERVICE_IAM = AWS_IAM,
     AWS_SERVICE_ECS,
+    AWS_SERVICE_ECR,
 };
-#define AWS_SERVICE_COUNT 4
+#define AWS_SERVICE_COUNT 5
 
 #define AWS_REGION_BYTES   64
 #define AWS_ENDPOINT_BYTES 512
@@ -50,5 +51,9 @@ bool aws_region_is_valid(const char *region);
 
 /* "aws", "aws-cn", "aws-us-gov" ...: the partition of a region, as ARNs name it. */
 const char *aws_partition(const char *region);
+
+/* Whether 'suffix' ends the host names of this region's services, "amazonaws.com" in most; those of
+ * registries for both IP versions have suffixes of their own ("on.aws"). */
+bool aws_suffix_is_of(const char *region, const char *suffix, bool registry_dualstack);
 
 #endif

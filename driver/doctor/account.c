@@ -17,6 +17,15 @@ int doctor_ecs(struct doctor *doctor, const char *operation, const cJSON *reques
     return aws_ecs(doctor->client, operation, request, deadline_ms, out_answer, out_failure, err);
 }
 
+int doctor_ecr(struct doctor *doctor, const char *region, const char *operation,
+               const cJSON *request, cJSON **out_answer, struct aws_failure *out_failure,
+               struct error *err)
+{
+    int64_t deadline_ms = clock_earlier_ms(doctor->deadline_ms, clock_deadline_ms(CALL_MS));
+    return aws_ecr(doctor->client, region, operation, request, deadline_ms, out_answer, out_failure,
+                   err);
+}
+
 int doctor_query(struct doctor *doctor, enum aws_query_service service, const char *operation,
                  const char *const *parameters, cJSON **out_answer, struct aws_failure *out_failure,
                  struct error *err)

@@ -4,12 +4,12 @@
 #include <string.h>
 
 #include "driver/doctor/doctor.h"
+#include "driver/doctor/ecr_name.h"
 #include "driver/json.h"
 
 #define NAMES_BYTES    256
 #define STOP_TIMEOUT_S 30 /* ECS's default */
 #define SPOT_NOTICE_S  120
-#define ECR_HOST       ".dkr.ecr."
 #define HEALTH_REMEDY_ARG \
     "\"healthCheck\": {\"command\": [\"CMD\", \"/usr/local/bin/berth-agent\", \"health\"]}"
 
@@ -53,25 +53,31 @@ static bool holds(const cJSON *list, const char *wanted)
     return false;
 }
 
-/* The job's container, and the names of all. */
-static const cJSON *find_container(const struct doctor *doctor, char out_names[NAMES_BYTES])
+const cJSON *doctor_container(const cJSON *definition, const char *name)
 {
     const cJSON *container = NULL;
-    const cJSON *found = NULL;
+    cJSON_ArrayForEach(container, json_at(definition, "containerDefinitions"))
+    {
+        if (is(json_text_at(container, "name"), name)) {
+            return container;
+        }
+    }
+    return NULL;
+}
+
+static void name_containers(const struct doctor *doctor, char out_names[NAMES_BYTES])
+{
+    const cJSON *container = NULL;
     size_t length = 0;
     out_names[0] = '\0';
     cJSON_ArrayForEach(container, json_at(doctor->definition, "containerDefinitions"))
     {
         const char *name = json_text_at(container, "name");
-        if (is(name, doctor->config->fargate.container_name)) {
-            found = container;
-        }
         if (name != NULL && length + strlen(name) + 5 < NAMES_BYTES) {
             length += (size_t)snprintf(out_names + length, NAMES_BYTES - length, "%s'%s'",
                                        length > 0 ? ", " : "", name);
         }
     }
-    return found;
 }
 
 static void check_kind(struct doctor *doctor)
@@ -153,7 +159,8 @@ static void check_execution_role(struct doctor *doctor, const cJSON *container)
 {
     const char *image = json_text_at(container, "image");
     const char *driver = json_text_at(container, "logConfiguration.logDriver");
-    bool needed = (image != NULL && strstr(image, ECR_HOST) != NULL) || is(driver, "awslogs") ||
+    struct ecr_name name;
+    bool needed = (image != NULL && ecr_name_parse(image, &name) == 0) || is(driver, "awslogs") ||
                   cJSON_GetArraySize(json_at(container, "secrets")) > 0;
     if (json_text_at(doctor->definition, "executionRoleArn") == NULL &&
         doctor->config->fargate.execution_role == NULL && needed) {
@@ -184,11 +191,12 @@ static void check_container(struct doctor *doctor, const cJSON *container)
     check_end(doctor, container);
     check_execution_role(doctor, container);
     check_task_role(doctor);
+    doctor_check_image(doctor, container);
 }
 
 static void judge(struct doctor *doctor)
 {
-    char all[NAMES_BYTES];
+    const char *wanted = doctor->config->fargate.container_name;
     const char *arn = json_text_at(doctor->definition, "taskDefinitionArn");
     const char *status = json_text_at(doctor->definition, "status");
     if (is(status, "INACTIVE")) {
@@ -198,15 +206,16 @@ static void judge(struct doctor *doctor)
     }
     doctor_tell(doctor, DOCTOR_FINE, NULL, "task definition '%s'", arn == NULL ? "" : arn);
     check_kind(doctor);
-    const cJSON *container = find_container(doctor, all);
+    const cJSON *container = doctor_container(doctor->definition, wanted);
     if (container == NULL) {
-        doctor_tell(
-            doctor, DOCTOR_WRONG, "set [Fargate] ContainerName to the one that runs the job",
-            "it has no container '%s'; there are: %s", doctor->config->fargate.container_name, all);
+        char all[NAMES_BYTES];
+        name_containers(doctor, all);
+        doctor_tell(doctor, DOCTOR_WRONG,
+                    "set [Fargate] ContainerName to the one that runs the job",
+                    "it has no container '%s'; there are: %s", wanted, all);
         return;
     }
-    doctor_tell(doctor, DOCTOR_FINE, NULL, "container '%s'",
-                doctor->config->fargate.container_name);
+    doctor_tell(doctor, DOCTOR_FINE, NULL, "container '%s'", wanted);
     check_container(doctor, container);
 }
 

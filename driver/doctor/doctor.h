@@ -12,12 +12,14 @@
  *   account.c      AWS: region, credentials, who they are, the clock
  *   cluster.c      the ECS cluster and its capacity providers
  *   definition.c   the task definition
+ *   image.c        the image of its job container, as ECR has it; ecr_name.h, platforms.h
  *   network.c      subnets and their way out; ec2.c asks
  *   groups.c       security groups: the way in
  *   permissions.c  each action of policy.h, asked for without doing anything
  *   engine.c       the Docker Engine
  *
- * Sources: API references of ECS, EC2, IAM and STS; GitLab's documentation of its Fargate driver
+ * Sources: API references of ECS, ECR, EC2, IAM and STS; GitLab's documentation of its Fargate
+ * driver
  * ("Troubleshooting"). Times are milliseconds, the deadline absolute (clock.h).
  */
 #ifndef BERTH_DRIVER_DOCTOR_H
@@ -73,7 +75,16 @@ int doctor_find_account(struct doctor *doctor, struct error *err)
 int doctor_find_definition(struct doctor *doctor, struct error *err)
     __attribute__((warn_unused_result));
 
-/* A call with a deadline of its own below the whole one; as aws_ecs() and aws_query(). */
+/* definition.c: the container of that name in a task definition; NULL: there is none. */
+const cJSON *doctor_container(const cJSON *definition, const char *name);
+/* image.c: of a container of doctor->definition. */
+void doctor_check_image(struct doctor *doctor, const cJSON *container);
+
+/* A call with a deadline of its own below the whole one; as aws_ecs(), aws_ecr() and aws_query().
+ */
+int doctor_ecr(struct doctor *doctor, const char *region, const char *operation,
+               const cJSON *request, cJSON **out_answer, struct aws_failure *out_failure,
+               struct error *err) __attribute__((warn_unused_result));
 int doctor_ecs(struct doctor *doctor, const char *operation, const cJSON *request,
                cJSON **out_answer, struct aws_failure *out_failure, struct error *err)
     __attribute__((warn_unused_result));

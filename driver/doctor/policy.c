@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "driver/aws/service.h"
+#include "driver/doctor/doctor.h"
+#include "driver/doctor/ecr_name.h"
 #include "driver/json.h"
 
 #define ARN_BYTES 512
@@ -110,6 +112,22 @@ static void roles(const struct policy_scope *scope, cJSON *out, bool *ok)
     }
 }
 
+/* That of the job container's image, when it is in ECR; any of this account as long as the task
+ * definition is not known. */
+static void repository(const struct policy_scope *scope, cJSON *out, bool *ok)
+{
+    const cJSON *container =
+        doctor_container(scope->definition, scope->config->fargate.container_name);
+    const char *image = json_text_at(container, "image");
+    struct ecr_name name;
+    if (scope->definition == NULL) {
+        add_arn(scope, "ecr", scope->region, "repository/*", out, ok);
+    } else if (image != NULL && ecr_name_parse(image, &name) == 0) {
+        json_append_format(out, ok, "arn:%s:ecr:%s:%s:repository/%s", aws_partition(name.region),
+                           name.region, name.account, name.repository);
+    }
+}
+
 static void own_principal(const struct policy_scope *scope, cJSON *out, bool *ok)
 {
     char arn[ARN_BYTES];
@@ -165,6 +183,14 @@ static const struct policy_row rows[] = {
      {"ecs:DescribeTaskDefinition", "ec2:DescribeSubnets", "ec2:DescribeRouteTables",
       "ec2:DescribeVpcEndpoints", "ec2:DescribeSecurityGroups"},
      NULL,
+     NULL,
+     NULL,
+     NULL,
+     NULL,
+     true},
+    {"DoctorImage",
+     {"ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"},
+     repository,
      NULL,
      NULL,
      NULL,

@@ -5,7 +5,7 @@
  * One table serves the printed policy and the check of each permission. Resources are ARNs of this
  * region, account and cluster; an account that is not known is '*'. The roles that a task is given
  * (iam:PassRole) come from the task definition, the settings and their allow lists. Sources: AWS
- * Service Authorization Reference (Amazon ECS, EC2, IAM); Amazon ECS Developer Guide, "Grant
+ * Service Authorization Reference (Amazon ECS, ECR, EC2, IAM); Amazon ECS Developer Guide, "Grant
  * permission to tag resources on creation".
  */
 #ifndef BERTH_DRIVER_DOCTOR_POLICY_H

@@ -598,7 +598,7 @@ def their_endpoints(service):
     return resolve
 
 
-@pytest.mark.parametrize("service", ["ecs", "ec2", "sts", "iam"])
+@pytest.mark.parametrize("service", ["ecs", "ecr", "ec2", "sts", "iam"])
 def test_endpoints_are_those_of_botocore(account, service, monkeypatch):
     monkeypatch.setenv("HOME", str(account.home))
     account.env.pop("AWS_ENDPOINT_URL_STS")
@@ -619,6 +619,17 @@ def test_endpoints_are_those_of_botocore(account, service, monkeypatch):
     assert not wrong, wrong
 
 
+def test_an_image_may_be_in_another_region(account):
+    """Only ECR is asked there: what is called, and what is signed for."""
+    account.env.pop("AWS_ENDPOINT_URL_STS")
+    account.env |= {"AWS_REGION": "eu-west-1"}
+    found = account.probe("endpoint", "ecr", "us-east-1")
+    assert (found["url"], found["signing_region"]) == their_endpoints("ecr")(
+        "us-east-1", False, False
+    )
+    assert found["region"] == "eu-west-1"
+
+
 SERVICES = (
     "[default]\nservices = mine\nendpoint_url = http://profile\nregion = us-west-2\n"
     "[services mine]\necs =\n  endpoint_url = http://service\nec2 =\n  other = x\n"
@@ -634,6 +645,9 @@ SERVICES = (
         (SERVICES, {"AWS_ENDPOINT_URL": "http://all", "AWS_ENDPOINT_URL_ECS": "http://one"}, "ecs", "http://one"),
         (SERVICES, {"AWS_ENDPOINT_URL": "http://all", "AWS_ENDPOINT_URL_ECS": "http://one"}, "ec2", "http://all"),
         (SERVICES, {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}, "ecs", "https://ecs.eu-west-1.amazonaws.com"),
+        ("", {"AWS_ENDPOINT_URL": "http://all", "AWS_ENDPOINT_URL_ECR": "http://one"}, "ecr", "http://one"),
+        (SERVICES.replace("ec2 =", "ecr ="), {}, "ecr", "http://profile"),
+        (SERVICES.replace("ecs =", "ecr ="), {}, "ecr", "http://service"),
         ("[default]\nuse_fips_endpoint = true\n", {}, "ecs", "https://ecs-fips.eu-west-1.amazonaws.com"),
         ("[default]\nuse_dualstack_endpoint = true\n", {}, "ecs", "https://ecs.eu-west-1.api.aws"),
         ("[default]\nuse_fips_endpoint = true\n", {"AWS_USE_FIPS_ENDPOINT": "false"}, "ecs", "https://ecs.eu-west-1.amazonaws.com"),

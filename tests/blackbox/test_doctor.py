@@ -1,152 +1,18 @@
 # SPDX-License-Identifier: MIT
 """'berth-driver doctor': a whole set-up is all green, and each thing that can be wrong is named
 with what to do about it. moto plays AWS; what it does not know (IAM's simulation) or does not
-refuse is answered by the proxy before it."""
+refuse is answered by the proxy before it. See support/doctor.py; the image is in
+test_doctor_image.py."""
 
 import json
 import os
 import re
-import secrets
 
 import pytest
 
-from support import aws_model
-from support.aws_faults import AwsFaults
+from support.doctor import ACCOUNT, answered, assert_told, decision
 from support.ecs import KEYS, REGION
 from support.http_server import Handler, HttpServer
-
-ACCOUNT = "123456789012"
-OPEN_PORT = 22
-
-
-def decision(word):
-    return (
-        "body:<SimulatePrincipalPolicyResponse><SimulatePrincipalPolicyResult><EvaluationResults>"
-        f"<member><EvalActionName>a</EvalActionName><EvalDecision>{word}</EvalDecision></member>"
-        "</EvaluationResults></SimulatePrincipalPolicyResult></SimulatePrincipalPolicyResponse>"
-    )
-
-
-class Place:
-    """A VPC with a public and a private subnet, a cluster and a task definition, all as they
-    should be, and a driver whose settings name them."""
-
-    def __init__(self, moto, driver, faults):
-        self.moto, self.driver, self.faults = moto, driver, faults
-        self.name = f"doctor-{secrets.token_hex(4)}"
-        self._make_network()
-        moto.ecs.create_cluster(
-            clusterName=self.name, capacityProviders=["FARGATE", "FARGATE_SPOT"]
-        )
-        self.define()
-        faults.always["SimulatePrincipalPolicy"] = decision("allowed")
-        self.fargate = {
-            "Cluster": self.name,
-            "Region": REGION,
-            "Subnet": self.public,
-            "SecurityGroup": self.group,
-            "TaskDefinition": self.name,
-            "EnablePublicIP": True,
-        }
-        self.ssh = {"HostKey": "strict"}
-        driver.metadata.mkdir(mode=0o700)
-
-    def _make_network(self):
-        ec2 = self.moto.ec2
-        self.vpc, self.public, self.public_routes = self.make_vpc()
-        self.private = ec2.create_subnet(VpcId=self.vpc, CidrBlock="10.0.2.0/24")["Subnet"][
-            "SubnetId"
-        ]
-        gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
-        ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=self.vpc)
-        ec2.create_route(
-            RouteTableId=self.public_routes,
-            DestinationCidrBlock="0.0.0.0/0",
-            GatewayId=gateway,
-        )
-        self.group = self.make_group(self.vpc)
-        self.let_in(self.group, UserIdGroupPairs=[{"GroupId": self.make_group(self.vpc)}])
-
-    def make_vpc(self):
-        ec2 = self.moto.ec2
-        vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
-        subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.1.0/24")["Subnet"]["SubnetId"]
-        table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
-        ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
-        return vpc, subnet, table
-
-    def make_group(self, vpc):
-        name = secrets.token_hex(4)
-        made = self.moto.ec2.create_security_group(VpcId=vpc, GroupName=name, Description=name)
-        return made["GroupId"]
-
-    def let_in(self, group, port=OPEN_PORT, **whom):
-        rule = {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, **whom}
-        self.moto.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule])
-
-    def define(self, family=None, container=None, drop=(), **more):
-        one = {
-            "name": "ci-coordinator",
-            "image": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/ci:1",
-            "essential": True,
-            "portMappings": [{"containerPort": OPEN_PORT, "protocol": "tcp"}],
-            "stopTimeout": 120,
-            "healthCheck": {"command": ["CMD", "/usr/local/bin/berth-agent", "health"]},
-            "logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": "x"}},
-            **(container or {}),
-        }
-        whole = {
-            "networkMode": "awsvpc",
-            "requiresCompatibilities": ["FARGATE"],
-            "cpu": "1024",
-            "memory": "2048",
-            "executionRoleArn": f"arn:aws:iam::{ACCOUNT}:role/berth-execution",
-            "taskRoleArn": f"arn:aws:iam::{ACCOUNT}:role/berth-job",
-            "containerDefinitions": [{k: v for k, v in one.items() if k not in drop}],
-            **more,
-        }
-        self.moto.ecs.register_task_definition(
-            family=family or self.name, **{k: v for k, v in whole.items() if k not in drop}
-        )
-
-    def run(self, *words, **env):
-        self.driver.settings["Fargate"] = self.fargate
-        self.driver.settings["SSH"] = self.ssh
-        aws = {
-            **KEYS,
-            "AWS_ENDPOINT_URL": self.faults.url,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_CONFIG_FILE": "/nonexistent",
-            "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
-            "AWS_MAX_ATTEMPTS": "2",
-        }
-        environment = self.driver.environment(**{**aws, **env})
-        done = self.driver.run("doctor", *words, env=environment)
-        return done.returncode, done.stdout.decode(), done.stderr
-
-
-@pytest.fixture
-def place(moto, berth_driver):
-    with AwsFaults(
-        moto.url, secrets={KEYS["AWS_ACCESS_KEY_ID"]: KEYS["AWS_SECRET_ACCESS_KEY"]}
-    ) as f:
-        yield Place(moto, berth_driver, f)
-        assert f.model_problems() == []
-        assert answer_problems(f) == []
-
-
-def answer_problems(faults):
-    """What of moto's answers of success is not in AWS's model."""
-    return [
-        text
-        for call, (status, body) in faults.passed
-        if status == 200
-        for text in (
-            aws_model.json_problems("ecs", call.operation, "output_shape", json.loads(body))
-            if call.service == "ecs"
-            else aws_model.xml_problems(call.service, call.operation, body)
-        )
-    ]
 
 
 def test_all_green(place):
@@ -190,10 +56,6 @@ def without(*keys):
 
 def defined(**how):
     return lambda place: place.define(**how)
-
-
-def answered(operation, answer):
-    return lambda place: place.faults.always.update({operation: answer})
 
 
 def other_subnet(place):
@@ -513,13 +375,7 @@ BAD = [
 def test_says_what_is_wrong(place, change, line, remedy):
     os.umask(0o022)
     change(place)
-    code, out, _ = place.run()
-    lines = [re.sub(r"^  (\w+) +", r"\1 ", text) for text in out.splitlines()]
-    found = [i for i, text in enumerate(lines) if re.match(line, text)]
-    assert found, out
-    told = lines[found[0] + 1] if found[0] + 1 < len(lines) else ""
-    assert remedy in told and (remedy == "" or told.startswith("        -> ")), out
-    assert code == (1 if line.startswith("FAIL") else 0), out
+    assert_told(place, line, remedy)
 
 
 def test_private_subnet_with_nat(place):
@@ -639,6 +495,9 @@ def test_policy_of_this_configuration(place):
         f"arn:aws:iam::{ACCOUNT}:role/berth-job",
     ]
     assert "Tag" not in rows and "FindAddress" not in rows
+    image = f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{place.repository}"
+    assert rows["DoctorImage"]["Resource"] == [image]
+    assert rows["DoctorImage"]["Action"] == ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
     assert all(row["Effect"] == "Allow" for row in rows.values())
     place.fargate.update(
         Tags=["a=b"], UsePublicIP=True, AllowedTaskDefinitions=["ruby*"], TaskRole="special"
@@ -649,10 +508,25 @@ def test_policy_of_this_configuration(place):
     assert {"Tag", "FindAddress"} <= set(more)
 
 
+def test_policy_names_the_repository_of_another_region_and_account(place):
+    other = "111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn"
+    place.define(container={"image": f"{other}/team/ci:1"})
+    rows, _ = statements(place)
+    assert rows["DoctorImage"]["Resource"] == [
+        "arn:aws-cn:ecr:cn-north-1:111122223333:repository/team/ci"
+    ]
+
+
+def test_policy_for_an_image_that_is_not_in_ecr(place):
+    place.define(container={"image": "ruby:3.3"})
+    assert "DoctorImage" not in statements(place)[0]
+
+
 def test_policy_before_there_is_a_role(place):
     rows, err = statements(place, AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
     assert "the account in the policy is '*'" in err
     assert rows["Launch"]["Resource"] == [f"arn:aws:ecs:{REGION}:*:task-definition/{place.name}:*"]
+    assert rows["DoctorImage"]["Resource"] == [f"arn:aws:ecr:{REGION}:*:repository/*"]
 
 
 def test_policy_is_valid_for_iam(place):

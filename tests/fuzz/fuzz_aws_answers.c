@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What comes back from AWS, or from whoever answers in its place: errors, XML, credentials as JSON,
- * a task of ECS. The first byte chooses. */
+ * a task of ECS, an image's manifest. The first byte chooses. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +9,7 @@
 #include "driver/aws/sources.h"
 #include "driver/aws/xml.h"
 #include "driver/backend/ecs.h"
+#include "driver/doctor/platforms.h"
 #include "tests/fuzz/fuzz.h"
 
 /* Texts of an error are terminated and become a meaning. */
@@ -80,10 +81,32 @@ static void check_task(const char *text, size_t length)
     cJSON_Delete(answer);
 }
 
+/* What is told of a manifest fits, and an empty index has nothing. */
+static void check_manifest(const char *text, size_t length)
+{
+    struct platforms platforms = {0};
+    char told[64];
+    cJSON *manifest = cJSON_ParseWithLength(text, length);
+    const char *digest = platforms_config_digest(manifest);
+    fuzz_require(digest == NULL || strlen(digest) == 71);
+    if (platforms_read_index(manifest, &platforms)) {
+        int entries = cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(manifest, "manifests"));
+        fuzz_require(platforms.count <= (size_t)entries);
+    }
+    platforms_read_config(manifest, &platforms);
+    fuzz_require(platforms.count <= PLATFORMS_CEILING);
+    platforms_tell(&platforms, told, sizeof(told));
+    fuzz_require(memchr(told, '\0', sizeof(told)) != NULL);
+    for (size_t i = 0; i < platforms.count; i++) {
+        fuzz_require(platforms_have(&platforms, platforms.names[i]));
+    }
+    cJSON_Delete(manifest);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     static void (*const checks[])(const char *text, size_t length) = {
-        check_error, check_xml, check_credentials, check_task};
+        check_error, check_xml, check_credentials, check_task, check_manifest};
     if (size > 0) {
         char *text = malloc(size);
         fuzz_require(text != NULL);

@@ -2,9 +2,10 @@
 /*
  * aws-probe - the AWS client alone, for the black-box tests.
  *
- *   aws-probe CONFIG DEADLINE_MS endpoint SERVICE      the address and region it would call
+ *   aws-probe CONFIG DEADLINE_MS endpoint SERVICE [REGION]  the address and region it would call
  *   aws-probe CONFIG DEADLINE_MS credentials           what it would sign with: test keys only
  *   aws-probe CONFIG DEADLINE_MS ecs OPERATION JSON [REPEAT]
+ *   aws-probe CONFIG DEADLINE_MS ecr OPERATION JSON REGION
  *   aws-probe CONFIG DEADLINE_MS ec2|sts|iam OPERATION [NAME VALUE]...
  *
  * CONFIG is a TOML file or "-". One line of JSON per call on stdout, log lines (debug) on stderr.
@@ -60,10 +61,11 @@ static enum aws_service service_named(const char *name)
     exit(2);
 }
 
-static int show_endpoint(struct aws_client *client, const char *service, struct error *err)
+static int show_endpoint(struct aws_client *client, const char *service, const char *region,
+                         struct error *err)
 {
     struct aws_endpoint endpoint;
-    if (aws_client_endpoint(client, service_named(service), &endpoint, err) < 0) {
+    if (aws_client_endpoint(client, service_named(service), region, &endpoint, err) < 0) {
         return -1;
     }
     cJSON *line = cJSON_CreateObject();
@@ -106,6 +108,11 @@ static void call(struct aws_client *client, char **words, int64_t budget_ms)
         result = aws_ecs(client, words[1], request, clock_deadline_ms(budget_ms), &answer, &failure,
                          &err);
         cJSON_Delete(request);
+    } else if (service == AWS_SERVICE_ECR) {
+        cJSON *request = cJSON_Parse(words[2]);
+        result = aws_ecr(client, words[3], words[1], request, clock_deadline_ms(budget_ms), &answer,
+                         &failure, &err);
+        cJSON_Delete(request);
     } else {
         result = aws_query(client, (enum aws_query_service)service, words[1],
                            (const char *const *)(words + 2), clock_deadline_ms(budget_ms), &answer,
@@ -117,7 +124,7 @@ static void call(struct aws_client *client, char **words, int64_t budget_ms)
 static int act(struct aws_client *client, char **words, int64_t budget_ms, struct error *err)
 {
     if (strcmp(words[0], "endpoint") == 0) {
-        return show_endpoint(client, words[1], err);
+        return show_endpoint(client, words[1], words[2], err);
     }
     if (strcmp(words[0], "credentials") == 0) {
         return show_credentials(client, clock_deadline_ms(budget_ms), err);

@@ -15,6 +15,8 @@ import botocore.serialize
 import botocore.session
 from botocore.validate import ParamValidator
 
+JSON_SERVICES = ("ecs", "ecr")
+
 
 @functools.cache
 def model(service):
@@ -118,11 +120,11 @@ def xml_problems(service, operation, body):
 
 def request_problems(call):
     """Of an aws_faults.Call."""
-    if call.service not in ("ecs", "ec2", "sts", "iam"):
+    if call.service not in (*JSON_SERVICES, "ec2", "sts", "iam"):
         # A web identity needs no signature, so nothing names the service but the operation.
         if call.operation != "AssumeRoleWithWebIdentity":
             return []
         return form_problems("sts", call.operation, call.body)
-    if call.service == "ecs":
-        return json_problems("ecs", call.operation, "input_shape", json.loads(call.body))
+    if call.service in JSON_SERVICES:
+        return json_problems(call.service, call.operation, "input_shape", json.loads(call.body))
     return form_problems(call.service, call.operation, call.body)
