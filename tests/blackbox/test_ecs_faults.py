@@ -10,7 +10,7 @@ import pytest
 
 from support.aws_faults import BOMB
 from support.driver import BUILD_FAILURE, SYSTEM_FAILURE
-from support.ecs import Fault, refusal, throttled
+from support.ecs_requests import Fault, refusal, throttled
 
 CAPACITY = [{"reason": "Capacity is unavailable at this time. Please try again later"}]
 QUOTA = [{"reason": "You've reached the limit on the number of vCPUs you can run concurrently"}]

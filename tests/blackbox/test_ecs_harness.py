@@ -6,7 +6,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from support import aws_model
-from support.ecs import CONTAINER, FAMILY, KEYS, REGION, Fault
+from support.ecs import CONTAINER, FAMILY, KEYS, REGION
+from support.ecs_requests import Fault
 
 
 @pytest.fixture

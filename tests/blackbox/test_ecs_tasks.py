@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from support.ecs import CONTAINER, FAMILY, EcsJob, Fault, refusal
+from support.ecs import CONTAINER, FAMILY, EcsJob
+from support.ecs_requests import Fault, refusal
 
 
 def run(ecs_job, *words):

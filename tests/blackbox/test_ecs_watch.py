@@ -9,7 +9,7 @@ import pytest
 
 from support import processes
 from support.driver import BUILD_FAILURE, SYSTEM_FAILURE
-from support.ecs import throttled
+from support.ecs_requests import throttled
 
 SPOT = ("SpotInterruption", "Your Spot Task was interrupted.")
 

@@ -19,34 +19,27 @@ import http.server
 import json
 import os
 import secrets
-import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
-import time
-import urllib.parse
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import boto3
 import pytest
 from botocore.config import Config
 
-from support import aws_model, processes
+from support import aws_model
 from support.driver import Job
+from support.ecs_requests import Gate, job_of, refusal
+from support.ecs_server import Handler, Server
+from support.ecs_task import CONTAINER, Task
 from support.proxy import Proxy
 from support.waiting import until
 
 REGION = "ap-northeast-1"
 FAMILY = "ruby330-node16181-runner"
-CONTAINER = "ci-coordinator"
-TARGET = "AmazonEC2ContainerServiceV20141113"
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIATESTTESTTESTTEST", "AWS_SECRET_ACCESS_KEY": "test/secret/key"}
-STOP_S = 10.0
-HOLD_S = 60.0
-RESET = struct.pack("ii", 1, 0)
 
 MODEL = aws_model.model("ecs")
 SERVER = Path(__file__).with_name("moto_server.py")
@@ -95,196 +88,6 @@ class Moto:
     def stop(self):
         self.process.terminate()
         self.process.wait(20)
-
-
-@dataclass
-class Fault:
-    """What happens to one request instead of, or before, the usual.
-
-    operation  its name; "": any
-    status, body, headers   an answer of this kind instead of moto's
-    failures   for RunTask: an answer of success with these failures and no task
-    reset      the connection is reset: "before" moto sees the request, or "after" it did its part
-    raw        an answer of success with these bytes, after moto did its part
-    missing    for DescribeTasks: the task is not known yet
-    delay_s    the answer takes so long
-    times      how many requests it serves
-    """
-
-    operation: str = ""
-    status: int = 0
-    body: dict = None
-    headers: dict = field(default_factory=dict)
-    failures: list = None
-    reset: str = ""
-    raw: bytes = None
-    missing: bool = False
-    delay_s: float = 0.0
-    times: int = 1
-
-
-def throttled(operation, times=1):
-    return Fault(
-        operation,
-        status=400,
-        body={"__type": "ThrottlingException", "message": "Rate exceeded"},
-        times=times,
-    )
-
-
-class Gate:
-    """Holds one request of one job: "before" moto sees it, or "after" moto did its part.
-
-    reached is set when the request is there; it goes on when open is, or when the test ends.
-    """
-
-    def __init__(self, job_id, operation, when):
-        self.job_id, self.operation, self.when = str(job_id), operation, when
-        self.taken = False
-        self.reached, self.open, self.passed = (threading.Event() for _ in range(3))
-
-    def hold(self):
-        self.reached.set()
-        self.open.wait(HOLD_S)
-
-
-class Task:
-    """The data plane's half of one task: its process and its state."""
-
-    def __init__(self, cloud, answer, request):
-        self.cloud = cloud
-        self.arn = answer["taskArn"]
-        self.request = request
-        self.created = time.time()
-        self.running_at = None
-        self.process = None
-        self.proxy = None
-        self.status = "PROVISIONING"
-        self.stop_code = self.reason = self.container_reason = ""
-        self.exit_code = None
-        self.private = self.public = self.interface = None
-        for attachment in answer["attachments"]:
-            for detail in attachment["details"]:
-                if detail["name"] == "privateIPv4Address":
-                    self.private = "127." + detail["value"].split(".", 1)[1]
-                elif detail["name"] == "networkInterfaceId":
-                    self.interface = detail["value"]
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._live, daemon=True)
-
-    @property
-    def id(self):
-        return self.arn.rsplit("/", 1)[1]
-
-    @property
-    def job_id(self):
-        return job_of(self.request)
-
-    @property
-    def environment(self):
-        (override,) = self.request["overrides"]["containerOverrides"]
-        return {row["name"]: row["value"] for row in override["environment"]}
-
-    def begin(self):
-        self._thread.start()
-
-    def _live(self):
-        cloud = self.cloud
-        default = (cloud.provisioning_s, cloud.pending_s, cloud.running_s)
-        provisioning_s, pending_s, running_s = cloud.paces.get(self.job_id, default)
-        if self._stop.wait(provisioning_s):
-            return self._end()
-        if cloud.start_failure:
-            self.stop_code, self.reason, self.container_reason = cloud.start_failure
-            return self._end()
-        self.status = "PENDING"
-        if self._stop.wait(pending_s):
-            return self._end()
-        self.process = cloud.start_container(self)
-        if self._stop.wait(running_s):
-            return self._end()
-        self.status, self.running_at = "RUNNING", time.time()
-        while not self._stop.wait(0.02):
-            if self.process is not None and self.process.poll() is not None:
-                self.exit_code = self.process.returncode & 0xFF
-                self.stop_code = "EssentialContainerExited"
-                self.reason = "Essential container in task exited"
-                break
-        return self._end()
-
-    def _end(self):
-        self.status = "DEACTIVATING" if self.running_at else "DEPROVISIONING"
-        if self.process is not None:
-            # The end of a container is the end of whatever is in it, however it was left there.
-            inside = processes.descendants(self.process.pid)
-            if self.process.poll() is None:
-                self.process.send_signal(signal.SIGCONT)
-                self.process.terminate()
-                try:
-                    self.process.wait(STOP_S)
-                except subprocess.TimeoutExpired:
-                    self.process.kill()
-                    self.process.wait()
-            processes.end(inside)
-            code = self.process.returncode
-            self.exit_code = 128 - code if code < 0 else code
-        if self.proxy is not None:
-            self.proxy.close()
-        self.cloud.forget(self)
-        self.status = "STOPPED"
-
-    def stop(self, code, reason, container_reason=""):
-        """As ECS ends a task: SIGTERM, SIGKILL later; the states follow."""
-        if not self._stop.is_set():
-            self.stop_code, self.reason = code, reason
-            self.container_reason = container_reason
-            self._stop.set()
-
-    def kill(self, container_reason):
-        """As the kernel ends a container that takes too much memory."""
-        self.container_reason = container_reason
-        self.process.kill()
-
-    def join(self):
-        self._stop.set()
-        self._thread.join(STOP_S + 10)
-
-    def show(self, task):
-        """moto's idea of the task with what the data plane knows."""
-        stopping = bool(self.stop_code) or self._stop.is_set()
-        task["lastStatus"] = self.status
-        task["desiredStatus"] = "STOPPED" if stopping else "RUNNING"
-        task["createdAt"] = self.created
-        task["cpu"], task["memory"] = "1024", "2048"
-        for name, value in (
-            ("startedAt", self.running_at),
-            ("stopCode", self.stop_code),
-            ("stoppedReason", self.reason),
-        ):
-            task.pop(name, None)
-            if value:
-                task[name] = value
-        # A sidecar stands first: nobody may take the first container for the job's.
-        container = {"name": CONTAINER, "lastStatus": self.status, "taskArn": self.arn}
-        if self.exit_code is not None:
-            container["exitCode"] = self.exit_code
-        if self.container_reason:
-            container["reason"] = self.container_reason
-        task["containers"] = [{"name": "sidecar", "lastStatus": self.status}, container]
-        details = [{"name": "subnetId", "value": self.subnet}]
-        if self.status != "PROVISIONING":
-            details += [
-                {"name": "networkInterfaceId", "value": self.interface},
-                {"name": "privateIPv4Address", "value": self.private},
-            ]
-        eni = {"id": "1", "type": "ElasticNetworkInterface", "status": "ATTACHED"}
-        other = {"id": "0", "type": "Service Connect", "status": "ATTACHED", "details": []}
-        task["attachments"] = [other, {**eni, "details": details}]
-        return task
-
-    @property
-    def subnet(self):
-        return self.request["networkConfiguration"]["awsvpcConfiguration"]["subnets"][0]
 
 
 class Cloud:
@@ -646,113 +449,6 @@ class Cloud:
                     start = head.rindex(b"<publicIp>") + len(b"<publicIp>")
                     text = head[:start] + b"127" + found + tail
         return status, text
-
-
-def refusal(code, message):
-    return {"__type": code, "message": message}
-
-
-def job_of(request):
-    """The GitLab id in startedBy: "berth/OWNER/job-ID-HASH"."""
-    words = request.get("startedBy", "").rpartition("/")[2].split("-")
-    return words[1] if len(words) > 1 else None
-
-
-class Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 256
-
-    def handle_error(self, *_):
-        """A driver that was killed resets its connection: nothing to tell."""
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    cloud = property(lambda self: self.server.cloud)
-
-    def log_message(self, *_):
-        pass
-
-    def date_time_string(self, timestamp=None):
-        return super().date_time_string((timestamp or time.time()) + self.cloud.clock_skew_s)
-
-    def _reset(self):
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        self.connection.close()
-        self.close_connection = True
-
-    def _answer(self, status, body, kind, headers=None):
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("x-amzn-RequestId", secrets.token_hex(16))
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def do_POST(self):
-        try:
-            self._serve()
-        except (ConnectionError, BrokenPipeError):
-            self.close_connection = True
-
-    def _serve(self):
-        cloud = self.cloud
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        target = self.headers.get("X-Amz-Target", "")
-        if target:
-            service, _, operation = target.partition(".")
-            request = json.loads(body)
-            if service != TARGET:
-                cloud.problems.append(f"unknown target {target}")
-            cloud.check(operation, "input_shape", request)
-        else:
-            request = dict(urllib.parse.parse_qsl(body.decode()))
-            operation = request.get("Action", "")
-            service = "sts" if operation == "AssumeRole" else "ec2"
-            cloud.problems += aws_model.form_problems(service, operation, body)
-        cloud.calls.append((operation, request))
-        cloud.times.append((time.monotonic(), operation))
-        gate = cloud.gate_of(operation, request)
-        if gate is not None and gate.when == "before":
-            gate.hold()
-        try:
-            self._do(cloud, operation, request, body, gate)
-        finally:
-            if gate is not None:
-                gate.passed.set()
-
-    def _do(self, cloud, operation, request, body, gate):
-        target = self.headers.get("X-Amz-Target", "")
-        fault = cloud.take_fault(operation)
-        if fault is not None and fault.reset == "before":
-            return self._reset()
-        if fault is not None and fault.status:
-            kind = "application/x-amz-json-1.1"
-            return self._answer(fault.status, json.dumps(fault.body).encode(), kind, fault.headers)
-        if fault is not None and fault.failures is not None:
-            status, answer = 200, {"tasks": [], "failures": fault.failures}
-        elif target:
-            status, answer = cloud.ecs_answer(operation, request, body, self.headers, fault)
-        else:
-            status, text = cloud.query_answer(operation, body, self.headers)
-            text = text if fault is None or fault.raw is None else fault.raw
-            if gate is not None and gate.when == "after":
-                gate.hold()
-            return self._answer(status, text, "text/xml")
-        if gate is not None and gate.when == "after":
-            gate.hold()
-        if fault is not None:
-            time.sleep(fault.delay_s)
-            if fault.reset == "after":
-                return self._reset()
-            if fault.raw is not None:
-                return self._answer(200, fault.raw, "application/x-amz-json-1.1")
-        if status == 200:
-            cloud.check(operation, "output_shape", answer)
-        return self._answer(status, json.dumps(answer).encode(), "application/x-amz-json-1.1")
 
 
 @pytest.fixture(scope="session")
