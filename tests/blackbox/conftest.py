@@ -19,6 +19,7 @@ import pytest
 
 from support import processes
 from support.agent import Agent
+from support.aws_account import account, metadata, sts  # noqa: F401
 from support.cgroups import limited  # noqa: F401
 from support.doctor import place  # noqa: F401
 from support.driver import berth_driver, job  # noqa: F401
