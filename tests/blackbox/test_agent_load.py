@@ -157,9 +157,9 @@ def test_a_stopped_reader_with_5_gb_waiting(agent, ssh, private_key, until, kind
         job.start(os.urandom(16).hex(), command)
     try:
         (head,) = until(lambda: writers(started), 10, "the job")
-        until(lambda: stands_still(head), 20, "the job to block")
-        assert written(head) < (64 + 36) * MIB
-        assert kind == "plain" or written(head) > 64 * MIB
+        until(lambda: processes.stand_still([head]), 20, "the job to block")
+        assert processes.written([head]) < (64 + 36) * MIB
+        assert kind == "plain" or processes.written([head]) > 64 * MIB
         for pid in [started.pid, *processes.named(started.pid, "berth-session", "berth-job")]:
             with open(f"/proc/{pid}/status") as file:
                 assert int(file.read().split("VmHWM:")[1].split()[0]) < 64 * 1024, pid
@@ -175,17 +175,6 @@ def test_a_stopped_reader_with_5_gb_waiting(agent, ssh, private_key, until, kind
 
 def writers(started):
     return [pid for pid in started.jobs() if "head -c 5" in processes.command_line(pid)][-1:]
-
-
-def written(pid):
-    with open(f"/proc/{pid}/io") as file:
-        return int(file.read().split("wchar: ")[1].split()[0])
-
-
-def stands_still(pid):
-    before = written(pid)
-    time.sleep(0.5)  # what is looked for is that nothing happens
-    return written(pid) == before
 
 
 def test_a_hundred_jobs_at_once(agent, programs):

@@ -376,7 +376,7 @@ def test_stop_with_channels_that_asked_for_nothing(agent, count):
 
 
 @pytest.mark.parametrize("kind, least, most", [("plain", 0.9, 1.8), ("durable", 0, 2.8)])
-def test_stop_with_a_client_that_does_not_read(agent, ssh, private_key, kind, least, most):
+def test_stop_with_a_client_that_does_not_read(agent, ssh, private_key, until, kind, least, most):
     """The job is gone at once; its last output waits for its reader as long as jobs may take."""
     started = agent(args=["--grace", "1s"])
     if kind == "plain":
@@ -389,6 +389,8 @@ def test_stop_with_a_client_that_does_not_read(agent, ssh, private_key, kind, le
         job.start(os.urandom(16).hex(), "cat /dev/zero")
         close = job.close
     try:
+        # What still fits the sockets' buffers keeps nobody waiting.
+        until(lambda: processes.stand_still(started.jobs()), 20, "the job to block")
         began = time.monotonic()
         assert started.terminate() == 0
         assert least < time.monotonic() - began < most

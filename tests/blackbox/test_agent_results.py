@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from support import processes
 from support.clients import read_all, run, start, transport
 
 MEGABYTE = 1 << 20
@@ -171,7 +172,7 @@ def test_slow_reader_stops_the_job(agent, ssh, until):
     process = client.start("yes | head -c 50000000; echo end >&2")
     assert process.stdout.read(10) == b"y\n" * 5
     before = memory(started)
-    until(lambda: is_still(started), 10, "the flow to stop")
+    until(lambda: processes.stand_still(started.jobs()), 10, "the flow to stop")
     assert memory(started) - before < 24 << 20
     # The rest comes once there is a reader again.
     rest = 10 + len(process.stdout.read())
@@ -189,20 +190,3 @@ def memory(started):
         if "berth" in text.splitlines()[0]:
             total += int(text.split("VmRSS:")[1].split()[0]) * 1024
     return total
-
-
-def written(started):
-    total = 0
-    for pid in started.jobs():
-        try:
-            total += int(open(f"/proc/{pid}/io").read().split("wchar: ")[1].split()[0])
-        except (OSError, IndexError):
-            pass
-    return total
-
-
-def is_still(started):
-    """Nothing moved for half a second."""
-    first = written(started)
-    time.sleep(0.5)
-    return first > 0 and written(started) == first

@@ -8,6 +8,7 @@ becomes a child of ours when its parent dies and cannot slip out of sight.
 import ctypes
 import os
 import signal
+import time
 from pathlib import Path
 
 from support.waiting import until
@@ -98,6 +99,25 @@ def named(root, *wanted):
 def with_marker(marker):
     """Pids of running processes whose environment holds the bytes 'marker'."""
     return {pid for pid in all_pids() if marker in environment(pid) and alive(pid)}
+
+
+def written(pids):
+    """Bytes that these processes handed to write(2) so far; one that is gone counts nothing."""
+    total = 0
+    for pid in pids:
+        try:
+            text = Path(f"/proc/{pid}/io").read_text()
+            total += int(text.split("wchar: ")[1].split()[0])
+        except (OSError, IndexError):
+            pass
+    return total
+
+
+def stand_still(pids):
+    """Whether these processes have written something, and then nothing for half a second."""
+    before = written(pids)
+    time.sleep(0.5)  # what is looked for is that nothing happens
+    return written(pids) == before > 0
 
 
 def end(pids):
