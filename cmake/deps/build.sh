@@ -54,12 +54,15 @@ sanitize="-fsanitize=address,undefined"
 write_compiler() {
     local specs=
     [ "$flavour" = musl ] && specs="-specs=$prefix/lib/berth.specs"
-    cat >"$prefix/bin/berth-cc" <<SH
-#!/bin/sh
-exec gcc $specs $hidden "\$@"
-SH
-    printf '#!/bin/sh\nexec ar "$@"\n' >"$prefix/bin/berth-ar"
-    chmod +x "$prefix/bin/berth-cc" "$prefix/bin/berth-ar"
+    write_program berth-cc "exec gcc $specs $hidden \"\$@\""
+    write_program berth-ar 'exec ar "$@"'
+}
+
+# Moved into place: another build that shares these libraries may be executing the one there.
+write_program() {
+    printf '#!/bin/sh\n%s\n' "$2" >"$prefix/bin/$1.$$"
+    chmod +x "$prefix/bin/$1.$$"
+    mv -f "$prefix/bin/$1.$$" "$prefix/bin/$1"
 }
 
 # gcc specs that make every link a static PIE against musl: position independent addresses cost
@@ -191,6 +194,7 @@ recipe_curl() {
 stamp_of() {
     {
         grep -E "^$1 " "$here/sources.lock" | awk '{print $2, $4}'
+        [ ! -e "$here/patches/$1.patch" ] || cat "$here/patches/$1.patch"
         declare -f "recipe_$1" cmake_library write_compiler write_specs
         echo "$base_flags $small_flags $sanitize $previous"
         "${tools}gcc" --version | head -n 1
@@ -207,6 +211,7 @@ fetch_and_build() {
     tar -xf "$tarballs/$(grep -E "^$name " "$here/sources.lock" | awk '{print $3}')" \
         -C "$unpacked" --strip-components=1
     cd "$unpacked"
+    [ ! -e "$here/patches/$name.patch" ] || patch -p1 <"$here/patches/$name.patch"
     set -x
     "recipe_$name"
 }

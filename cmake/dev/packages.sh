@@ -4,7 +4,7 @@
 # the tool to what Debian 12 has, so that its verdict is the same everywhere.
 
 declare -A packages=(
-    [build]="gcc libc6-dev linux-libc-dev binutils make cmake ninja-build perl xz-utils bzip2
+    [build]="gcc libc6-dev linux-libc-dev binutils make cmake ninja-build patch perl xz-utils bzip2
         ca-certificates curl git"
     [demo]="git gcc libc6-dev python3"
     [format]="git clang-format-14"
