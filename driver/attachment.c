@@ -252,13 +252,15 @@ static void wait_and_dispatch(struct attachment *attachment)
     int blocked_fd = attachment->blocked == ATTACHMENT_NONE
                          ? -1
                          : attachment->job->outputs[attachment->blocked].fd;
+    int64_t pause_ms = inflow_pause_ms(&attachment->inflow);
     struct pollfd entries[] = {
-        {.fd = ssh_get_fd(session), .events = (short)(POLLIN | (writing ? POLLOUT : 0))},
+        {.fd = pause_ms == CLOCK_NEVER ? ssh_get_fd(session) : -1,
+         .events = (short)(POLLIN | (writing ? POLLOUT : 0))},
         {.fd = signals == NULL || signals->acknowledged ? -1 : signals->fd, .events = POLLIN},
         {.fd = blocked_fd, .events = POLLOUT},
     };
     if (poll(entries, sizeof(entries) / sizeof(entries[0]),
-             clock_poll_timeout(next_deadline(attachment))) < 0 &&
+             clock_poll_timeout(clock_earlier_ms(pause_ms, next_deadline(attachment)))) < 0 &&
         errno != EINTR) {
         attachment_fail(attachment, ERROR_SYSTEM, "cannot wait for the job: %s", strerror(errno));
     }
@@ -391,13 +393,14 @@ enum attachment_result attachment_run(struct durable_job *job, struct ssh_link *
     stop_new_link(&job->stop);
     if (attachment.channel == NULL || attachment.event == NULL) {
         (void)error_set(err, ERROR_SYSTEM, ENOMEM, "cannot reach the job");
-    } else {
+    } else if (inflow_open(&attachment.inflow, err) == 0) {
         keepalive_begin(&attachment.keepalive, link, job->request->keepalive_ms);
         result = run_with_callbacks(&attachment);
         keepalive_end(&attachment.keepalive);
     }
     ssh_event_free(attachment.event);
     ssh_channel_free(attachment.channel);
+    inflow_done(&attachment.inflow);
     forget_sent(&attachment);
     buffer_done(&attachment.outgoing);
     jobwire_decoder_done(&attachment.decoder);

@@ -35,20 +35,37 @@ link_step link_open_session;
 /* Whether bytes written now would go out, not pile up in libssh. */
 bool link_takes_bytes(const struct ssh_link *link, ssh_channel channel);
 
-/* A stream of a channel on its way to whoever takes its bytes. What is not taken stays in libssh,
- * which opens the window only for what was. */
+/* A stream of a channel on its way to whoever takes its bytes. What is not taken at once is kept
+ * here, as far as there is room; the rest stays in libssh, which opens the window only for what it
+ * was relieved of. */
 struct inflow {
     ssh_channel channel;
     bool is_stderr;
     size_t (*take)(void *context, const char *bytes, size_t length); /* returns how many */
     void *context;
     bool held; /* the last offer was not taken whole: nothing is offered until inflow_flush() */
-    size_t pending_length;
-    char pending[LINK_CHUNK_BYTES]; /* taken out of libssh, not yet by 'take' */
+    int64_t held_ms;    /* since when */
+    bool libssh_has_it; /* bytes behind those that are kept */
+    bool reading;       /* in inflow_flush(): what libssh receives meanwhile stays there */
+    char *kept;         /* INFLOW_BYTES */
+    size_t kept_start, kept_length;
 };
+
+/* What libssh reads at once from a socket, and a packet that came before. */
+#define INFLOW_BYTES (4 * LINK_CHUNK_BYTES)
+
+/* The first four fields are the caller's to set. inflow_done() may be called for zeros, and twice.
+ */
+int inflow_open(struct inflow *inflow, struct error *err) __attribute__((warn_unused_result));
+void inflow_done(struct inflow *inflow);
 
 /* To be called from libssh's data callback, whose result it is. */
 int inflow_offer(struct inflow *inflow, const void *bytes, size_t length);
+/* Until when the connection is better left alone: a reader that is only slow takes the bytes in a
+ * moment, and the kernel holds what comes until then; libssh would copy it, into more and more
+ * memory. CLOCK_NEVER: it is not. Soon it is read whatever becomes of the bytes, or nobody would
+ * answer the other side's keepalives. */
+int64_t inflow_pause_ms(const struct inflow *inflow);
 /* Offers what there is until some of it is not taken or nothing is left. -1: libssh fails. */
 int inflow_flush(struct inflow *inflow);
 

@@ -247,8 +247,11 @@ static int wait_and_dispatch(struct remote *remote, struct error *err)
     const struct ssh_request *request = remote->request;
     struct signals *signals = request->signals;
     bool writing = (ssh_get_poll_flags(session) & SSH_WRITE_PENDING) != 0;
+    int64_t pause_ms = clock_earlier_ms(inflow_pause_ms(&remote->inflows[STREAM_STDOUT]),
+                                        inflow_pause_ms(&remote->inflows[STREAM_STDERR]));
+    bool looking = !received_all(remote) && pause_ms == CLOCK_NEVER;
     struct pollfd entries[] = {
-        {.fd = received_all(remote) ? -1 : ssh_get_fd(session),
+        {.fd = looking ? ssh_get_fd(session) : -1,
          .events = (short)(POLLIN | (writing ? POLLOUT : 0))},
         {.fd = signals == NULL || signals->acknowledged ? -1 : signals->fd, .events = POLLIN},
         {.fd = remote->input_wanted ? request->input_fd : -1, .events = POLLIN},
@@ -257,7 +260,7 @@ static int wait_and_dispatch(struct remote *remote, struct error *err)
         {.fd = request->terminal == NULL ? -1 : request->terminal->events_fd, .events = POLLIN},
     };
     if (poll(entries, sizeof(entries) / sizeof(entries[0]),
-             clock_poll_timeout(next_deadline(remote))) < 0) {
+             clock_poll_timeout(clock_earlier_ms(pause_ms, next_deadline(remote)))) < 0) {
         return errno == EINTR ? 0 : error_set(err, ERROR_SYSTEM, errno, "cannot wait for the job");
     }
     if (entries[0].revents != 0) {
@@ -335,9 +338,10 @@ static int start_command(struct remote *remote, struct error *err)
     return request->terminal == NULL ? 0 : terminal_make_raw(request->terminal, err);
 }
 
-static void open_streams(struct remote *remote)
+static int open_streams(struct remote *remote, struct error *err)
 {
     static const int fds[] = {STDOUT_FILENO, STDERR_FILENO};
+    int result = 0;
     for (int stream = 0; stream < STREAM_COUNT; stream++) {
         struct inflow *inflow = &remote->inflows[stream];
         output_open(&remote->outputs[stream], fds[stream]);
@@ -345,7 +349,9 @@ static void open_streams(struct remote *remote)
         inflow->is_stderr = stream == STREAM_STDERR;
         inflow->take = take_output;
         inflow->context = &remote->outputs[stream];
+        result = result == 0 ? inflow_open(inflow, err) : result;
     }
+    return result;
 }
 
 static int close_streams(struct remote *remote, struct error *err)
@@ -353,6 +359,7 @@ static int close_streams(struct remote *remote, struct error *err)
     int failed_errno = remote->outputs[STREAM_STDOUT].failed_errno;
     for (int stream = 0; stream < STREAM_COUNT; stream++) {
         output_done(&remote->outputs[stream]);
+        inflow_done(&remote->inflows[stream]);
     }
     return failed_errno == 0
                ? 0
@@ -402,8 +409,8 @@ int ssh_link_run(struct ssh_link *link, const struct ssh_request *request,
         (void)error_set(err, ERROR_SYSTEM, ENOMEM, "cannot start the job");
     } else {
         keepalive_begin(&remote.keepalive, link, request->keepalive_ms);
-        open_streams(&remote);
-        result = run_with_callbacks(&remote, err);
+        result = open_streams(&remote, err);
+        result = result == 0 ? run_with_callbacks(&remote, err) : result;
         if (close_streams(&remote, result == 0 ? err : NULL) < 0) {
             result = -1;
         }
