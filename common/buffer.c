@@ -14,9 +14,17 @@ void buffer_init(struct buffer *buffer, size_t ceiling_bytes)
     buffer->ceiling_bytes = ceiling_bytes;
 }
 
+static void wipe_and_free(char *bytes, size_t length)
+{
+    if (bytes != NULL) {
+        explicit_bzero(bytes, length);
+        free(bytes);
+    }
+}
+
 void buffer_done(struct buffer *buffer)
 {
-    free(buffer->bytes);
+    wipe_and_free(buffer->bytes, buffer->allocated);
     buffer_init(buffer, buffer->ceiling_bytes);
 }
 
@@ -41,9 +49,13 @@ static int reserve(struct buffer *buffer, size_t more)
     while (size < needed) {
         size *= 2;
     }
-    char *grown = realloc(buffer->bytes, size);
+    char *grown = malloc(size); /* realloc() would leave a copy behind */
     if (grown == NULL) {
         return -1;
+    }
+    if (buffer->bytes != NULL) {
+        memcpy(grown, buffer->bytes, buffer->length + 1);
+        wipe_and_free(buffer->bytes, buffer->allocated);
     }
     buffer->bytes = grown;
     buffer->allocated = size;

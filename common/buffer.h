@@ -3,9 +3,10 @@
  * buffer.h - a growing byte buffer with a ceiling fixed at birth.
  *
  * The caller embeds the struct and owns it: buffer_init() then any number of appends then
- * buffer_done(), which wipes nothing; for secrets use sodium_malloc. 'bytes' always ends in a NUL
- * that 'length' does not count, so text can be used as a string. An append that would pass
- * 'ceiling_bytes' or finds no memory returns -1 and leaves the buffer as it was.
+ * buffer_done(). Bytes it lets go of, by growing too, are wiped: scripts, tokens and keys pass
+ * through here. They are not kept out of swap or dumps; sodium_malloc does that. 'bytes' always
+ * ends in a NUL that 'length' does not count, so text can be used as a string. An append that would
+ * pass 'ceiling_bytes' or finds no memory returns -1 and leaves the buffer as it was.
  */
 #ifndef BERTH_BUFFER_H
 #define BERTH_BUFFER_H

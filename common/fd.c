@@ -89,22 +89,18 @@ int fd_write_all(int fd, const void *bytes, size_t length, int64_t deadline_ms)
 static int read_to_end(int fd, const char *path, struct buffer *out, struct error *err)
 {
     char chunk[16384];
-    for (;;) {
-        ssize_t got = read(fd, chunk, sizeof(chunk));
-        if (got == 0) {
-            return 0;
-        }
-        if (got < 0) {
-            if (errno == EINTR) {
-                continue;
-            }
-            return error_set(err, ERROR_SYSTEM, errno, "cannot read '%s'", path);
-        }
-        if (buffer_append(out, chunk, (size_t)got) < 0) {
-            return error_set(err, ERROR_LIMIT, 0, "'%s' is larger than %zu bytes", path,
-                             out->ceiling_bytes);
+    ssize_t got;
+    int result = 0;
+    while (result == 0 && (got = read(fd, chunk, sizeof(chunk))) != 0) {
+        if (got > 0 && buffer_append(out, chunk, (size_t)got) < 0) {
+            result = error_set(err, ERROR_LIMIT, 0, "'%s' is larger than %zu bytes", path,
+                               out->ceiling_bytes);
+        } else if (got < 0 && errno != EINTR) {
+            result = error_set(err, ERROR_SYSTEM, errno, "cannot read '%s'", path);
         }
     }
+    explicit_bzero(chunk, sizeof(chunk));
+    return result;
 }
 
 int fd_read_file(const char *path, struct buffer *out, struct error *err)

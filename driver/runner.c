@@ -103,9 +103,6 @@ static int identity_from_file(struct identity *identity, const char *path, struc
                      : identity_from_response(identity, response, path, err);
         cJSON_Delete(response);
     }
-    if (text.bytes != NULL) {
-        sodium_memzero(text.bytes, text.length);
-    }
     buffer_done(&text);
     return result;
 }

@@ -79,18 +79,12 @@ int script_frame_file(const char *path, struct script *script, struct error *err
     } else {
         result = script_frame(text.bytes == NULL ? "" : text.bytes, text.length, script, err);
     }
-    if (text.bytes != NULL) {
-        sodium_memzero(text.bytes, text.length);
-    }
     buffer_done(&text);
     return result;
 }
 
 void script_done(struct script *script)
 {
-    if (script->input.bytes != NULL) {
-        sodium_memzero(script->input.bytes, script->input.length);
-    }
     buffer_done(&script->input);
     buffer_done(&script->command);
 }

@@ -220,14 +220,6 @@ int aws_read_token_file(const char *path, struct buffer *out, struct error *err)
     return 0;
 }
 
-void aws_wipe(struct buffer *buffer)
-{
-    if (buffer->bytes != NULL) {
-        sodium_memzero(buffer->bytes, buffer->allocated);
-    }
-    buffer_done(buffer);
-}
-
 /* The order of botocore. A profile that the configuration names is meant to win over keys that
  * happen to be in the environment. */
 static int search_all(struct aws_search *search, struct error *err)

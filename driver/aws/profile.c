@@ -61,9 +61,6 @@ static int load(enum aws_profile_file file, struct ini **out, struct error *err)
         *out = ini_parse(path, text.bytes == NULL ? "" : text.bytes, text.length, err);
         result = *out == NULL ? -1 : 0;
     }
-    if (text.bytes != NULL) {
-        explicit_bzero(text.bytes, text.allocated);
-    }
     buffer_done(&text);
     return result;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The query protocol: a form is posted to "/", XML comes back. */
 #include <errno.h>
-#include <sodium.h>
 #include <string.h>
 
 #include "driver/aws/client.h"
@@ -78,7 +77,6 @@ int aws_query_run(struct aws_client *client, const struct aws_query *query, int6
         .unsigned_call = query->unsigned_call,
     };
     int result = aws_exchange_run(client, &exchange, deadline_ms, out_answer, out_failure, err);
-    sodium_memzero(form.bytes, form.length); /* a web identity's token is one of the parameters */
     buffer_done(&form);
     return result;
 }

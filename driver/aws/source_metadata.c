@@ -136,7 +136,7 @@ static int container_header(struct buffer *out, struct error *err)
     if (result == 0 && text.length > 0) {
         result = buffer_printf(out, "Authorization: %s", text.bytes);
     }
-    aws_wipe(&text);
+    buffer_done(&text);
     return result;
 }
 
@@ -151,7 +151,7 @@ int aws_source_container(struct aws_search *search, struct error *err)
     struct buffer header;
     buffer_init(&header, TOKEN_CEILING_BYTES + 64);
     if (container_header(&header, err) < 0) {
-        aws_wipe(&header);
+        buffer_done(&header);
         return -1;
     }
     struct question question = {.method = "GET",
@@ -172,8 +172,8 @@ int aws_source_container(struct aws_search *search, struct error *err)
     } else {
         (void)error_wrap(err, "%s", source);
     }
-    aws_wipe(&answer.body);
-    aws_wipe(&header);
+    buffer_done(&answer.body);
+    buffer_done(&header);
     return result;
 }
 
@@ -323,7 +323,7 @@ int aws_source_metadata(struct aws_search *search, struct error *err)
     if (found == 1) {
         found = read_role(search, &metadata, err);
     }
-    aws_wipe(&metadata.answer.body);
-    aws_wipe(&metadata.header);
+    buffer_done(&metadata.answer.body);
+    buffer_done(&metadata.header);
     return found;
 }

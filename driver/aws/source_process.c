@@ -106,6 +106,6 @@ int aws_source_process(struct aws_search *search, const char *profile, struct er
         result = aws_source_read_json(search, printed.bytes, printed.length, "SessionToken", source,
                                       err);
     }
-    aws_wipe(&printed);
+    buffer_done(&printed);
     return result;
 }

@@ -255,7 +255,7 @@ int aws_source_web_identity(struct aws_search *search, const char *profile, bool
     }
     buffer_init(&token, TOKEN_CEILING_BYTES);
     if (aws_read_token_file(file, &token, err) < 0) {
-        aws_wipe(&token);
+        buffer_done(&token);
         return error_wrap(err, "cannot read the web identity's token");
     }
     struct parameters parameters = {.count = 0};
@@ -270,6 +270,6 @@ int aws_source_web_identity(struct aws_search *search, const char *profile, bool
     };
     (void)snprintf(source, sizeof(source), "role '%.100s' by web identity", role);
     int found = call_sts(search, &query, source, err);
-    aws_wipe(&token);
+    buffer_done(&token);
     return found;
 }

@@ -70,9 +70,8 @@ const char *aws_source_setting(const struct aws_search *search, const char *prof
                                const char *variable, const char *key, bool environment);
 
 /* A whole small file such as a token, without the white space around it. The caller has given
- * 'out' a ceiling; whoever calls wipes it with aws_wipe(). */
+ * 'out' a ceiling. */
 int aws_read_token_file(const char *path, struct buffer *out, struct error *err)
     __attribute__((warn_unused_result));
-void aws_wipe(struct buffer *buffer);
 
 #endif

@@ -199,9 +199,6 @@ static int search_file(const char *registry, struct signals *signals, char **out
         struct place place = {path, true, signals};
         result = search(text.bytes, text.length, &place, registry, out_header, err);
     }
-    if (text.bytes != NULL) {
-        sodium_memzero(text.bytes, text.length);
-    }
     buffer_done(&text);
     return result;
 }

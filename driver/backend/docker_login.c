@@ -70,9 +70,6 @@ int docker_helper_ask(const char *name, const char *registry, struct signals *si
     if (result == 0 && read_helper(&printed, login) < 0) {
         result = error_set(err, ERROR_USAGE, 0, "'%s' printed no login", program);
     }
-    if (printed.bytes != NULL) {
-        sodium_memzero(printed.bytes, printed.allocated);
-    }
     buffer_done(&printed);
     return result < 0 ? -1 : 1;
 }

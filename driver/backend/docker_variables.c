@@ -55,7 +55,6 @@ void docker_variables_public(cJSON *list, bool *ok)
         cJSON *response = cJSON_ParseWithLength(text.bytes, text.length);
         append_public(response, list, ok);
         delete_response(response);
-        sodium_memzero(text.bytes, text.length);
     }
     buffer_done(&text);
 }
