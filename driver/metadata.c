@@ -72,10 +72,19 @@ static bool add_seed(cJSON *root, const char *name, const unsigned char *seed)
     return added;
 }
 
+static bool add_state(cJSON *root, const cJSON *state)
+{
+    cJSON *copy = cJSON_Duplicate(state, 1);
+    if (!cJSON_AddItemToObject(root, "state", copy)) {
+        cJSON_Delete(copy);
+        return false;
+    }
+    return true;
+}
+
 static cJSON *to_json(const struct metadata *metadata)
 {
     cJSON *root = cJSON_CreateObject();
-    cJSON *state = cJSON_Duplicate(metadata->state, 1);
     if (root == NULL || cJSON_AddNumberToObject(root, "version", METADATA_VERSION) == NULL ||
         cJSON_AddStringToObject(root, "job", metadata->job) == NULL ||
         cJSON_AddStringToObject(root, "backend", metadata->backend) == NULL ||
@@ -85,7 +94,7 @@ static cJSON *to_json(const struct metadata *metadata)
          cJSON_AddStringToObject(root, "host_key", metadata->host_key) == NULL) ||
         !add_seed(root, "user_key_seed", metadata->keys->user_seed) ||
         !add_seed(root, "host_key_seed", metadata->keys->host_seed) ||
-        !cJSON_AddItemToObject(root, "state", state)) {
+        !add_state(root, metadata->state)) {
         delete_json(root);
         return NULL;
     }
@@ -187,9 +196,6 @@ static int parse(const char *path, const char *job, struct metadata **out_metada
         if (metadata != NULL) {
             *out_metadata = metadata;
         }
-    }
-    if (text.bytes != NULL) {
-        sodium_memzero(text.bytes, text.length);
     }
     buffer_done(&text);
     return result;
