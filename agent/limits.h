@@ -92,6 +92,9 @@
  * cannot end a process (uninterruptible sleep). */
 #define LIMIT_KILL_MS 2000
 
+/* For a job's first program to be executed, from an image that is fetched as it is read too. */
+#define LIMIT_EXEC_MS 30000
+
 /* /etc/passwd is read up to this size. */
 #define LIMIT_PASSWD_BYTES (1024 * 1024)
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -190,15 +191,24 @@ static _Noreturn void run_child(const struct launch *launch)
     _exit(EXEC_FAILED);
 }
 
-/* Waits until the child has executed its shell or said why not: then false. */
-static bool await_exec(struct launch *launch, struct failure *out_failure)
+/* Waits until the child has executed its shell or said why not: then false. A child that hangs in
+ * its home directory or in the image's storage is killed, so that it never starts later. */
+static bool await_exec(struct launch *launch, pid_t child, struct failure *out_failure)
 {
-    ssize_t got;
+    struct pollfd entry = {.fd = launch->failure[READ], .events = POLLIN};
+    int64_t deadline_ms = clock_deadline_ms(LIMIT_EXEC_MS);
+    int ready;
     cleanup_fd_fn(&launch->failure[WRITE]);
     do {
-        got = read(launch->failure[READ], out_failure, sizeof(*out_failure));
-    } while (got < 0 && errno == EINTR);
-    return got != (ssize_t)sizeof(*out_failure);
+        ready = poll(&entry, 1, clock_poll_timeout(deadline_ms));
+    } while (ready < 0 && errno == EINTR);
+    if (ready != 1) {
+        (void)kill(child, SIGKILL);
+        out_failure->errnum = ETIMEDOUT;
+        return false;
+    }
+    /* Small enough for a pipe to hand it over whole. */
+    return read(entry.fd, out_failure, sizeof(*out_failure)) != (ssize_t)sizeof(*out_failure);
 }
 
 /* The image has no shell that runs, or an environment that no program can be given: the same in
@@ -219,7 +229,7 @@ static int spawn(struct launch *launch, struct job *out_job, struct error *err)
         run_child(launch);
     }
     struct failure failure = {0};
-    if (!await_exec(launch, &failure)) {
+    if (!await_exec(launch, pid, &failure)) {
         const char *program = launch->program != NULL ? launch->program : launch->user.shell;
         return error_set(err, is_for_good(failure.errnum) ? ERROR_BUILD : ERROR_SYSTEM,
                          failure.errnum, "cannot %s '%s'", failure.no_right ? "become" : "execute",

@@ -2,6 +2,8 @@
 """Processes: what a job starts with, what ends it, what it may leave, who reaps."""
 
 import asyncio
+import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -296,6 +298,14 @@ def sleepers(started):
     return [pid for pid in started.jobs() if "sleep" in processes.command_line(pid)]
 
 
+def sessions_of(pids):
+    found = set()
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            found.add(os.getsid(pid))
+    return found
+
+
 @pytest.mark.parametrize("way", ["agent's end", "agent's end by force"])
 def test_what_a_killed_monitors_job_detached_goes_with_the_agent(agent, ssh, until, way):
     """The agent is no PID 1 here, so being a subreaper is what lets it find them."""
@@ -304,7 +314,7 @@ def test_what_a_killed_monitors_job_detached_goes_with_the_agent(agent, ssh, unt
     detach = f'setsid sh -c "{stubborn}" </dev/null >/dev/null 2>&1 & (setsid sleep 301 &)'
     process = ssh(started).start(f"{detach}; echo up; sleep 300")
     assert process.stdout.read(3) == b"up\n"
-    until(lambda: len(processes.with_marker(started.marker)) >= 4, 5, "the detached ones")
+    until(lambda: len(sessions_of(sleepers(started))) == 3, 5, "two that left the job's session")
     (monitor,) = processes.named(started.pid, "berth-job")
     os.kill(monitor, signal.SIGKILL)
     assert process.wait(10) == 255
@@ -397,6 +407,32 @@ def test_stop_with_a_client_that_does_not_read(agent, ssh, private_key, until, k
     finally:
         close()
     assert "outlived the grace period" not in started.log()
+
+
+@pytest.fixture
+def hung_directory(tmp_path_factory):
+    """A file system whose server never answers, as storage that went away."""
+    place = tmp_path_factory.mktemp("hung")
+    device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    options = f"fd={device},rootmode=40000,user_id=0,group_id=0".encode()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(b"test", bytes(place), b"fuse", 0, options) != 0:
+        os.close(device)
+        pytest.skip(f"no FUSE here: {os.strerror(ctypes.get_errno())}")
+    yield place
+    os.close(device)  # whoever waits gets an error
+    assert libc.umount2(bytes(place), 0) == 0
+
+
+def test_a_job_whose_storage_hangs(agent, ssh, until, hung_directory):
+    """It ends with a reason, and what comes after it is served."""
+    started = agent(env={"HOME": str(hung_directory)})
+    process = ssh(started).start("echo never")
+    assert process.wait(45) == 126
+    assert process.stdout.read() == b""
+    assert b"cannot start the command: Operation timed out" in process.stderr.read()
+    until(lambda: not started.jobs(), 5, "the job to be gone")
+    assert started.terminate() == 0
 
 
 def test_a_killed_agent_takes_its_jobs_along(agent, ssh, until):
