@@ -51,7 +51,7 @@ void connection_free_slot(struct init *init, struct connection *connection)
 }
 
 /* Connections that have not logged in, all or those from one address (NULL: all), and the oldest
- * of them; NULL without any. */
+ * of them; NULL without any. A process that closed its control socket is only about to end. */
 static int count_unauthenticated(struct init *init, const char *address,
                                  struct connection **out_oldest)
 {
@@ -59,7 +59,7 @@ static int count_unauthenticated(struct init *init, const char *address,
     *out_oldest = NULL;
     for (int i = 0; i < init->connections_top; i++) {
         struct connection *other = &init->connections[i];
-        if (other->pid == 0 || other->logged_in || other->displaced ||
+        if (other->pid == 0 || other->control < 0 || other->logged_in || other->displaced ||
             (address != NULL && strcmp(other->address, address) != 0)) {
             continue;
         }
