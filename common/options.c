@@ -197,15 +197,15 @@ static int store_from(struct words *words, const struct option_row *row, const c
     return store(row, source, value, words->target, err);
 }
 
-/* "--name" and "--name=value". */
+/* "--name" and "--name=value"; the same with one dash, as programs in Go take it. Returns 1 when no
+ * option has this name. */
 static int from_name(struct words *words, const char *word, struct error *err)
 {
-    const char *name = word + 2;
+    const char *name = word + (word[1] == '-' ? 2 : 1);
     const char *equals = strchr(name, '=');
     size_t length = equals == NULL ? strlen(name) : (size_t)(equals - name);
     const struct option_row *row = find_name(words->rows, words->count, name, length);
-    return row == NULL ? unknown(word, err)
-                       : store_from(words, row, equals == NULL ? NULL : equals + 1, err);
+    return row == NULL ? 1 : store_from(words, row, equals == NULL ? NULL : equals + 1, err);
 }
 
 /* "-v", "-vvv", "-gv", "-l VALUE", "-gl VALUE" and "-lVALUE". */
@@ -239,8 +239,10 @@ int options_parse(const struct option_row *rows, size_t count, void *target, int
         if (strcmp(word, "--") == 0) {
             break;
         }
-        int result =
-            word[1] == '-' ? from_name(&words, word, err) : from_letters(&words, word, err);
+        int result = from_name(&words, word, err);
+        if (result > 0) {
+            result = word[1] == '-' ? unknown(word, err) : from_letters(&words, word, err);
+        }
         if (result < 0) {
             return -1;
         }

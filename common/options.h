@@ -5,9 +5,10 @@
  * A row is the only place an option is described: parsing, the environment twin, the default and
  * the line of --help come from it, and README's table is checked against --help by a test.
  * Precedence: command line, then environment, then the default that the caller put into the
- * struct beforehand. "--name value", "--name=value", "-n value", "-nvalue", flags in one word
- * ("-gv") and "--" are understood; an environment variable that is empty counts as unset. Errors
- * are of kind ERROR_USAGE and name the option.
+ * struct beforehand. "--name value", "--name=value", both with one dash too, "-n value", "-nvalue",
+ * flags in one word ("-gv") and "--" are understood; a word that is a name is no row of letters; an
+ * environment variable that is empty counts as unset. Errors are of kind ERROR_USAGE and name the
+ * option.
  */
 #ifndef BERTH_OPTIONS_H
 #define BERTH_OPTIONS_H

@@ -11,24 +11,31 @@
 
 #include "common/options.h"
 
+#define COMMON_OPTIONS " config backend log-level debug log-format log-file help version "
+#define TASK_OPTIONS   " image volume env user task-def platform-version "
+
 static const struct cli_command commands[] = {
-    {"custom", "c", "config", "co", "", "print the job's settings as JSON", stage_config},
+    {"custom", "c", "config", "co", "", "print the job's settings as JSON", "", stage_config},
     {"custom", "c", "prepare", "p", "", "launch the job's task and wait until it can be reached",
-     stage_prepare},
-    {"custom", "c", "run", "r", "SCRIPT STAGE", "run a script of the job in its task", stage_run},
-    {"custom", "c", "cleanup", "cl", "", "end the job's task and remove what it left",
+     TASK_OPTIONS, stage_prepare},
+    {"custom", "c", "run", "r", "SCRIPT STAGE", "run a script of the job in its task", "",
+     stage_run},
+    {"custom", "c", "cleanup", "cl", "", "end the job's task and remove what it left", "",
      stage_cleanup},
     {NULL, NULL, "exec", NULL, "[--] COMMAND...",
-     "launch a task, run a command in it, clean up, exit with its status", command_exec},
+     "launch a task, run a command in it, clean up, exit with its status",
+     TASK_OPTIONS " workdir no-mount ", command_exec},
     {NULL, NULL, "ssh", NULL, "JOB [-- COMMAND...]",
-     "a shell, or a command, in the task of a running job", command_ssh},
-    {NULL, NULL, "ps", NULL, "", "list this runner's tasks: job, age, state, size, cost",
+     "a shell, or a command, in the task of a running job", "", command_ssh},
+    {NULL, NULL, "ps", NULL, "", "list this runner's tasks: job, age, state, size, cost", "",
      command_ps},
     {NULL, NULL, "gc", NULL, "", "list tasks of this runner that no job of it knows any more",
-     command_gc},
-    {NULL, NULL, "init", NULL, "[FILE]", "write a configuration by asking", command_init},
+     " stop ", command_gc},
+    {NULL, NULL, "init", NULL, "[FILE]", "write a configuration by asking", " force ",
+     command_init},
     {NULL, NULL, "doctor", NULL, "",
-     "look for what stands between this configuration and its first job", command_doctor},
+     "look for what stands between this configuration and its first job", TASK_OPTIONS " policy ",
+     command_doctor},
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
@@ -144,6 +151,28 @@ static void print_command(const struct cli_command *row)
     (void)printf("\n");
 }
 
+static bool lists(const char *names, const char *name)
+{
+    char spaced[32];
+    (void)snprintf(spaced, sizeof(spaced), " %s ", name);
+    return strstr(names, spaced) != NULL;
+}
+
+/* Those that 'only' looks at; NULL: all. */
+static void print_options(const struct cli_command *only)
+{
+    struct option_row rows[ROW_COUNT];
+    size_t count = 0;
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        const char *name = option_rows[i].name;
+        if (only == NULL || name == NULL || lists(COMMON_OPTIONS, name) ||
+            lists(only->options, name)) {
+            rows[count++] = option_rows[i];
+        }
+    }
+    options_print(stdout, rows, count);
+}
+
 void cli_print_help(const struct cli *cli)
 {
     const struct cli_command *only = cli->command;
@@ -162,7 +191,7 @@ void cli_print_help(const struct cli *cli)
         }
         (void)printf("\n");
     }
-    options_print(stdout, option_rows, ROW_COUNT);
+    print_options(only);
     (void)printf(
         "\nExit codes: 'custom' commands use BUILD_FAILURE_EXIT_CODE and "
         "SYSTEM_FAILURE_EXIT_CODE of the\nenvironment (1 and 2 when unset); 'exec' and 'ssh' "

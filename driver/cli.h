@@ -17,6 +17,7 @@ struct cli_command {
     const char *name, *alias;
     const char *arguments; /* as shown in --help */
     const char *help;      /* one line */
+    const char *options;   /* " name name " of those that it looks at, beside the common ones */
     command_run *run;
 };
 

@@ -14,7 +14,23 @@
 #?
 #? './dev bench ecs [JOBS]' does the last alone: JOBS (default 200) at once on ECS as moto plays it.
 
+# Before anything is installed or built for it.
+bench_check_words() {
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --quick | --rounds=* | --only=*) ;;
+        --rounds | --only)
+            [ $# -gt 1 ] || usage_error "bench: '$1' needs a value; './dev bench --help'"
+            shift
+            ;;
+        *) usage_error "bench: unknown '$1'; './dev bench --help'" ;;
+        esac
+        shift
+    done
+}
+
 command_bench() {
+    [ "${1:-}" = ecs ] || bench_check_words "$@"
     [ "$(id -u)" = 0 ] || die "sshd with Debian's settings wants root; as root: ./dev bench"
     need_packages demo bench engine images blackbox python
     need_venv

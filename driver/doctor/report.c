@@ -66,7 +66,9 @@ void doctor_tell_error(struct doctor *doctor, const struct error *err, const cha
 
 void doctor_tell_sum(const struct doctor *doctor)
 {
-    const int *counts = doctor->counts;
-    (void)printf("%d ok, %d warnings, %d failures, %d not checked\n", counts[DOCTOR_FINE],
-                 counts[DOCTOR_ODD], counts[DOCTOR_WRONG], counts[DOCTOR_UNKNOWN]);
+    int odd = doctor->counts[DOCTOR_ODD];
+    int wrong = doctor->counts[DOCTOR_WRONG];
+    (void)printf("%d ok, %d warning%s, %d failure%s, %d not checked\n", doctor->counts[DOCTOR_FINE],
+                 odd, odd == 1 ? "" : "s", wrong, wrong == 1 ? "" : "s",
+                 doctor->counts[DOCTOR_UNKNOWN]);
 }

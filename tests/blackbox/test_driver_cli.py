@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The command line and the configuration of berth-driver: what it says and how it exits."""
 
+import os
+import re
+
 import pytest
 
 from support.driver import BUILD_FAILURE
@@ -27,6 +30,54 @@ def test_help_goes_to_stdout(berth_driver, words):
     done = berth_driver.run(*words, config=False)
     assert done.returncode == 0 and done.stderr == ""
     assert done.stdout.startswith(b"Usage: berth-driver") and b"--config PATH" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words,own",
+    [
+        (["custom", "config"], []),
+        (["custom", "prepare"], ["image", "task-def", "platform-version"]),
+        (["custom", "run"], []),
+        (["exec"], ["image", "task-def", "platform-version", "workdir", "no-mount"]),
+        (["gc"], ["stop"]),
+        (["init"], ["force"]),
+        (["doctor"], ["image", "task-def", "platform-version", "policy"]),
+        ([], ["image", "task-def", "platform-version", "workdir", "no-mount", "stop", "policy",
+              "force"]),
+    ],
+)  # fmt: skip
+def test_help_of_a_command_lists_its_options(berth_driver, words, own):
+    shown = berth_driver.run(*words, "--help", config=False).stdout.decode()
+    listed = set(re.findall(r"^  (?:-\w, |    )--([\w-]+)", shown, re.MULTILINE))
+    common = {
+        "config",
+        "backend",
+        "log-level",
+        "debug",
+        "log-format",
+        "log-file",
+        "help",
+        "version",
+    }
+    task = {"volume", "env", "user"} if "image" in own else set()
+    assert listed == common | task | set(own)
+
+
+@pytest.mark.parametrize("word", ["-config", "--config"])
+def test_options_behind_one_dash(berth_driver, word):
+    """Today's driver is a Go program, which takes both."""
+    path = berth_driver.config()
+    done = berth_driver.run(
+        word, path, "-debug", "custom", "config", config=False, env=in_runner(berth_driver)
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_local_directory_of_somebody_else(berth_driver):
+    berth_driver.local.mkdir(exist_ok=True)
+    os.chown(berth_driver.local, 65534, -1)
+    done = berth_driver.run("custom", "prepare", env=in_runner(berth_driver))
+    assert done.returncode == BUILD_FAILURE and "must be yours" in done.stderr, done.stderr
 
 
 def test_version_names_the_libraries(berth_driver):

@@ -46,6 +46,8 @@ def test_every_command_file_is_listed():
         ["test", "bogus"],
         ["test", "--bogus"],
         ["test", "-k"],
+        ["bench", "--bogus"],
+        ["bench", "--rounds"],
         ["build", "bogus"],
         ["clean", "--bogus"],
         ["lint", "x"],
