@@ -129,8 +129,7 @@ static int make_directories(const struct backend_task *task, struct error *err)
     if (fd_make_directories(base, 0700, err) < 0) {
         return -1;
     }
-    if (stat(base, &status) < 0 || (status.st_uid != geteuid() && geteuid() != 0) ||
-        (status.st_mode & S_IWOTH) != 0) {
+    if (stat(base, &status) < 0 || status.st_uid != geteuid() || (status.st_mode & S_IWOTH) != 0) {
         return error_set(err, ERROR_USAGE, 0,
                          "[Local] Directory '%s' must be yours and not writable by everybody",
                          base);
