@@ -26,7 +26,7 @@ def measure(context):
         "sshd, Ed25519 only": lambda: take(lambda: fleet.sshd(keygen="ed25519")),
         "dropbear": lambda: take(fleet.dropbear),
     }
-    samples = context.interleaved(contestants, context.amount(9, 3))
+    samples = context.interleaved(contestants, context.amount(25, 3))
     own = {name: samples[name] for name in ("berth-agent", "sshd, Ed25519 only")}
     return [
         Row(
