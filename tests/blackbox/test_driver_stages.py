@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -337,6 +338,26 @@ def test_keepalives_do_not_disturb_a_quiet_job(job):
     job.driver.settings["SSH"] = {"Keepalive": "1s"}
     done = job.prepare().run("sleep 4.5; echo end\n")
     assert (done.returncode, done.stdout) == (0, b"end\n")
+
+
+@pytest.mark.parametrize("way", ["run", "ssh"])
+def test_a_slow_reader_takes_no_link_for_dead(job, way):
+    """The connection is left alone for moments at a time: its keepalives are still answered."""
+    job.driver.settings["SSH"] = {"Keepalive": "1s"}
+    total = 20_000_000
+    command = f"head -c {total} /dev/zero"
+    if way == "run":
+        process = job.prepare().start(command)
+    else:
+        number = job.prepare().env["CUSTOM_ENV_CI_JOB_ID"]
+        process = job.driver.start("ssh", number, "--", command, env=job.env)
+    read = 0
+    until_s = time.monotonic() + 6
+    while time.monotonic() < until_s:
+        read += len(os.read(process.stdout.fileno(), 1024))
+        time.sleep(0.08)  # which is what makes it slow
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, read + len(out)) == (0, total), err
 
 
 def test_a_stop_request_while_nobody_reads_the_rest(job, until):
