@@ -176,6 +176,14 @@ def test_the_image_of_another_region_and_account(place):
     assert json.loads(call.body)["registryId"] == "111122223333"
 
 
+def layer_answered(what):
+    """The image is there, and its configuration is asked for."""
+    return lambda place: (
+        pushed_single(SINGLE)(place),
+        answered("GetDownloadUrlForLayer", what)(place),
+    )
+
+
 def refused(code):
     answer = {"images": [], "failures": [{"failureCode": code, "failureReason": "so it is"}]}
     return answered("BatchGetImage", "body:" + json.dumps(answer))
@@ -225,25 +233,19 @@ NOT_CHECKED = [
     ),
     (
         "layers denied",
-        lambda p: (
-            pushed_single(SINGLE)(p),
-            answered("GetDownloadUrlForLayer", "code:400,AccessDeniedException")(p),
-        ),
+        layer_answered("code:400,AccessDeniedException"),
         IS_THERE + "ecr:GetDownloadUrlForLayer is not allowed",
         "--policy",
     ),
     (
         "layers gone",
-        lambda p: (
-            pushed_single(SINGLE)(p),
-            answered("GetDownloadUrlForLayer", "code:400,LayersNotFoundException")(p),
-        ),
+        layer_answered("code:400,LayersNotFoundException"),
         IS_THERE + "ecr GetDownloadUrlForLayer: LayersNotFoundException",
         "",
     ),
     (
         "no address",
-        lambda p: (pushed_single(SINGLE)(p), answered("GetDownloadUrlForLayer", "body:{}")(p)),
+        layer_answered("body:{}"),
         IS_THERE + "ECR gave no address",
         "",
     ),
