@@ -53,10 +53,6 @@
 /* One read of a job's output; also the most that is encrypted in one go, and what libssh keeps the
  * memory for. Twice as much was no faster. */
 #define LIMIT_OUTPUT_CHUNK_BYTES (128 * 1024)
-/* One frame of a durable job's output, and what it is cut into: the largest packet that clients
- * take. */
-#define LIMIT_FRAME_BYTES  (128 * 1024)
-#define LIMIT_PACKET_BYTES 32768
 /* A durable job's monitor stops reading when its session is this far behind. As much as a job's
  * pipe holds: it then reads from a full pipe, whose writer sleeps, and both processes are woken
  * once for a large piece. */

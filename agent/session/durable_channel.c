@@ -249,7 +249,7 @@ void durable_channel_service(struct channel *channel)
     warn_of_shutdown(channel);
     durable_output_send_queued(channel);
     durable_output_move(channel);
-    if (durable->ack_untold) {
+    if (durable_output_ack_is_due(durable)) {
         durable_output_tell(channel);
     }
     report(channel);
@@ -261,7 +261,7 @@ void durable_channel_service(struct channel *channel)
 
 bool durable_channel_wants_to_tell(const struct channel *channel)
 {
-    return channel->durable != NULL && channel->durable->ack_untold;
+    return channel->durable != NULL && durable_output_ack_is_due(channel->durable);
 }
 
 int durable_channel_start(struct channel *channel)

@@ -7,12 +7,8 @@
 #include <string.h>
 
 #include "agent/session/durable_private.h"
-#include "agent/session/flush.h"
 #include "agent/wire.h"
 #include "common/log.h"
-
-/* A frame that begins and ends within a slot. */
-#define FRAME_PIECES (LIMIT_FRAME_BYTES / SPOOL_SLOT_BYTES + 2)
 
 /* --- to the monitor --- */
 
@@ -24,6 +20,15 @@ static bool progress_is_due(const struct durable_channel *durable)
     uint64_t left = durable->available[0] + durable->available[1] - sent;
     return durable->state == ATTACHED && left <= LIMIT_AHEAD_BYTES / 2 &&
            sent - durable->told_sent >= LIMIT_AHEAD_BYTES / 2;
+}
+
+/* With the next progress, while there is something left to send: the monitor is woken once for
+ * both. */
+bool durable_output_ack_is_due(const struct durable_channel *durable)
+{
+    uint64_t acked = durable->acked[0] + durable->acked[1];
+    bool left = durable_output_is_left(durable, 0) || durable_output_is_left(durable, 1);
+    return durable->ack_untold && (!left || acked - durable->told_acked >= LIMIT_AHEAD_BYTES);
 }
 
 /* The newest offsets say everything, so a message that does not fit the socket is made anew. */
@@ -43,6 +48,7 @@ void durable_output_tell(struct channel *channel)
     } else {
         durable->ack_untold = false;
         durable->told_sent = durable->sent[0] + durable->sent[1];
+        durable->told_acked = durable->acked[0] + durable->acked[1];
     }
 }
 
@@ -77,8 +83,8 @@ void durable_output_send_queued(struct channel *channel)
     }
 }
 
-/* A part of a frame. What libssh does not take now is kept, so that the frame is sent whole. */
-static void send_part(struct channel *channel, const char *bytes, size_t length)
+/* A frame. What libssh does not take now is kept, so that the frame is sent whole. */
+static void send_bytes(struct channel *channel, const char *bytes, size_t length)
 {
     struct buffer *queued = &channel->durable->queued;
     if (channel->durable->state == ENDING) {
@@ -93,90 +99,50 @@ static void send_part(struct channel *channel, const char *bytes, size_t length)
     }
 }
 
-/* Bytes of the spool that make up a frame. */
-struct pieces {
-    size_t count, total;
-    struct {
-        const char *bytes;
-        size_t length;
-    } at[FRAME_PIECES];
-};
-
-/* -1: the spool is not what it should be. */
-static int find_pieces(const struct durable_channel *durable, int stream, size_t wanted,
-                       struct pieces *out)
-{
-    *out = (struct pieces){0};
-    while (out->total < wanted && out->count < FRAME_PIECES) {
-        size_t length = wanted - out->total;
-        const char *bytes =
-            spool_view_at(&durable->view, stream, durable->sent[stream] + out->total, &length);
-        if (bytes == NULL) {
-            return -1;
-        }
-        out->at[out->count].bytes = bytes;
-        out->at[out->count].length = length;
-        out->count++;
-        out->total += length;
-    }
-    return 0;
-}
-
-/* How much of what there is goes into the next frame. Large ones end where a packet would, so that
- * those after it are full. */
+/* What goes into the next frame: no more than window and memory take. */
 static size_t frame_bytes(const struct channel *channel, int stream)
 {
     const struct durable_channel *durable = channel->durable;
     uint64_t left = durable->available[stream] - durable->sent[stream];
     size_t room = ssh_channel_window_size(channel->ssh);
-    room = room < LIMIT_FRAME_BYTES ? room : LIMIT_FRAME_BYTES;
+    room = room < LIMIT_OUTPUT_CHUNK_BYTES ? room : LIMIT_OUTPUT_CHUNK_BYTES;
     room -= JOBWIRE_OUTPUT_HEADER_BYTES;
-    if (left <= room) {
-        return (size_t)left;
-    }
-    size_t over = (size_t)((durable->sent[stream] + room) % LIMIT_PACKET_BYTES);
-    return room > over ? room - over : room;
+    return left < room ? (size_t)left : room;
 }
 
-/* A header and bytes in one packet when they fit one, or else from where they lie. */
-static void send_frame(struct channel *channel, char header[JOBWIRE_OUTPUT_HEADER_BYTES],
-                       const struct pieces *pieces)
+/* Header and bytes one behind the other, so that they make full packets: a header in a packet of
+ * its own would be sent, and wake the driver, for itself. -1: the spool is not what it should be.
+ */
+static int copy_bytes(const struct durable_channel *durable, int stream, char *to, size_t length)
 {
-    char *packet = channel->session->chunk;
-    size_t length = JOBWIRE_OUTPUT_HEADER_BYTES;
-    if (length + pieces->total > LIMIT_PACKET_BYTES) {
-        flush_hold();
-        send_part(channel, header, length);
-        for (size_t i = 0; i < pieces->count; i++) {
-            send_part(channel, pieces->at[i].bytes, pieces->at[i].length);
+    for (size_t done = 0, part; done < length; done += part) {
+        part = length - done;
+        const char *bytes =
+            spool_view_at(&durable->view, stream, durable->sent[stream] + done, &part);
+        if (bytes == NULL) {
+            return -1;
         }
-        flush_release(channel->session->ssh);
-        return;
+        memcpy(to + done, bytes, part);
     }
-    session_chunk_used(channel->session);
-    memcpy(packet, header, length);
-    for (size_t i = 0; i < pieces->count; i++) {
-        memcpy(packet + length, pieces->at[i].bytes, pieces->at[i].length);
-        length += pieces->at[i].length;
-    }
-    send_part(channel, packet, length);
+    return 0;
 }
 
 static void send_output(struct channel *channel, int stream)
 {
     struct durable_channel *durable = channel->durable;
-    struct pieces pieces;
-    char header[JOBWIRE_OUTPUT_HEADER_BYTES];
-    if (find_pieces(durable, stream, frame_bytes(channel, stream), &pieces) < 0) {
+    char *frame = channel->session->chunk;
+    size_t length = frame_bytes(channel, stream);
+    session_chunk_used(channel->session);
+    if (copy_bytes(durable, stream, frame + JOBWIRE_OUTPUT_HEADER_BYTES, length) < 0) {
         durable_channel_refuse(channel, JOBWIRE_REFUSED_LOST, "the job's output cannot be read");
         return;
     }
-    jobwire_output_header(header, (enum jobwire_stream)stream, durable->sent[stream], pieces.total);
-    durable->sent[stream] += pieces.total;
+    jobwire_output_header(frame, (enum jobwire_stream)stream, durable->sent[stream], length);
+    durable->sent[stream] += length;
     if (progress_is_due(durable)) { /* it reads the next piece while this one is encrypted */
         durable_output_tell(channel);
     }
-    send_frame(channel, header, &pieces);
+    send_bytes(channel, frame, JOBWIRE_OUTPUT_HEADER_BYTES + length);
 }
 
 bool durable_output_is_left(const struct durable_channel *durable, int stream)

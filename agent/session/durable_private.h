@@ -34,7 +34,8 @@ struct durable_channel {
     bool attaching;         /* asked by ATTACH */
     struct spool_view view; /* once ATTACHED */
     uint64_t sent[JOBWIRE_STREAMS], available[JOBWIRE_STREAMS], acked[JOBWIRE_STREAMS];
-    uint64_t told_sent; /* of both streams together, as far as the monitor knows */
+    uint64_t told_sent;  /* of both streams together, as far as the monitor knows */
+    uint64_t told_acked; /* the same */
     bool ack_untold;
     bool exited; /* 'available' is all there will be */
     int wait_status;
@@ -58,6 +59,7 @@ void durable_output_move(struct channel *channel);
 void durable_output_send_queued(struct channel *channel);
 bool durable_output_is_left(const struct durable_channel *durable, int stream);
 /* durable_output.c: what was sent and acknowledged, for the monitor. */
+bool durable_output_ack_is_due(const struct durable_channel *durable);
 void durable_output_tell(struct channel *channel);
 
 /* durable_frames.c: libssh's callback, which keeps what came for durable_channel_read(). What a
