@@ -2,7 +2,6 @@
 #include "driver/backend/docker_job.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +12,7 @@
 #include "common/cleanup.h"
 #include "common/fd.h"
 #include "driver/backend/docker_container.h"
-#include "driver/backend/docker_name.h"
+#include "driver/backend/docker_job_private.h"
 #include "driver/backend/embedded_agent.h"
 #include "driver/backend/tar.h"
 #include "driver/json.h"
@@ -26,136 +25,6 @@
 #define PATH_BYTES          256
 #define DETACH_SPARE_MS     60000 /* the driver gives up before the agent does */
 #define TIED_IDLE           "5s"  /* an 'exec' that was killed leaves its container this long */
-#define SPEC_CEILING        4096
-
-/* One of [Docker] Volumes in parts. */
-struct volume {
-    char from[SPEC_CEILING], to[SPEC_CEILING];
-    bool is_directory, read_only;
-};
-
-static int bad_volume(const char *text, const char *why, struct error *err)
-{
-    return error_set(err, ERROR_USAGE, 0, "the volume '%s' %s; it is FROM:TO or FROM:TO:ro", text,
-                     why);
-}
-
-/* A relative FROM such as "." or "./data" is below the current directory, as with Docker. */
-static int resolve_from(const char *text, struct volume *volume, struct error *err)
-{
-    char path[PATH_MAX];
-    volume->is_directory = volume->from[0] == '/' || volume->from[0] == '.';
-    if (volume->from[0] != '.') {
-        return 0;
-    }
-    if (realpath(volume->from, path) == NULL) {
-        return error_set(err, ERROR_USAGE, errno, "the volume '%s'", text);
-    }
-    (void)snprintf(volume->from, sizeof(volume->from), "%s", path);
-    return 0;
-}
-
-static int parse_volume(const char *text, struct volume *volume, struct error *err)
-{
-    const char *colon = strchr(text, ':');
-    if (colon == NULL || colon == text || strlen(text) >= SPEC_CEILING) {
-        return bad_volume(text, "has no ':'", err);
-    }
-    (void)snprintf(volume->from, sizeof(volume->from), "%.*s", (int)(colon - text), text);
-    (void)snprintf(volume->to, sizeof(volume->to), "%s", colon + 1);
-    char *mode = strchr(volume->to, ':');
-    volume->read_only = mode != NULL && strcmp(mode, ":ro") == 0;
-    if (mode != NULL && !volume->read_only && strcmp(mode, ":rw") != 0) {
-        return bad_volume(text, "has a mode other than 'ro' and 'rw'", err);
-    }
-    if (mode != NULL) {
-        *mode = '\0';
-    }
-    for (size_t end = strlen(volume->to); end > 1 && volume->to[end - 1] == '/'; end--) {
-        volume->to[end - 1] = '\0';
-    }
-    if (volume->to[0] != '/' || volume->to[1] == '\0') {
-        return bad_volume(text, "has no absolute path as its TO", err);
-    }
-    return resolve_from(text, volume, err);
-}
-
-static int check_environment(const struct config_list *list, struct error *err)
-{
-    for (size_t i = 0; i < list->count; i++) {
-        const char *entry = list->entries[i];
-        size_t length = strcspn(entry, "=");
-        if (length == 0 || strncmp(entry, "BERTH_", 6) == 0 ||
-            (length == 14 && strncmp(entry, "SSH_PUBLIC_KEY", length) == 0)) {
-            return error_set(err, ERROR_USAGE, 0,
-                             "[Docker] Environment: '%.*s' is no name of a variable for a job",
-                             (int)length, entry);
-        }
-    }
-    return 0;
-}
-
-static int check_network(const char *network, struct error *err)
-{
-    if (network != NULL && (strcmp(network, "host") == 0 || strcmp(network, "none") == 0 ||
-                            strncmp(network, "container:", 10) == 0)) {
-        return error_set(err, ERROR_USAGE, 0,
-                         "[Docker] Network '%s' gives a container no address of its own to reach "
-                         "it at; name a bridge network",
-                         network);
-    }
-    return 0;
-}
-
-int docker_job_check(const struct config *config, struct error *err)
-{
-    struct volume *volume = calloc(1, sizeof(*volume));
-    int result = volume == NULL ? error_set(err, ERROR_SYSTEM, errno, "cannot read the volumes")
-                                : check_environment(&config->docker.environment, err);
-    for (size_t i = 0; result == 0 && i < config->docker.volumes.count; i++) {
-        result = parse_volume(config->docker.volumes.entries[i], volume, err);
-    }
-    for (size_t i = 0; result == 0 && i < config->docker.labels.count; i++) {
-        const char *label = config->docker.labels.entries[i];
-        if (strchr(label, '=') == NULL || strncmp(label, "berth.", 6) == 0) {
-            result = error_set(err, ERROR_USAGE, 0, "[Docker] Labels: '%s' is not NAME=VALUE%s",
-                               label, label[0] == 'b' ? " of your own" : "");
-        }
-    }
-    free(volume);
-    return result < 0 ? -1 : check_network(config->docker.network, err);
-}
-
-int docker_job_image(const struct config *config, const char **out_image, struct error *err)
-{
-    const struct config_docker *docker = &config->docker;
-    const char *wanted = docker->image_is_fixed ? NULL : runner_variable("CI_JOB_IMAGE");
-    struct docker_name name;
-    if (wanted == NULL) {
-        wanted = docker->image;
-    } else if ((docker->image == NULL || strcmp(wanted, docker->image) != 0) &&
-               !docker_name_allowed(&docker->allowed_images, wanted)) {
-        return error_set(err, ERROR_USAGE, 0,
-                         "the job's image '%s' is not allowed here; [Docker] AllowedImages of this "
-                         "runner %s",
-                         wanted, docker->allowed_images.count == 0 ? "is empty" : "has no match");
-    } else if ((docker->image == NULL || strcmp(wanted, docker->image) != 0) &&
-               docker_name_may_be_id(wanted)) {
-        return error_set(err, ERROR_USAGE, 0,
-                         "the job's image '%s' may be an id; a job names an image by its name and "
-                         "tag",
-                         wanted);
-    }
-    if (wanted == NULL) {
-        return error_set(err, ERROR_USAGE, 0,
-                         "no image; name one with 'image:' in the job, --image, or [Docker] Image");
-    }
-    if (docker_name_parse(wanted, &name) < 0) {
-        return error_set(err, ERROR_USAGE, 0, "'%s' is no name of an image", wanted);
-    }
-    *out_image = wanted;
-    return 0;
-}
 
 cJSON *docker_job_labels(const struct config *config, const char *job, const char *role, bool *ok)
 {
@@ -175,7 +44,7 @@ cJSON *docker_job_labels(const struct config *config, const char *job, const cha
         json_text(labels, "berth.runner", runner, ok);
     }
     for (size_t i = 0; i < config->docker.labels.count; i++) {
-        char name[SPEC_CEILING];
+        char name[DOCKER_SPEC_CEILING];
         const char *text = config->docker.labels.entries[i];
         size_t length = strcspn(text, "=");
         (void)snprintf(name, sizeof(name), "%.*s", (int)(length < sizeof(name) ? length : 0), text);
@@ -258,13 +127,13 @@ static int add_mounts(cJSON *host, const struct docker_job *job, bool *ok, struc
     const struct config_list *volumes = &job->task->config->docker.volumes;
     bool has_builds = false;
     cJSON *list = json_array(host, "Mounts", ok);
-    struct volume *volume = calloc(1, sizeof(*volume));
+    struct docker_volume *volume = calloc(1, sizeof(*volume));
     if (volume == NULL) {
         return error_set(err, ERROR_SYSTEM, errno, "cannot read the volumes");
     }
     int result = 0;
     for (size_t i = 0; result == 0 && i < volumes->count; i++) {
-        result = parse_volume(volumes->entries[i], volume, err);
+        result = docker_volume_parse(volumes->entries[i], volume, err);
         has_builds = has_builds || strcmp(volume->to, DOCKER_BUILDS) == 0;
         if (result == 0) {
             add_mount(list, volume->from, volume->to, volume->is_directory, volume->read_only, ok);
@@ -384,9 +253,9 @@ static bool is_foreign(const struct config_list *volumes, const char *directory)
 {
     bool foreign = false;
     struct error ignored;
-    struct volume *volume = calloc(1, sizeof(*volume));
+    struct docker_volume *volume = calloc(1, sizeof(*volume));
     for (size_t i = 0; volume != NULL && i < volumes->count; i++) {
-        foreign = foreign || (parse_volume(volumes->entries[i], volume, &ignored) == 0 &&
+        foreign = foreign || (docker_volume_parse(volumes->entries[i], volume, &ignored) == 0 &&
                               strcmp(volume->to, directory) == 0 &&
                               (volume->is_directory || volume->read_only));
     }
