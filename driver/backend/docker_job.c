@@ -253,13 +253,12 @@ static bool is_foreign(const struct config_list *volumes, const char *directory)
 {
     bool foreign = false;
     struct error ignored;
-    struct docker_volume *volume = calloc(1, sizeof(*volume));
-    for (size_t i = 0; volume != NULL && i < volumes->count; i++) {
-        foreign = foreign || (docker_volume_parse(volumes->entries[i], volume, &ignored) == 0 &&
-                              strcmp(volume->to, directory) == 0 &&
-                              (volume->is_directory || volume->read_only));
+    struct docker_volume volume;
+    for (size_t i = 0; i < volumes->count; i++) {
+        foreign = foreign ||
+                  (docker_volume_parse(volumes->entries[i], &volume, &ignored) == 0 &&
+                   strcmp(volume.to, directory) == 0 && (volume.is_directory || volume.read_only));
     }
-    free(volume);
     return foreign;
 }
 

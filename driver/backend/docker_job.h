@@ -4,7 +4,8 @@
  *
  * The image's own entrypoint, command and health check are replaced; its environment, user and
  * working directory stay. The agent is put into the container by the Engine API before it starts,
- * so any image will do that has a shell. Pure but for docker_job_put_agent().
+ * so any image will do that has a shell. Nothing here talks to the engine but
+ * docker_job_put_agent().
  */
 #ifndef BERTH_DRIVER_BACKEND_DOCKER_JOB_H
 #define BERTH_DRIVER_BACKEND_DOCKER_JOB_H
@@ -33,7 +34,7 @@ struct docker_job {
 int docker_job_image(const struct config *config, const char **out_image, struct error *err)
     __attribute__((warn_unused_result));
 
-/* Volumes, environment, labels and network of the configuration, without looking at the machine. */
+/* Volumes, environment, labels and network of the configuration. A relative FROM must be there. */
 int docker_job_check(const struct config *config, struct error *err)
     __attribute__((warn_unused_result));
 

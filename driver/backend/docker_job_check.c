@@ -14,8 +14,8 @@
 
 static int bad_volume(const char *text, const char *why, struct error *err)
 {
-    return error_set(err, ERROR_USAGE, 0, "the volume '%s' %s; it is FROM:TO or FROM:TO:ro", text,
-                     why);
+    return error_set(err, ERROR_USAGE, 0, "the volume '%.256s' %s; it is FROM:TO or FROM:TO:ro",
+                     text, why);
 }
 
 /* A relative FROM such as "." or "./data" is below the current directory, as with Docker. */
@@ -36,8 +36,11 @@ static int resolve_from(const char *text, struct docker_volume *volume, struct e
 int docker_volume_parse(const char *text, struct docker_volume *volume, struct error *err)
 {
     const char *colon = strchr(text, ':');
-    if (colon == NULL || colon == text || strlen(text) >= DOCKER_SPEC_CEILING) {
-        return bad_volume(text, "has no ':'", err);
+    if (colon == NULL || colon == text) {
+        return bad_volume(text, colon == NULL ? "has no ':'" : "has nothing before its ':'", err);
+    }
+    if (strlen(text) >= DOCKER_SPEC_CEILING) {
+        return bad_volume(text, "is too long", err);
     }
     (void)snprintf(volume->from, sizeof(volume->from), "%.*s", (int)(colon - text), text);
     (void)snprintf(volume->to, sizeof(volume->to), "%s", colon + 1);
@@ -95,9 +98,10 @@ int docker_job_check(const struct config *config, struct error *err)
     }
     for (size_t i = 0; result == 0 && i < config->docker.labels.count; i++) {
         const char *label = config->docker.labels.entries[i];
-        if (strchr(label, '=') == NULL || strncmp(label, "berth.", 6) == 0) {
+        bool ours = strncmp(label, "berth.", 6) == 0;
+        if (ours || strchr(label, '=') == NULL) {
             result = error_set(err, ERROR_USAGE, 0, "[Docker] Labels: '%s' is not NAME=VALUE%s",
-                               label, label[0] == 'b' ? " of your own" : "");
+                               label, ours ? " of your own" : "");
         }
     }
     free(volume);
