@@ -308,8 +308,8 @@ def test_unread_output_is_bounded_and_the_job_blocks(durable, until, tmp_path, w
         return before and before == count.read_text()
 
     until(stuck, what="the job blocks")
-    # The spool, the pipe of 1 MiB, and one piece that is under way.
-    assert int(count.read_text()) * 65536 <= (1 << 20) + (1 << 20) + 65536
+    # The spool, the pipe of 256 KiB, and one piece that is under way.
+    assert int(count.read_text()) * 65536 <= (1 << 20) + (1 << 18) + 65536
     assert list(spool.iterdir()) == []
     with instance.connect() as job:
         job.attach(name)
@@ -321,7 +321,7 @@ def test_a_client_that_does_not_read_holds_up_no_job_whose_spool_has_room(durabl
     """The monitor leaves a busy session alone, but not for long."""
     instance = durable("--spool-limit", "32MiB")
     written = tmp_path / "written"
-    with instance.connect() as job:  # its window takes 2 MiB, the pipe 1 MiB
+    with instance.connect() as job:  # its window takes 2 MiB, the pipe 256 KiB
         job.start(new_name(), f"head -c 24000000 /dev/zero; : >{written}; exit 3")
         until(written.exists, 20, "the job to write all of it")
         assert job.collect().exit == (3, "")
