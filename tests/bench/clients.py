@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """OpenSSH's client, and counting what comes out of it."""
 
+import fcntl
 import hashlib
 import os
 import resource
@@ -19,13 +20,18 @@ def ssh_command(fleet, server, command, cipher=None, kex="curve25519-sha256"):
     return [*words, "root@127.0.0.1", command]
 
 
-def count_output(command, expected, env=None):
-    """Seconds until 'expected' bytes and a status of 0 arrived; RuntimeError for anything else."""
+def count_output(command, expected, env=None, pipe_bytes=0):
+    """Seconds until 'expected' bytes and a status of 0 arrived; RuntimeError for anything else.
+
+    With 'pipe_bytes' that is the size of the pipe; else the system's, 64 KiB.
+    """
     buffer = bytearray(PIECE)
     total = 0
     started = time.perf_counter()
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=env)
     with child.stdout as pipe:
+        if pipe_bytes:
+            fcntl.fcntl(pipe, F_SETPIPE_SZ, pipe_bytes)
         while got := os.readv(pipe.fileno(), [buffer]):
             total += got
     status = child.wait()
