@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/job/spool.h"
+#include "agent/limits.h"
 
 #define PIPE_BYTES 65536
 
@@ -120,7 +121,7 @@ static int64_t reserved(const struct spool *spool)
 static void test_a_full_pipe_goes_in_at_once_and_little_takes_little(void **state)
 {
     (void)state;
-    static char bytes[1 << 20];
+    static char bytes[LIMIT_PIPE_BYTES];
     struct spool spool;
     struct error err;
     int ends[2];
