@@ -341,9 +341,12 @@ def test_keepalives_do_not_disturb_a_quiet_job(job):
 
 
 @pytest.mark.parametrize("way", ["run", "ssh"])
-def test_a_slow_reader_takes_no_link_for_dead(job, way):
-    """The connection is left alone for moments at a time: its keepalives are still answered."""
-    job.driver.settings["SSH"] = {"Keepalive": "1s"}
+def test_a_slow_reader_takes_no_link_for_dead(job, programs, way):
+    """The connection is left alone for moments only: the agent's keepalives are still answered. The
+    driver has none of its own here, since it receives whenever it sends."""
+    job.driver.settings["SSH"] = {"Keepalive": "0"}
+    settings = ["BERTH_KEEPALIVE=500ms", "BERTH_KEEPALIVE_COUNT=3"]
+    job.put_before_agent(["env", *settings], programs.agent)
     total = 20_000_000
     command = f"head -c {total} /dev/zero"
     if way == "run":
