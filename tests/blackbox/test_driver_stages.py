@@ -297,6 +297,9 @@ def test_cleanup_spares_a_recycled_pid(job, until):
     job.prepare()
     (path,) = job.driver.metadata.iterdir()
     agent = job.agent_pid()
+    # A process is told apart by its start, which the kernel gives in hundredths of a second.
+    born = int(open(f"/proc/{agent}/stat").read().rpartition(")")[2].split()[19])
+    until(lambda: time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK") > born + 1)
     bystander = subprocess.Popen(["sleep", "60"])
     values = json.loads(path.read_text())
     values["state"]["pid"] = bystander.pid
