@@ -59,6 +59,12 @@
 #define LIMIT_AHEAD_BYTES LIMIT_PIPE_BYTES
 /* But for no longer: a slow link must not hold up a job whose spool has room. */
 #define LIMIT_PATIENCE_MS 20
+/* A job that wrote so much in that time, to a session that keeps up, is lent to it (lease.h), until
+ * it writes less: 50 MiB/s. */
+#define LIMIT_LEASE_BYTES (1024 * 1024)
+/* For a session to leave the moment in which it moves a lent job's bytes, and for its end when it
+ * is killed because it did not. */
+#define LIMIT_LEASE_WAIT_MS 1000
 /* A session that moved no output for so long gives that memory back. */
 #define LIMIT_QUIET_MS 100
 /* What a job can write before the agent reads. More means fewer wake-ups, but a pipe's pages, and

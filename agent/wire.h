@@ -21,6 +21,9 @@
  *                                              (durable: 1 fd, the spool, and its first offsets)
  *                        JOB_ATTACHED + 1 fd   durable: the same for a job that runs or ended
  *                        JOB_OUTPUT            durable: offsets up to which there is output
+ *                        JOB_LENT + 3 fds      durable: the session reads the job's output itself
+ *                                              (lease.h, whose number is 'number'), until it tells
+ *                                              its JOB_ACK: spool, stdout, stderr
  *                        JOB_REPLACED          durable: another session has the job now
  *                        JOB_RESIZE            size of its terminal
  *                        JOB_FAILED            errno of what could not be started, and whether
@@ -58,6 +61,7 @@ enum wire_type {
     WIRE_JOB_ACK,
     WIRE_JOB_RELEASE,
     WIRE_JOB_REPLACED,
+    WIRE_JOB_LENT,
 };
 
 enum wire_result { WIRE_MESSAGE, WIRE_NOTHING, WIRE_CLOSED };

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "agent/job/durable_private.h"
 #include "agent/limits.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -43,6 +44,7 @@ static bool session_is_busy(const struct durable *durable)
 
 static void detach(struct durable *durable)
 {
+    durable_end_lease(durable, true);
     cleanup_fd_fn(&durable->session);
     durable->deadline_ms = clock_deadline_ms(durable->options->detach_timeout_ms);
     if (!durable->released && !durable->closing) {
@@ -70,7 +72,7 @@ static void tell(struct durable *durable)
     if (durable->over) {
         message = durable->result;
     }
-    if (durable->session >= 0 && durable->untold) {
+    if (durable->session >= 0 && durable->untold && !durable->lent) {
         send_to_session(durable, &message, NULL, 0);
     }
 }
@@ -101,6 +103,7 @@ static void attach(struct durable *durable, int session)
 {
     if (durable->session >= 0) {
         struct wire_message message = {.type = WIRE_JOB_REPLACED};
+        durable_end_lease(durable, false);
         (void)wire_send(durable->session, &message, NULL, 0); /* most likely long dead */
         cleanup_fd_fn(&durable->session);
     }
@@ -130,13 +133,21 @@ static void on_control(struct durable *durable)
     }
 }
 
+void durable_release(struct durable *durable)
+{
+    for (int stream = 0; stream < SPOOL_STREAMS && !durable->lent; stream++) {
+        spool_release(&durable->spool, stream, durable->acked[stream]);
+    }
+    durable->full = false;
+}
+
 static void acknowledge(struct durable *durable, const struct wire_message *message)
 {
     durable->sent = (uint64_t)message->sent[0] + (uint64_t)message->sent[1];
     for (int stream = 0; stream < SPOOL_STREAMS; stream++) {
-        spool_release(&durable->spool, stream, (uint64_t)message->offsets[stream]);
+        durable->acked[stream] = (uint64_t)message->offsets[stream];
     }
-    durable->full = false;
+    durable_release(durable);
 }
 
 static void on_session(struct durable *durable, void (*on_signal)(void *, int), void *context)
@@ -206,7 +217,7 @@ static void look_for_the_end(struct durable *durable)
 {
     bool closed = durable->job->stdout_fd < 0 && durable->job->stderr_fd < 0;
     bool unwanted = durable->abandoned || (durable->closing && durable->session < 0);
-    if (!durable->exited || durable->over) {
+    if (!durable->exited || durable->over || durable->lent) {
         return;
     }
     if (!closed && clock_now_ms() >= durable->drain_ms) {
@@ -224,6 +235,7 @@ static void look_for_the_end(struct durable *durable)
  * drain deadline would wake us. */
 void durable_exited(struct durable *durable, const struct wire_message *result)
 {
+    durable_end_lease(durable, false);
     durable->result = *result;
     durable->exited = true;
     durable->drain_ms = clock_deadline_ms(durable->options->drain_ms);
@@ -232,7 +244,7 @@ void durable_exited(struct durable *durable, const struct wire_message *result)
 
 void durable_prepare(const struct durable *durable, struct pollfd entries[DURABLE_ENTRIES])
 {
-    bool reading = !durable->full && !durable->over && !session_is_busy(durable);
+    bool reading = !durable->full && !durable->over && !durable->lent && !session_is_busy(durable);
     short telling = durable->untold ? POLLOUT : 0;
     entries[0] = (struct pollfd){.fd = durable->control, .events = POLLIN};
     entries[1] = (struct pollfd){.fd = durable->session, .events = (short)(POLLIN | telling)};
@@ -244,9 +256,11 @@ int64_t durable_deadline_ms(const struct durable *durable)
 {
     int64_t drain_ms = durable->exited && !durable->over ? durable->drain_ms : CLOCK_NEVER;
     int64_t detached_ms = durable->abandoned ? CLOCK_NEVER : durable->deadline_ms;
-    bool waiting = !durable->full && !durable->over && session_is_busy(durable);
+    bool waiting = !durable->full && !durable->over && !durable->lent && session_is_busy(durable);
     int64_t patience_ms = waiting ? durable->patience_ms : CLOCK_NEVER;
-    return clock_earlier_ms(clock_earlier_ms(drain_ms, detached_ms), patience_ms);
+    int64_t lease_ms = durable->lent ? durable->lease_ms : CLOCK_NEVER;
+    return clock_earlier_ms(clock_earlier_ms(drain_ms, detached_ms),
+                            clock_earlier_ms(patience_ms, lease_ms));
 }
 
 bool durable_service(struct durable *durable, void (*on_signal)(void *context, int number),
@@ -254,11 +268,13 @@ bool durable_service(struct durable *durable, void (*on_signal)(void *context, i
 {
     on_control(durable);
     on_session(durable, on_signal, context);
-    if (!durable->full && !session_is_busy(durable)) {
+    durable_watch_lease(durable);
+    if (!durable->full && !durable->lent && !session_is_busy(durable)) {
         read_output(durable);
     }
     look_for_the_end(durable);
     tell(durable);
+    durable_consider_lease(durable);
     if (!durable->abandoned && clock_now_ms() >= durable->deadline_ms) {
         log_warn("job %d: nobody attached in time, %s", (int)durable->job->pid,
                  durable->over ? "dropping its result" : "ending it");

@@ -5,7 +5,8 @@
  * The monitor calls it; it reads the job's output into a spool, tells the attached session what
  * there is, gives room back as the session acknowledges, and keeps the result until the session
  * releases it. While the session is busy with what it knows of, output waits in the pipe: two
- * processes that move large pieces in turns are woken less than two that chase each other. init
+ * processes that move large pieces in turns are woken less than two that chase each other. A job
+ * that writes as fast as its session sends is lent to the session (lease.h). init
  * sends a new session's socket over 'control'; the newest one wins. Without a
  * session the job goes on until its output fills the spool, and is ended when nobody attaches
  * within the time of --detach-timeout.
@@ -28,14 +29,18 @@ struct durable {
     const struct agent_options *options;
     struct job *job; /* its output descriptors are read and closed here */
     struct spool spool;
-    int control;         /* from init */
-    int session;         /* -1: detached */
-    bool full;           /* the pool had no room: nothing is read until something is released */
-    uint64_t sent;       /* of both streams together, as far as the session told */
-    int64_t patience_ms; /* until then a session that is busy is left alone */
-    bool untold;         /* the session has not heard of all output, or of the end */
-    bool exited;         /* 'result' is filled; output may still come */
-    bool over;           /* the output is complete */
+    int control;   /* from init */
+    int session;   /* -1: detached */
+    bool full;     /* the pool had no room: nothing is read until something is released */
+    uint64_t sent; /* of both streams together, as far as the session told */
+    uint64_t acked[SPOOL_STREAMS]; /* likewise */
+    int64_t patience_ms;           /* until then a session that is busy is left alone */
+    int64_t lease_ms;              /* when the job's speed, or its lease, is looked at again */
+    uint64_t lease_from;           /* bytes read before that */
+    bool lent;   /* the session reads the output; the spool's numbers here are old */
+    bool untold; /* the session has not heard of all output, or of the end */
+    bool exited; /* 'result' is filled; output may still come */
+    bool over;   /* the output is complete */
     bool released;
     bool closing;   /* the agent ends: the result waits for nobody */
     bool abandoned; /* nobody came back in time */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "agent/job/spool.h"
+#include "agent/job/spool_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,37 +16,11 @@
 #include "agent/limits.h"
 #include "common/cleanup.h"
 
-#define PAGE 4096
-/* What an idle spool may keep: enough for a reader that keeps up. */
-#define KEPT_SLOTS 32
 /* Slots that stay mapped when they are full: as much as a quick reader has not acknowledged yet, or
  * each of them would cost page faults again. */
 #define RESIDENT_SLOTS 256
 /* A full pipe goes into so many slots, whatever is left of the last one. */
-#define FILL_PARTS (LIMIT_AHEAD_BYTES / SPOOL_SLOT_BYTES + 1)
-
-/* At the start of the file; the slot tables of both streams follow, then, from a page on, the
- * slots. */
-struct file_header {
-    uint32_t slots;
-};
-
-static size_t pool_offset(uint32_t slots)
-{
-    size_t tables = sizeof(struct file_header) + sizeof(uint32_t) * SPOOL_STREAMS * slots;
-    return (tables + PAGE - 1) / PAGE * PAGE;
-}
-
-static size_t file_bytes(uint32_t slots)
-{
-    return pool_offset(slots) + (size_t)slots * SPOOL_SLOT_BYTES;
-}
-
-static size_t table_offset(uint32_t slots, int stream, uint64_t offset)
-{
-    uint64_t index = offset / SPOOL_SLOT_BYTES % slots;
-    return sizeof(struct file_header) + sizeof(uint32_t) * ((size_t)stream * slots + index);
-}
+#define FILL_PARTS (LIMIT_AHEAD_BYTES / SPOOL_SLOT_BYTES + 2)
 
 static int open_in_directory(const char *directory, int *out_reader)
 {
@@ -66,7 +40,7 @@ static int open_in_directory(const char *directory, int *out_reader)
 
 static int open_in_memory(int *out_reader)
 {
-    int fd = memfd_create("berth-spool", MFD_CLOEXEC);
+    int fd = memfd_create("berth-spool", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     char path[32];
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     *out_reader = fd < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
@@ -86,37 +60,41 @@ static int reserve(const struct spool *spool, size_t offset, size_t length)
     return result < 0 && errno != EOPNOTSUPP ? -1 : 0;
 }
 
+int spool_tables_open(struct spool *spool)
+{
+    spool->free_list = calloc(spool->slots, sizeof(uint32_t));
+    for (int stream = 0; stream < SPOOL_STREAMS; stream++) {
+        spool->slot_of[stream] = calloc(spool->slots, sizeof(uint32_t));
+    }
+    return spool->free_list == NULL || spool->slot_of[0] == NULL || spool->slot_of[1] == NULL ? -1
+                                                                                              : 0;
+}
+
 static int make(struct spool *spool, const char *directory)
 {
     spool->fd = directory == NULL ? open_in_memory(&spool->reader_fd)
                                   : open_in_directory(directory, &spool->reader_fd);
     if (spool->fd < 0 || spool->reader_fd < 0 ||
         ftruncate(spool->fd, (off_t)spool->map_bytes) < 0 ||
-        reserve(spool, 0, pool_offset(spool->slots) + SPOOL_LEAST_BYTES) < 0) {
+        reserve(spool, 0, spool_slot_offset(spool->slots, SPOOL_STREAMS)) < 0) {
         return -1;
     }
+    spool->sealed = fcntl(spool->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) == 0;
     char *map = mmap(NULL, spool->map_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, spool->fd, 0);
     if (map == MAP_FAILED) {
         return -1;
     }
     spool->map = map;
-    spool->free_list = calloc(spool->slots, sizeof(uint32_t));
-    for (int stream = 0; stream < SPOOL_STREAMS; stream++) {
-        spool->slot_of[stream] = calloc(spool->slots, sizeof(uint32_t));
-    }
-    if (spool->free_list == NULL || spool->slot_of[0] == NULL || spool->slot_of[1] == NULL) {
-        return -1;
-    }
-    memcpy(map, &(struct file_header){.slots = spool->slots}, sizeof(struct file_header));
-    return 0;
+    spool_file(spool)->slots = spool->slots;
+    return spool_tables_open(spool);
 }
 
 int spool_open(struct spool *spool, int64_t limit_bytes, const char *directory, struct error *err)
 {
     *spool = (struct spool){.fd = -1, .reader_fd = -1};
-    spool->slots = (uint32_t)(limit_bytes / SPOOL_SLOT_BYTES);
+    spool->slots = (uint32_t)(limit_bytes / SPOOL_PLACE_BYTES);
     spool->slots = spool->slots < SPOOL_STREAMS ? SPOOL_STREAMS : spool->slots;
-    spool->map_bytes = file_bytes(spool->slots);
+    spool->map_bytes = spool_file_bytes(spool->slots);
     if (make(spool, directory) < 0) {
         int reason = errno;
         spool_close(spool);
@@ -128,10 +106,10 @@ int spool_open(struct spool *spool, int64_t limit_bytes, const char *directory, 
 
 void spool_close(struct spool *spool)
 {
-    if (spool->map != NULL) {
+    if (spool->map != NULL && !spool->borrowed) {
         (void)munmap(spool->map, spool->map_bytes);
-        spool->map = NULL;
     }
+    spool->map = NULL;
     cleanup_fd_fn(&spool->fd);
     cleanup_fd_fn(&spool->reader_fd);
     free(spool->free_list);
@@ -142,27 +120,39 @@ void spool_close(struct spool *spool)
     }
 }
 
-static char *slot_start(const struct spool *spool, int stream, uint64_t offset)
+char *spool_at(const struct spool *spool, int stream, uint64_t offset)
 {
     uint32_t slot = spool->slot_of[stream][offset / SPOOL_SLOT_BYTES % spool->slots];
-    return spool->map + pool_offset(spool->slots) + (size_t)slot * SPOOL_SLOT_BYTES;
+    return spool->map + spool_slot_offset(spool->slots, slot) + SPOOL_HEAD_BYTES +
+           offset % SPOOL_SLOT_BYTES;
 }
 
-/* A slot for the stream's bytes from 'offset' on, published in the file's table. */
-static int take_slot(struct spool *spool, int stream, uint64_t offset)
+static int add_slot(struct spool *spool)
 {
     uint32_t slot = spool->allocated;
-    if (spool->free_count > 0) {
-        slot = spool->free_list[--spool->free_count];
-    } else if (slot < spool->slots &&
-               reserve(spool, pool_offset(spool->slots) + (size_t)slot * SPOOL_SLOT_BYTES,
-                       SPOOL_SLOT_BYTES) == 0) {
-        spool->allocated++;
-    } else {
+    if (spool->borrowed || slot >= spool->slots ||
+        reserve(spool, spool_slot_offset(spool->slots, slot), SPOOL_PLACE_BYTES) < 0) {
         return -1;
     }
+    spool->allocated++;
+    spool->free_list[spool->free_count++] = slot;
+    return 0;
+}
+
+void spool_reserve(struct spool *spool, uint32_t slots)
+{
+    while (spool->allocated < slots && add_slot(spool) == 0) {
+    }
+}
+
+int spool_take_slot(struct spool *spool, int stream, uint64_t offset)
+{
+    if (spool->free_count == 0 && add_slot(spool) < 0) {
+        return -1;
+    }
+    uint32_t slot = spool->free_list[--spool->free_count];
     spool->slot_of[stream][offset / SPOOL_SLOT_BYTES % spool->slots] = slot;
-    memcpy(spool->map + table_offset(spool->slots, stream, offset), &slot, sizeof(slot));
+    memcpy(spool->map + spool_table_offset(spool->slots, stream, offset), &slot, sizeof(slot));
     return 0;
 }
 
@@ -175,13 +165,13 @@ static int take_room(struct spool *spool, int stream, size_t wanted, struct iove
     size_t within = (size_t)(head % SPOOL_SLOT_BYTES);
     int count = 0;
     if (within > 0) {
-        parts[count].iov_base = slot_start(spool, stream, head) + within;
+        parts[count].iov_base = spool_at(spool, stream, head);
         parts[count++].iov_len = SPOOL_SLOT_BYTES - within;
         end += SPOOL_SLOT_BYTES - within;
     }
     while (count < FILL_PARTS && (count == 0 || end - head < wanted) &&
-           take_slot(spool, stream, end) == 0) {
-        parts[count].iov_base = slot_start(spool, stream, end);
+           spool_take_slot(spool, stream, end) == 0) {
+        parts[count].iov_base = spool_at(spool, stream, end);
         parts[count++].iov_len = SPOOL_SLOT_BYTES;
         end += SPOOL_SLOT_BYTES;
     }
@@ -205,7 +195,7 @@ static void let_go(const struct spool *spool, int stream, uint64_t from, uint64_
 {
     for (uint64_t number = from / SPOOL_SLOT_BYTES; number < to / SPOOL_SLOT_BYTES; number++) {
         if (spool->slot_of[stream][number % spool->slots] >= RESIDENT_SLOTS) {
-            (void)madvise(slot_start(spool, stream, number * SPOOL_SLOT_BYTES), SPOOL_SLOT_BYTES,
+            (void)madvise(spool_at(spool, stream, number * SPOOL_SLOT_BYTES), SPOOL_SLOT_BYTES,
                           MADV_DONTNEED);
         }
     }
@@ -239,78 +229,90 @@ enum spool_fill spool_fill(struct spool *spool, int stream, int fd)
     return got < 0 && reason == EAGAIN ? SPOOL_DRY : SPOOL_ENDED;
 }
 
-/* Gives memory back once nothing is held: a burst must not cost memory for the job's life. */
-static void trim(struct spool *spool)
+/* A burst must not cost memory for the job's life. */
+void spool_trim(struct spool *spool)
 {
-    if (spool->free_count != spool->allocated || spool->allocated <= KEPT_SLOTS) {
+    bool holds = spool->head[0] != spool->tail[0] || spool->head[1] != spool->tail[1];
+    if (holds || spool->allocated <= SPOOL_KEPT_SLOTS) {
         return;
     }
-    size_t start = pool_offset(spool->slots) + (size_t)KEPT_SLOTS * SPOOL_SLOT_BYTES;
-    size_t length = (size_t)(spool->allocated - KEPT_SLOTS) * SPOOL_SLOT_BYTES;
+    size_t start = spool_slot_offset(spool->slots, SPOOL_KEPT_SLOTS);
+    size_t length = (size_t)(spool->allocated - SPOOL_KEPT_SLOTS) * SPOOL_PLACE_BYTES;
     if (fallocate(spool->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)start,
                   (off_t)length) < 0) {
         return;
     }
-    spool->allocated = KEPT_SLOTS;
-    spool->free_count = KEPT_SLOTS;
-    for (uint32_t slot = 0; slot < KEPT_SLOTS; slot++) {
-        spool->free_list[slot] = KEPT_SLOTS - 1 - slot;
+    spool->allocated = SPOOL_KEPT_SLOTS;
+    spool->free_count = SPOOL_KEPT_SLOTS;
+    for (uint32_t slot = 0; slot < SPOOL_KEPT_SLOTS; slot++) {
+        spool->free_list[slot] = SPOOL_KEPT_SLOTS - 1 - slot;
+    }
+    for (int stream = 0; stream < SPOOL_STREAMS; stream++) {
+        if (spool->head[stream] % SPOOL_SLOT_BYTES != 0) { /* the rest of a slot is used next */
+            (void)spool_take_slot(spool, stream, spool->head[stream]);
+        }
     }
 }
 
-void spool_release(struct spool *spool, int stream, uint64_t offset)
+void spool_pass(struct spool *spool, int stream, uint64_t offset)
 {
-    if (offset <= spool->tail[stream] || offset > spool->head[stream]) {
-        return;
-    }
     uint64_t first = spool->tail[stream] / SPOOL_SLOT_BYTES;
     uint64_t past = offset / SPOOL_SLOT_BYTES;
     for (uint64_t number = first; number < past; number++) {
         spool->free_list[spool->free_count++] = spool->slot_of[stream][number % spool->slots];
     }
     spool->tail[stream] = offset;
-    trim(spool);
 }
 
-int spool_view_open(struct spool_view *view, int fd)
+void spool_release(struct spool *spool, int stream, uint64_t offset)
 {
-    struct file_header header;
-    struct stat status;
-    if (pread(fd, &header, sizeof(header), 0) != (ssize_t)sizeof(header) ||
-        fstat(fd, &status) < 0) {
+    if (offset > spool->tail[stream] && offset <= spool->head[stream]) {
+        spool_pass(spool, stream, offset);
+        spool_trim(spool);
+    }
+}
+
+/* Marks the slots of a stream's bytes in 'used'. A slot whose bytes are all released is held while
+ * it has room. -1: the table cannot be true. */
+static int import_stream(struct spool *spool, int stream, bool *used)
+{
+    uint64_t head = spool_file(spool)->head[stream], tail = spool_file(spool)->tail[stream];
+    if (tail > head || head > INT64_MAX || tail < spool->tail[stream] ||
+        head < spool->head[stream]) {
         return -1;
     }
-    size_t bytes = file_bytes(header.slots);
-    if (header.slots < SPOOL_STREAMS || (uint64_t)status.st_size < bytes) {
-        errno = EPROTO;
+    uint64_t first = tail / SPOOL_SLOT_BYTES;
+    uint64_t past = (head + SPOOL_SLOT_BYTES - 1) / SPOOL_SLOT_BYTES;
+    if (past - first > spool->allocated) {
         return -1;
     }
-    void *map = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
-    if (map == MAP_FAILED) {
-        return -1;
+    for (uint64_t number = first; number < past; number++) {
+        uint32_t slot = 0;
+        memcpy(&slot,
+               spool->map + spool_table_offset(spool->slots, stream, number * SPOOL_SLOT_BYTES),
+               sizeof(slot));
+        if (slot >= spool->allocated || used[slot]) {
+            return -1;
+        }
+        used[slot] = true;
+        spool->slot_of[stream][number % spool->slots] = slot;
     }
-    *view = (struct spool_view){.map = map, .map_bytes = bytes, .slots = header.slots};
+    spool->head[stream] = head;
+    spool->tail[stream] = tail;
     return 0;
 }
 
-void spool_view_close(struct spool_view *view)
+int spool_import(struct spool *spool)
 {
-    if (view->map != NULL) {
-        (void)munmap((void *)(uintptr_t)view->map, view->map_bytes);
+    cleanup_free bool *used = calloc(spool->slots, sizeof(bool));
+    if (used == NULL || import_stream(spool, 0, used) < 0 || import_stream(spool, 1, used) < 0) {
+        return -1;
     }
-    *view = (struct spool_view){0};
-}
-
-const char *spool_view_at(const struct spool_view *view, int stream, uint64_t offset,
-                          size_t *length)
-{
-    uint32_t slot = 0;
-    memcpy(&slot, view->map + table_offset(view->slots, stream, offset), sizeof(slot));
-    if (slot >= view->slots) {
-        return NULL;
+    spool->free_count = 0;
+    for (uint32_t slot = spool->allocated; slot > 0; slot--) {
+        if (!used[slot - 1]) {
+            spool->free_list[spool->free_count++] = slot - 1;
+        }
     }
-    size_t within = (size_t)(offset % SPOOL_SLOT_BYTES);
-    size_t together = SPOOL_SLOT_BYTES - within;
-    *length = *length < together ? *length : together;
-    return view->map + pool_offset(view->slots) + (size_t)slot * SPOOL_SLOT_BYTES + within;
+    return 0;
 }

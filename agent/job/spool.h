@@ -3,8 +3,9 @@
  * spool.h - a durable job's output between its pipes and whoever reads it: bounded, replayable.
  *
  * The job's monitor reads the pipes straight into a mapped file (a memory file, or an unlinked one
- * in a directory) and owns all bookkeeping; the session maps the same file read-only and sends
- * from there. Both streams share one pool of slots, so the limit is per job; slots that were
+ * in a directory) and owns all bookkeeping, unless it lends both to its session for a while
+ * (lease.h); the session maps the same file and sends from there. Both streams share one pool of
+ * slots, so the limit is per job; slots that were
  * released last are used first, so a reader that keeps up touches little memory. A byte keeps its
  * place from when it is read until spool_release() passes it. Offsets are bytes since the start
  * of the stream. Memory and disk are reserved before they are touched: a full disk is a full
@@ -19,17 +20,26 @@
 
 #include "common/error.h"
 
-#define SPOOL_SLOT_BYTES  (128 * 1024)
+#define SPOOL_SLOT_BYTES (124 * 1024)
+/* In front of a slot's bytes, which then begin as those of a pipe do, at the start of a page. */
+#define SPOOL_HEAD_BYTES  4096
+#define SPOOL_PLACE_BYTES (SPOOL_HEAD_BYTES + SPOOL_SLOT_BYTES)
 #define SPOOL_STREAMS     2
-#define SPOOL_LEAST_BYTES (2 * SPOOL_SLOT_BYTES) /* a slot for each stream */
+#define SPOOL_LEAST_BYTES (2 * SPOOL_PLACE_BYTES) /* a slot for each stream */
+/* What an idle spool may keep, and one that is lent has: more than a reader that keeps up has not
+ * acknowledged. */
+#define SPOOL_KEPT_SLOTS 32
 
 struct spool {
     int fd;        /* -1: not open */
     int reader_fd; /* read-only where the system lets us */
+    bool sealed;   /* whoever has 'fd' cannot change the file's size */
+    bool borrowed; /* lease.h: the map is the view's, and no slot may be added */
     char *map;
     size_t map_bytes;
     uint32_t slots;      /* at most so many are ever used */
     uint32_t allocated;  /* so many have room reserved in the file */
+    uint32_t lease;      /* lease.h: which one, of those lent or borrowed */
     uint32_t *free_list; /* reserved and not in use; the last is used next */
     uint32_t free_count;
     uint32_t *slot_of[SPOOL_STREAMS]; /* of the stream's slot number modulo 'slots' */
@@ -53,9 +63,10 @@ void spool_release(struct spool *spool, int stream, uint64_t offset);
 
 /* The session's side. The descriptor stays the caller's and may be closed afterwards. */
 struct spool_view {
-    const char *map;
+    char *map;
     size_t map_bytes;
     uint32_t slots;
+    bool writable;
 };
 
 int spool_view_open(struct spool_view *view, int fd);

@@ -9,6 +9,7 @@
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -77,6 +78,7 @@ static const struct rule rules[] = {
     WITH(fcntl, 1, F_GETFD),
     WITH(fcntl, 1, F_SETFD),
     WITH(fcntl, 1, F_DUPFD_CLOEXEC),
+    WITH(ioctl, 1, FIONREAD),
     /* a command on its way to a monitor: a memory file */
     ANY(memfd_create),
     ANY(ftruncate),

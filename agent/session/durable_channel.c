@@ -21,6 +21,7 @@ const char *durable_channel_peer(const struct channel *channel)
 void durable_channel_detach(struct channel *channel)
 {
     channel->durable->state = ENDING;
+    durable_borrow_end(channel);
     cleanup_fd_fn(&channel->job); /* detaches */
 }
 
@@ -87,6 +88,7 @@ static void on_attached(struct channel *channel, const struct wire_message *mess
 static void on_available(struct channel *channel, const struct wire_message *message)
 {
     struct durable_channel *durable = channel->durable;
+    durable_borrow_end(channel); /* the monitor took it back, or would not tell */
     for (int stream = 0; stream < JOBWIRE_STREAMS; stream++) {
         durable->available[stream] = (uint64_t)message->offsets[stream];
         if (durable->sent[stream] > durable->available[stream]) {
@@ -140,6 +142,9 @@ static void on_job_message(struct channel *channel, const struct wire_message *m
         durable->exited = true;
         durable->wait_status = message->number;
         durable->usage = message->usage;
+        break;
+    case WIRE_JOB_LENT:
+        durable_borrow(channel, message, fds);
         break;
     case WIRE_JOB_FAILED:
         on_job_failed(channel, message);
@@ -290,6 +295,7 @@ void durable_channel_free(struct channel *channel)
         return;
     }
     durable_channel_read(channel); /* last words */
+    durable_borrow_end(channel);
     channel->callbacks.channel_data_function = NULL;
     jobwire_decoder_done(&durable->decoder);
     buffer_done(&durable->arrived);

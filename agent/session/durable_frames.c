@@ -137,6 +137,7 @@ static void on_ack(struct channel *channel, const struct jobwire_frame *frame)
     }
     memcpy(durable->acked, frame->offsets, sizeof(durable->acked));
     durable->ack_untold = true;
+    durable_borrow_release(channel);
 }
 
 static void on_signal_frame(struct channel *channel, const struct jobwire_frame *frame)

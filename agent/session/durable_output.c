@@ -18,7 +18,7 @@ static bool progress_is_due(const struct durable_channel *durable)
 {
     uint64_t sent = durable->sent[0] + durable->sent[1];
     uint64_t left = durable->available[0] + durable->available[1] - sent;
-    return durable->state == ATTACHED && left <= LIMIT_AHEAD_BYTES / 2 &&
+    return durable->state == ATTACHED && !durable->lent && left <= LIMIT_AHEAD_BYTES / 2 &&
            sent - durable->told_sent >= LIMIT_AHEAD_BYTES / 2;
 }
 
@@ -28,7 +28,8 @@ bool durable_output_ack_is_due(const struct durable_channel *durable)
 {
     uint64_t acked = durable->acked[0] + durable->acked[1];
     bool left = durable_output_is_left(durable, 0) || durable_output_is_left(durable, 1);
-    return durable->ack_untold && (!left || acked - durable->told_acked >= LIMIT_AHEAD_BYTES);
+    return durable->ack_untold && !durable->lent &&
+           (!left || acked - durable->told_acked >= LIMIT_AHEAD_BYTES);
 }
 
 /* The newest offsets say everything, so a message that does not fit the socket is made anew. */
@@ -127,9 +128,34 @@ static int copy_bytes(const struct durable_channel *durable, int stream, char *t
     return 0;
 }
 
+/* A whole slot goes from where it lies, behind the header that is put in front of it. */
+static bool send_slot(struct channel *channel, int stream)
+{
+    struct durable_channel *durable = channel->durable;
+    uint64_t offset = durable->sent[stream];
+    size_t together = SPOOL_SLOT_BYTES;
+    if (!durable->view.writable || offset % SPOOL_SLOT_BYTES != 0 ||
+        durable->available[stream] - offset < SPOOL_SLOT_BYTES ||
+        ssh_channel_window_size(channel->ssh) < SPOOL_SLOT_BYTES + JOBWIRE_OUTPUT_HEADER_BYTES) {
+        return false;
+    }
+    const char *bytes = spool_view_at(&durable->view, stream, offset, &together);
+    if (bytes == NULL) {
+        return false;
+    }
+    char *frame = durable->view.map + (bytes - durable->view.map) - JOBWIRE_OUTPUT_HEADER_BYTES;
+    jobwire_output_header(frame, (enum jobwire_stream)stream, offset, SPOOL_SLOT_BYTES);
+    durable->sent[stream] += SPOOL_SLOT_BYTES;
+    send_bytes(channel, frame, JOBWIRE_OUTPUT_HEADER_BYTES + SPOOL_SLOT_BYTES);
+    return true;
+}
+
 static void send_output(struct channel *channel, int stream)
 {
     struct durable_channel *durable = channel->durable;
+    if (send_slot(channel, stream)) {
+        return;
+    }
     char *frame = channel->session->chunk;
     size_t length = frame_bytes(channel, stream);
     session_chunk_used(channel->session);
@@ -157,8 +183,10 @@ void durable_output_move(struct channel *channel)
     while (more) {
         more = false;
         for (int stream = 0; stream < JOBWIRE_STREAMS; stream++) {
-            if (durable_output_is_left(durable, stream) && durable->queued.length == 0 &&
-                may_send(channel)) {
+            if (durable->state != ATTACHED || durable->queued.length > 0 || !may_send(channel)) {
+                return;
+            }
+            if (durable_output_is_left(durable, stream) || durable_borrow_fill(channel, stream)) {
                 send_output(channel, stream);
                 more = true;
             }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * durable_private.h - what durable_channel.c (a durable job's start and end), durable_output.c and
- * durable_frames.c (what its client sends) share. Nothing else includes it.
+ * durable_private.h - what durable_channel.c (a durable job's start and end), durable_output.c,
+ * durable_borrow.c and durable_frames.c (what its client sends) share. Nothing else includes it.
  *
  *   GREETING -START-> UPLOADING -INPUT_END-> ASKED -> ATTACHED -EXIT sent-> REPORTED -> ENDING
  *       '-------------- ATTACH -----------------^        RELEASE, or anything refused ---^
@@ -17,6 +17,7 @@
 
 #include "agent/job/spool.h"
 #include "agent/session/session_private.h"
+#include "agent/wire.h"
 #include "common/buffer.h"
 #include "common/jobwire.h"
 
@@ -34,6 +35,8 @@ struct durable_channel {
     bool attaching;         /* asked by ATTACH */
     struct spool_view view; /* once ATTACHED */
     uint64_t sent[JOBWIRE_STREAMS], available[JOBWIRE_STREAMS], acked[JOBWIRE_STREAMS];
+    struct spool borrowed; /* while 'lent': lease.h; the pipes are the channel's */
+    bool lent;
     uint64_t told_sent;  /* of both streams together, as far as the monitor knows */
     uint64_t told_acked; /* the same */
     bool ack_untold;
@@ -61,6 +64,15 @@ bool durable_output_is_left(const struct durable_channel *durable, int stream);
 /* durable_output.c: what was sent and acknowledged, for the monitor. */
 bool durable_output_ack_is_due(const struct durable_channel *durable);
 void durable_output_tell(struct channel *channel);
+
+/* durable_borrow.c: the job's output is read here from now on; the descriptors are taken. */
+void durable_borrow(struct channel *channel, const struct wire_message *message, int fds[WIRE_FDS]);
+/* durable_borrow.c: reads what the pipe holds, at most a slot. Returns whether there was some. */
+bool durable_borrow_fill(struct channel *channel, int stream);
+/* durable_borrow.c: the client has what it acknowledged. */
+void durable_borrow_release(struct channel *channel);
+/* durable_borrow.c: the monitor reads again. Safe to call again. */
+void durable_borrow_end(struct channel *channel);
 
 /* durable_frames.c: libssh's callback, which keeps what came for durable_channel_read(). What a
  * client sent before it hung up could not be read from libssh any more, and its last word is the

@@ -45,10 +45,10 @@ struct channel {
     int number; /* for the log: counts up over the connection's life */
     ssh_channel ssh;
     struct ssh_channel_callbacks_struct callbacks;
-    int job; /* socket to the job's monitor */
-    int stdin_fd, stdout_fd, stderr_fd;
-    struct durable_channel *durable; /* a durable job's driver; NULL: a plain job */
-    struct buffer variables;         /* that the client set for its job */
+    int job;                            /* socket to the job's monitor */
+    int stdin_fd, stdout_fd, stderr_fd; /* a durable job's: while it is lent to the session */
+    struct durable_channel *durable;    /* a durable job's driver; NULL: a plain job */
+    struct buffer variables;            /* that the client set for its job */
     bool wants_terminal;
     char term[LIMIT_TERM_BYTES];
     struct terminal_size size;

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/job/spool.h"
+#include "agent/job/spool_private.h"
 #include "tests/fuzz/fuzz.h"
 
 #define SLOTS   64 /* of a file that is made long enough; more would only be slower */
@@ -47,8 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         memcpy(&slots, bytes, sizeof(slots));
     }
     if (slots > 0 && slots <= SLOTS) {
-        off_t tables = (off_t)(sizeof(slots) * (1 + (size_t)SPOOL_STREAMS * slots));
-        off_t whole = (tables + 4095) / 4096 * 4096 + (off_t)slots * SPOOL_SLOT_BYTES;
+        off_t whole = (off_t)spool_file_bytes(slots);
         bool cut = bytes[size - 1] % 8 == 0;
         fuzz_require(ftruncate(fd, whole - (cut ? 1 : 0)) == 0);
         int opened = spool_view_open(&view, fd);

@@ -77,9 +77,9 @@ static void run_round(int64_t limit, const char *directory, size_t piece, uint64
 static void test_bytes_stay_until_released(void **state)
 {
     (void)state;
-    run_round(8 * SPOOL_SLOT_BYTES, NULL, PIPE_BYTES, 100);
-    run_round(8 * SPOOL_SLOT_BYTES, NULL, 61441, SPOOL_SLOT_BYTES);
-    run_round(8 * SPOOL_SLOT_BYTES, "/tmp", 12345, 0);
+    run_round(8 * SPOOL_PLACE_BYTES, NULL, PIPE_BYTES, 100);
+    run_round(8 * SPOOL_PLACE_BYTES, NULL, 61441, SPOOL_SLOT_BYTES);
+    run_round(8 * SPOOL_PLACE_BYTES, "/tmp", 12345, 0);
 }
 
 static void test_a_full_pool_takes_nothing_and_release_opens_it(void **state)
@@ -88,11 +88,11 @@ static void test_a_full_pool_takes_nothing_and_release_opens_it(void **state)
     struct spool spool;
     struct error err;
     int ends[2];
-    uint64_t limit = 4 * SPOOL_SLOT_BYTES;
-    assert_int_equal(spool_open(&spool, (int64_t)limit, NULL, &err), 0);
+    uint64_t limit = 4 * SPOOL_SLOT_BYTES; /* in bytes of output */
+    assert_int_equal(spool_open(&spool, 4 * SPOOL_PLACE_BYTES, NULL, &err), 0);
     assert_int_equal(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
-    for (uint64_t done = 0; done < limit; done += PIPE_BYTES) {
-        write_some(ends[1], 0, done, PIPE_BYTES);
+    for (uint64_t done = 0; done < limit; done += SPOOL_SLOT_BYTES / 2) {
+        write_some(ends[1], 0, done, SPOOL_SLOT_BYTES / 2);
         (void)spool_fill(&spool, 0, ends[0]);
     }
     write_some(ends[1], 0, limit, 1);
@@ -162,6 +162,14 @@ static void test_memory_of_a_burst_is_given_back(void **state)
     spool_release(&spool, 0, burst);
     assert_int_equal(fstat(spool.fd, &status), 0);
     assert_true(status.st_blocks * 512 < 5 << 20);
+    struct spool_view view; /* and the rest of the last slot is there for what follows */
+    assert_int_equal(spool_view_open(&view, spool.reader_fd), 0);
+    for (uint64_t done = burst; done < 2 * burst; done += PIPE_BYTES) {
+        write_some(ends[1], 0, done, PIPE_BYTES);
+        (void)spool_fill(&spool, 0, ends[0]);
+    }
+    check_held(&spool, &view, 0);
+    spool_view_close(&view);
     (void)close(ends[0]);
     (void)close(ends[1]);
     spool_close(&spool);
