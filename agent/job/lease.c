@@ -55,30 +55,41 @@ bool lease_is_open(const struct spool *spool)
     return spool_file(spool)->lease != word(spool, NONE);
 }
 
-/* Where the mark of the read that was being made is or was. NULL: there was none. */
-static const char *mark_place(const struct spool *spool)
+/* The read that was being made. Taken from the file once: whoever else has it may be alive, and
+ * not what it was. */
+struct last_read {
+    uint32_t stream, length;
+    uint64_t from;
+};
+
+static bool find_last_read(const struct spool *spool, struct last_read *out)
 {
-    const struct spool_file *file = spool_file(spool);
-    uint32_t stream = file->reading_stream, length = file->reading, slot = 0;
-    uint64_t within = file->reading_from % SPOOL_SLOT_BYTES;
-    if (stream >= SPOOL_STREAMS || length < SPOOL_MARK_BYTES ||
-        length > SPOOL_SLOT_BYTES - within || file->head[stream] != file->reading_from) {
-        return NULL;
+    volatile const struct spool_file *file = spool_file(spool);
+    *out = (struct last_read){
+        .stream = file->reading_stream, .length = file->reading, .from = file->reading_from};
+    return out->stream < SPOOL_STREAMS && out->length >= SPOOL_MARK_BYTES &&
+           out->length <= SPOOL_SLOT_BYTES - out->from % SPOOL_SLOT_BYTES;
+}
+
+static bool is_marked(const struct spool *spool, const struct last_read *last)
+{
+    uint32_t slot = spool_table_slot(spool->map, spool->slots, (int)last->stream, last->from);
+    if (slot >= spool->allocated) {
+        return true; /* and spool_import() will say what to think of it */
     }
-    memcpy(&slot, spool->map + spool_table_offset(spool->slots, (int)stream, file->reading_from),
-           sizeof(slot));
-    return slot >= spool->allocated ? NULL
-                                    : spool->map + spool_slot_offset(spool->slots, slot) +
-                                          SPOOL_HEAD_BYTES + within + length - SPOOL_MARK_BYTES;
+    const char *bytes = spool->map + spool_slot_offset(spool->slots, slot) + SPOOL_HEAD_BYTES +
+                        last->from % SPOOL_SLOT_BYTES;
+    return memcmp(bytes + last->length - SPOOL_MARK_BYTES, spool_file(spool)->mark,
+                  SPOOL_MARK_BYTES) == 0;
 }
 
 /* The borrower died before it could say that it had read. */
 static void settle(const struct spool *spool)
 {
-    struct spool_file *file = spool_file(spool);
-    const char *mark = mark_place(spool);
-    if (mark != NULL && memcmp(mark, file->mark, SPOOL_MARK_BYTES) != 0) {
-        file->head[file->reading_stream] = file->reading_from + file->reading;
+    struct last_read last;
+    if (find_last_read(spool, &last) && spool_file(spool)->head[last.stream] == last.from &&
+        !is_marked(spool, &last)) {
+        spool_file(spool)->head[last.stream] = last.from + last.length;
     }
 }
 

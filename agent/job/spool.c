@@ -287,10 +287,8 @@ static int import_stream(struct spool *spool, int stream, bool *used)
         return -1;
     }
     for (uint64_t number = first; number < past; number++) {
-        uint32_t slot = 0;
-        memcpy(&slot,
-               spool->map + spool_table_offset(spool->slots, stream, number * SPOOL_SLOT_BYTES),
-               sizeof(slot));
+        uint32_t slot =
+            spool_table_slot(spool->map, spool->slots, stream, number * SPOOL_SLOT_BYTES);
         if (slot >= spool->allocated || used[slot]) {
             return -1;
         }
@@ -302,17 +300,24 @@ static int import_stream(struct spool *spool, int stream, bool *used)
     return 0;
 }
 
-int spool_import(struct spool *spool)
+static void free_all_but(struct spool *spool, const bool *used)
 {
-    cleanup_free bool *used = calloc(spool->slots, sizeof(bool));
-    if (used == NULL || import_stream(spool, 0, used) < 0 || import_stream(spool, 1, used) < 0) {
-        return -1;
-    }
     spool->free_count = 0;
     for (uint32_t slot = spool->allocated; slot > 0; slot--) {
         if (!used[slot - 1]) {
             spool->free_list[spool->free_count++] = slot - 1;
         }
     }
-    return 0;
+}
+
+int spool_import(struct spool *spool)
+{
+    bool *used = calloc(spool->slots, sizeof(bool));
+    int result = -1;
+    if (used != NULL && import_stream(spool, 0, used) == 0 && import_stream(spool, 1, used) == 0) {
+        free_all_but(spool, used);
+        result = 0;
+    }
+    free(used);
+    return result;
 }

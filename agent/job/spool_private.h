@@ -53,6 +53,14 @@ static inline size_t spool_table_offset(uint32_t slots, int stream, uint64_t off
     return sizeof(struct spool_file) + sizeof(uint32_t) * ((size_t)stream * slots + index);
 }
 
+/* From the file's table, once: what a caller checks is what it then believes. */
+static inline uint32_t spool_table_slot(const char *map, uint32_t slots, int stream,
+                                        uint64_t offset)
+{
+    const void *entry = map + spool_table_offset(slots, stream, offset);
+    return *(volatile const uint32_t *)entry;
+}
+
 static inline struct spool_file *spool_file(const struct spool *spool)
 {
     return (struct spool_file *)(void *)spool->map;

@@ -2,7 +2,6 @@
 /* A spool as its reader sees it. */
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -43,8 +42,7 @@ void spool_view_close(struct spool_view *view)
 const char *spool_view_at(const struct spool_view *view, int stream, uint64_t offset,
                           size_t *length)
 {
-    uint32_t slot = 0;
-    memcpy(&slot, view->map + spool_table_offset(view->slots, stream, offset), sizeof(slot));
+    uint32_t slot = spool_table_slot(view->map, view->slots, stream, offset);
     if (slot >= view->slots) {
         return NULL;
     }

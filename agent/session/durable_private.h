@@ -36,10 +36,10 @@ struct durable_channel {
     struct spool_view view; /* once ATTACHED */
     uint64_t sent[JOBWIRE_STREAMS], available[JOBWIRE_STREAMS], acked[JOBWIRE_STREAMS];
     struct spool borrowed; /* while 'lent': lease.h; the pipes are the channel's */
-    bool lent;
-    uint64_t told_sent;  /* of both streams together, as far as the monitor knows */
-    uint64_t told_acked; /* the same */
+    uint64_t told_sent;    /* of both streams together, as far as the monitor knows */
+    uint64_t told_acked;   /* the same */
     bool ack_untold;
+    bool lent;
     bool exited; /* 'available' is all there will be */
     int wait_status;
     struct job_usage usage; /* once exited */

@@ -12,8 +12,7 @@ import pytest
 from support.driver import BUILD_FAILURE
 from support.processes import named, with_marker
 
-MIB = 1 << 20
-PIECE = 8 * MIB
+PIECE = 8 << 20
 
 
 def is_lent(session):
@@ -26,17 +25,20 @@ def is_lent(session):
 
 
 class Reader(threading.Thread):
-    """Takes a run stage's output at once, and knows how much and which."""
+    """Takes a run stage's output while it may, and knows how much and which."""
 
     def __init__(self, pipe):
         super().__init__(daemon=True)
         self.pipe, self.total, self.hash = pipe, 0, hashlib.sha256()
+        self.may_read = threading.Event()
+        self.may_read.set()
         self.start()
 
     def run(self):
         while piece := os.read(self.pipe.fileno(), 1 << 18):
             self.total += len(piece)
             self.hash.update(piece)
+            self.may_read.wait()
 
 
 class FastJob:
@@ -90,26 +92,17 @@ def test_a_job_goes_on_when_its_reader_stops(fast, until):
     """What the spool takes need not wait for anybody, whoever filled it before."""
     done = fast.job.home() / "done"
     more = fast.job.home() / "more"
-    text = "while [ ! -e {more} ]; do cat {noise}; done; cat {noise} {noise} {noise} {noise}; : >{done}"
-    process = fast.job.start(text.format(noise=fast.file, more=more, done=done))
-    total, digest = 0, hashlib.sha256()
-
-    def take():
-        nonlocal total
-        piece = os.read(process.stdout.fileno(), MIB)
-        total += len(piece)
-        digest.update(piece)
-        return piece
-
-    until(lambda: take() and fast.lent_session(), 30, what="a session that reads the output")
+    process, reader = fast.start(
+        f"while [ ! -e {more} ]; do cat {{noise}}; done; cat {{noise}} {{noise}}; : >{done}"
+    )
+    fast.wait_lent(until)
+    reader.may_read.clear()
     more.touch()
-    assert not done.exists()
     until(done.exists, 20, what="the job's end, with nobody who reads")
-    while take():
-        pass
+    reader.may_read.set()
     assert process.wait(20) == 0
-    assert total % PIECE == 0
-    assert digest.digest() == hashlib.sha256(fast.noise * (total // PIECE)).digest()
+    reader.join(20)
+    fast.check(reader, reader.total // PIECE)
 
 
 def test_both_streams_of_a_fast_job_are_whole(fast):
