@@ -17,6 +17,7 @@
  *                        JOB_ACK               durable: offsets of what may be forgotten, and of
  *                                              what the session has sent or is sending
  *                        JOB_RELEASE           durable: the result may be forgotten
+ *                        JOB_RESIZE            size of its terminal
  *   monitor -> session   JOB_STARTED + 3 fds   stdin, stdout, stderr of the job
  *                                              (durable: 1 fd, the spool, and its first offsets)
  *                        JOB_ATTACHED + 1 fd   durable: the same for a job that runs or ended
@@ -25,7 +26,6 @@
  *                                              (lease.h, whose number is 'number'), until it tells
  *                                              its JOB_ACK: spool, stdout, stderr
  *                        JOB_REPLACED          durable: another session has the job now
- *                        JOB_RESIZE            size of its terminal
  *                        JOB_FAILED            errno of what could not be started, and whether
  *                                              another try could do better
  *                        JOB_EXITED            wait status; the last message (durable: and the

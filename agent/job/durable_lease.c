@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "agent/job/durable_private.h"
 #include "agent/job/lease.h"
 #include "agent/limits.h"
+#include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/log.h"
 
@@ -29,12 +33,22 @@ static bool may_lend(const struct durable *durable)
            durable->session >= 0 && durable->job->stdout_fd >= 0 && durable->job->stderr_fd >= 0;
 }
 
+/* The pipe, opened once more: flags of ours, O_NONBLOCK among them, are none of the session's. */
+static int open_again(int fd)
+{
+    char path[32];
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+}
+
 static void lend(struct durable *durable)
 {
     struct wire_message message = {.type = WIRE_JOB_LENT};
-    int fds[] = {durable->spool.fd, durable->job->stdout_fd, durable->job->stderr_fd};
-    if (!lease_lend(&durable->spool)) {
-        return;
+    cleanup_fd int out = open_again(durable->job->stdout_fd);
+    cleanup_fd int err = open_again(durable->job->stderr_fd);
+    int fds[] = {durable->spool.fd, out, err};
+    if (out < 0 || err < 0 || !lease_lend(&durable->spool)) {
+        return; /* no /proc, most likely */
     }
     durable->lent = true;
     message.number = (int32_t)durable->spool.lease;
@@ -79,16 +93,17 @@ void durable_watch_lease(struct durable *durable)
 static bool is_gone(int session)
 {
     struct pollfd entry = {.fd = session, .events = 0};
-    return poll(&entry, 1, 1) > 0; /* its end of the socket is closed by its death alone */
+    return poll(&entry, 1, 1) > 0; /* a session in the middle of a read closes it by its death */
 }
 
-/* A session in that moment lives as long as its socket is open, so its number is still its own. */
+/* Its socket is open, so it lives, and its number is still its own. One that lied about all that
+ * must not make us signal init. */
 static void kill_session(const struct durable *durable)
 {
     struct ucred session;
     socklen_t length = sizeof(session);
     if (getsockopt(durable->session, SOL_SOCKET, SO_PEERCRED, &session, &length) == 0 &&
-        session.pid > 1) {
+        session.pid > 1 && session.pid != getppid()) {
         log_warn("job %d: its session %d does not let go of the output, killing the session",
                  (int)durable->job->pid, (int)session.pid);
         (void)kill(session.pid, SIGKILL);

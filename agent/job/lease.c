@@ -31,9 +31,11 @@ bool lease_lend(struct spool *spool)
 {
     struct spool_file *file = spool_file(spool);
     spool_reserve(spool, SPOOL_KEPT_SLOTS);
-    if (!spool->sealed || spool->free_count == 0) {
+    if (!spool->sealed || spool->free_count == 0 ||
+        getrandom(spool->mark, SPOOL_MARK_BYTES, 0) != SPOOL_MARK_BYTES) {
         return false;
     }
+    memcpy(file->mark, spool->mark, SPOOL_MARK_BYTES);
     for (int stream = 0; stream < SPOOL_STREAMS; stream++) {
         file->head[stream] = spool->head[stream];
         file->tail[stream] = spool->tail[stream];
@@ -79,8 +81,7 @@ static bool is_marked(const struct spool *spool, const struct last_read *last)
     }
     const char *bytes = spool->map + spool_slot_offset(spool->slots, slot) + SPOOL_HEAD_BYTES +
                         last->from % SPOOL_SLOT_BYTES;
-    return memcmp(bytes + last->length - SPOOL_MARK_BYTES, spool_file(spool)->mark,
-                  SPOOL_MARK_BYTES) == 0;
+    return memcmp(bytes + last->length - SPOOL_MARK_BYTES, spool->mark, SPOOL_MARK_BYTES) == 0;
 }
 
 /* The borrower died before it could say that it had read. */
@@ -122,8 +123,7 @@ int lease_borrow(struct spool *borrowed, const struct spool_view *view, uint32_t
                                .lease = lease};
     borrowed->allocated = spool_file(borrowed)->allocated;
     if (!view->writable || borrowed->allocated > borrowed->slots ||
-        spool_tables_open(borrowed) < 0 || spool_import(borrowed) < 0 ||
-        getrandom(spool_file(borrowed)->mark, SPOOL_MARK_BYTES, 0) != SPOOL_MARK_BYTES) {
+        spool_tables_open(borrowed) < 0 || spool_import(borrowed) < 0) {
         spool_close(borrowed);
         return -1;
     }

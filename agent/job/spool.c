@@ -66,8 +66,10 @@ int spool_tables_open(struct spool *spool)
     for (int stream = 0; stream < SPOOL_STREAMS; stream++) {
         spool->slot_of[stream] = calloc(spool->slots, sizeof(uint32_t));
     }
-    return spool->free_list == NULL || spool->slot_of[0] == NULL || spool->slot_of[1] == NULL ? -1
-                                                                                              : 0;
+    spool->used = calloc(spool->slots, sizeof(bool));
+    bool whole = spool->free_list != NULL && spool->used != NULL && spool->slot_of[0] != NULL &&
+                 spool->slot_of[1] != NULL;
+    return whole ? 0 : -1;
 }
 
 static int make(struct spool *spool, const char *directory)
@@ -79,7 +81,7 @@ static int make(struct spool *spool, const char *directory)
         reserve(spool, 0, spool_slot_offset(spool->slots, SPOOL_STREAMS)) < 0) {
         return -1;
     }
-    spool->sealed = fcntl(spool->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) == 0;
+    spool->sealed = fcntl(spool->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0;
     char *map = mmap(NULL, spool->map_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, spool->fd, 0);
     if (map == MAP_FAILED) {
         return -1;
@@ -92,7 +94,7 @@ static int make(struct spool *spool, const char *directory)
 int spool_open(struct spool *spool, int64_t limit_bytes, const char *directory, struct error *err)
 {
     *spool = (struct spool){.fd = -1, .reader_fd = -1};
-    spool->slots = (uint32_t)(limit_bytes / SPOOL_PLACE_BYTES);
+    spool->slots = (uint32_t)((limit_bytes + SPOOL_SLOT_BYTES - 1) / SPOOL_SLOT_BYTES);
     spool->slots = spool->slots < SPOOL_STREAMS ? SPOOL_STREAMS : spool->slots;
     spool->map_bytes = spool_file_bytes(spool->slots);
     if (make(spool, directory) < 0) {
@@ -113,7 +115,9 @@ void spool_close(struct spool *spool)
     cleanup_fd_fn(&spool->fd);
     cleanup_fd_fn(&spool->reader_fd);
     free(spool->free_list);
+    free(spool->used);
     spool->free_list = NULL;
+    spool->used = NULL;
     for (int stream = 0; stream < SPOOL_STREAMS; stream++) {
         free(spool->slot_of[stream]);
         spool->slot_of[stream] = NULL;
@@ -274,7 +278,7 @@ void spool_release(struct spool *spool, int stream, uint64_t offset)
 
 /* Marks the slots of a stream's bytes in 'used'. A slot whose bytes are all released is held while
  * it has room. -1: the table cannot be true. */
-static int import_stream(struct spool *spool, int stream, bool *used)
+static int import_stream(struct spool *spool, int stream)
 {
     uint64_t head = spool_file(spool)->head[stream], tail = spool_file(spool)->tail[stream];
     if (tail > head || head > INT64_MAX || tail < spool->tail[stream] ||
@@ -289,10 +293,10 @@ static int import_stream(struct spool *spool, int stream, bool *used)
     for (uint64_t number = first; number < past; number++) {
         uint32_t slot =
             spool_table_slot(spool->map, spool->slots, stream, number * SPOOL_SLOT_BYTES);
-        if (slot >= spool->allocated || used[slot]) {
+        if (slot >= spool->allocated || spool->used[slot]) {
             return -1;
         }
-        used[slot] = true;
+        spool->used[slot] = true;
         spool->slot_of[stream][number % spool->slots] = slot;
     }
     spool->head[stream] = head;
@@ -300,24 +304,17 @@ static int import_stream(struct spool *spool, int stream, bool *used)
     return 0;
 }
 
-static void free_all_but(struct spool *spool, const bool *used)
+int spool_import(struct spool *spool)
 {
+    memset(spool->used, 0, spool->slots * sizeof(bool));
+    if (import_stream(spool, 0) < 0 || import_stream(spool, 1) < 0) {
+        return -1;
+    }
     spool->free_count = 0;
     for (uint32_t slot = spool->allocated; slot > 0; slot--) {
-        if (!used[slot - 1]) {
+        if (!spool->used[slot - 1]) {
             spool->free_list[spool->free_count++] = slot - 1;
         }
     }
-}
-
-int spool_import(struct spool *spool)
-{
-    bool *used = calloc(spool->slots, sizeof(bool));
-    int result = -1;
-    if (used != NULL && import_stream(spool, 0, used) == 0 && import_stream(spool, 1, used) == 0) {
-        free_all_but(spool, used);
-        result = 0;
-    }
-    free(used);
-    return result;
+    return 0;
 }

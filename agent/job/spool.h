@@ -25,10 +25,11 @@
 #define SPOOL_HEAD_BYTES  4096
 #define SPOOL_PLACE_BYTES (SPOOL_HEAD_BYTES + SPOOL_SLOT_BYTES)
 #define SPOOL_STREAMS     2
-#define SPOOL_LEAST_BYTES (2 * SPOOL_PLACE_BYTES) /* a slot for each stream */
+#define SPOOL_LEAST_BYTES (2 * SPOOL_SLOT_BYTES) /* a slot for each stream */
 /* What an idle spool may keep, and one that is lent has: more than a reader that keeps up has not
  * acknowledged. */
 #define SPOOL_KEPT_SLOTS 32
+#define SPOOL_MARK_BYTES 16
 
 struct spool {
     int fd;        /* -1: not open */
@@ -37,17 +38,20 @@ struct spool {
     bool borrowed; /* lease.h: the map is the view's, and no slot may be added */
     char *map;
     size_t map_bytes;
-    uint32_t slots;      /* at most so many are ever used */
-    uint32_t allocated;  /* so many have room reserved in the file */
-    uint32_t lease;      /* lease.h: which one, of those lent or borrowed */
-    uint32_t *free_list; /* reserved and not in use; the last is used next */
+    uint32_t slots;              /* at most so many are ever used */
+    uint32_t allocated;          /* so many have room reserved in the file */
+    uint32_t lease;              /* lease.h: which one, of those lent or borrowed */
+    char mark[SPOOL_MARK_BYTES]; /* the owner's: of the last lease */
+    bool *used;                  /* of each slot, while the file's tables are read */
+    uint32_t *free_list;         /* reserved and not in use; the last is used next */
     uint32_t free_count;
     uint32_t *slot_of[SPOOL_STREAMS]; /* of the stream's slot number modulo 'slots' */
     uint64_t head[SPOOL_STREAMS];     /* bytes read from the job */
     uint64_t tail[SPOOL_STREAMS];     /* bytes released */
 };
 
-/* 'directory' NULL: in memory. On failure nothing is left; spool_close() accepts that state. */
+/* 'directory' NULL: in memory. The limit is one of output; a slot takes a page more. On failure
+ * nothing is left; spool_close() accepts that state. */
 int spool_open(struct spool *spool, int64_t limit_bytes, const char *directory, struct error *err)
     __attribute__((warn_unused_result));
 void spool_close(struct spool *spool);

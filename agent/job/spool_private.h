@@ -15,8 +15,7 @@
 
 #include "agent/job/spool.h"
 
-#define SPOOL_PAGE       4096
-#define SPOOL_MARK_BYTES 16
+#define SPOOL_PAGE 4096
 
 /* Who lends writes it before, who borrows while the lease is open, who lent reads it afterwards. */
 struct spool_file {
@@ -27,8 +26,8 @@ struct spool_file {
     /* The read that is being made: its last bytes are 'mark' until there is output in them. */
     uint32_t reading_stream;
     uint64_t reading_from;
-    _Atomic uint32_t reading; /* bytes; 0: none */
-    char mark[SPOOL_MARK_BYTES];
+    _Atomic uint32_t reading;    /* bytes; 0: none */
+    char mark[SPOOL_MARK_BYTES]; /* the owner's */
 };
 
 static inline size_t spool_pool_offset(uint32_t slots)

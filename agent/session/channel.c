@@ -263,7 +263,7 @@ static bool is_drained(struct channel *channel)
 
 int channel_prepare(struct channel *channel, struct pollfd *entries)
 {
-    bool sending = may_send(channel);
+    bool sending = may_send(channel) && !durable_channel_is_held_up(channel);
     bool blocked = channel->input_sent < channel->input_length;
     bool listening = channel->state != CHANNEL_DRAINING;
     short telling = durable_channel_wants_to_tell(channel) ? POLLOUT : 0;

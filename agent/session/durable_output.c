@@ -128,13 +128,14 @@ static int copy_bytes(const struct durable_channel *durable, int stream, char *t
     return 0;
 }
 
-/* A whole slot goes from where it lies, behind the header that is put in front of it. */
+/* A whole slot goes from where it lies, behind the header that is put in front of it; while it is
+ * ours to write to. */
 static bool send_slot(struct channel *channel, int stream)
 {
     struct durable_channel *durable = channel->durable;
     uint64_t offset = durable->sent[stream];
     size_t together = SPOOL_SLOT_BYTES;
-    if (!durable->view.writable || offset % SPOOL_SLOT_BYTES != 0 ||
+    if (!durable->lent || offset % SPOOL_SLOT_BYTES != 0 ||
         durable->available[stream] - offset < SPOOL_SLOT_BYTES ||
         ssh_channel_window_size(channel->ssh) < SPOOL_SLOT_BYTES + JOBWIRE_OUTPUT_HEADER_BYTES) {
         return false;
@@ -169,6 +170,11 @@ static void send_output(struct channel *channel, int stream)
         durable_output_tell(channel);
     }
     send_bytes(channel, frame, JOBWIRE_OUTPUT_HEADER_BYTES + length);
+}
+
+bool durable_channel_is_held_up(const struct channel *channel)
+{
+    return channel->durable != NULL && (channel->durable->queued.length > 0 || !may_send(channel));
 }
 
 bool durable_output_is_left(const struct durable_channel *durable, int stream)

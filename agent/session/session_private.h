@@ -133,6 +133,8 @@ int durable_channel_start(struct channel *channel);
 /* durable_channel.c: takes the place of channel_service() once the subsystem runs. */
 void durable_channel_service(struct channel *channel);
 void durable_channel_free(struct channel *channel);
+/* durable_output.c: whether nothing can be sent of what its job would write. */
+bool durable_channel_is_held_up(const struct channel *channel);
 /* durable_channel.c: whether the job's socket is waited for to take a message. */
 bool durable_channel_wants_to_tell(const struct channel *channel);
 

@@ -87,7 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     if (size == 0) {
         return 0;
     }
-    fuzz_require(spool_open(&spool, (int64_t)SLOTS * SPOOL_PLACE_BYTES, NULL, &err) == 0);
+    fuzz_require(spool_open(&spool, (int64_t)SLOTS * SPOOL_SLOT_BYTES, NULL, &err) == 0);
     fuzz_require(pipe2(ends, O_NONBLOCK | O_CLOEXEC) == 0);
     write_and_read(&spool, ends);
     spool_release(&spool, 0, 100);

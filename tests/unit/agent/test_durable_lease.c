@@ -143,6 +143,21 @@ static void check_left_alone(const struct setup *setup)
     assert_true(durable_deadline_ms(&setup->durable) <= clock_deadline_ms(LIMIT_PATIENCE_MS));
 }
 
+/* A monitor that waited for a pipe could neither end its job nor hear of anything. */
+static void test_the_lent_pipes_have_flags_of_their_own(void **state)
+{
+    (void)state;
+    struct setup setup;
+    open_pair_lent(&setup);
+    for (int i = 1; i < WIRE_FDS; i++) {
+        assert_int_equal(fcntl(setup.lent[i], F_GETFL) & O_NONBLOCK, O_NONBLOCK);
+        assert_int_equal(fcntl(setup.lent[i], F_SETFL, 0), 0);
+    }
+    assert_int_equal(fcntl(setup.job.stdout_fd, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
+    assert_int_equal(fcntl(setup.job.stderr_fd, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
+    close_setup(&setup);
+}
+
 static void test_a_session_that_lags_is_lent_nothing(void **state)
 {
     (void)state;
@@ -221,7 +236,8 @@ static void test_what_was_acknowledged_meanwhile_is_released_afterwards(void **s
     (void)state;
     struct setup setup;
     open_pair_lent(&setup);
-    setup.moved = setup.durable.spool.head[0]; /* of a session that could not take it */
+    setup.durable.lease_ms = clock_deadline_ms(1000000); /* however slow we are */
+    setup.moved = setup.durable.spool.head[0];           /* of a session that could not take it */
     tell_progress(&setup);
     serve(&setup);
     assert_true(setup.durable.lent);
@@ -284,6 +300,7 @@ static void test_a_session_that_does_not_let_go_is_killed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_lent_pipes_have_flags_of_their_own),
         cmocka_unit_test(test_a_session_that_lags_is_lent_nothing),
         cmocka_unit_test(test_a_session_that_moves_little_loses_it),
         cmocka_unit_test(test_a_session_that_moves_much_keeps_it),

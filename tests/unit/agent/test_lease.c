@@ -20,7 +20,7 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 
-#define SPOOL_BYTES (64LL * SPOOL_PLACE_BYTES)
+#define SPOOL_BYTES (64LL * SPOOL_SLOT_BYTES)
 
 struct lent {
     struct spool spool; /* the monitor's */
@@ -203,6 +203,7 @@ static void test_what_cannot_be_lent(void **state)
     spool_close(&spool);
     assert_int_equal(spool_open(&spool, SPOOL_BYTES, NULL, &err), 0);
     assert_int_equal(ftruncate(spool.fd, 0), -1);
+    assert_int_equal(fcntl(spool.fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
     assert_true(lease_lend(&spool));
     assert_int_equal(spool_view_open(&view, spool.reader_fd), 0);
     assert_int_equal(lease_borrow(&borrowed, &view, spool.lease), -1); /* read-only */

@@ -77,9 +77,9 @@ static void run_round(int64_t limit, const char *directory, size_t piece, uint64
 static void test_bytes_stay_until_released(void **state)
 {
     (void)state;
-    run_round(8 * SPOOL_PLACE_BYTES, NULL, PIPE_BYTES, 100);
-    run_round(8 * SPOOL_PLACE_BYTES, NULL, 61441, SPOOL_SLOT_BYTES);
-    run_round(8 * SPOOL_PLACE_BYTES, "/tmp", 12345, 0);
+    run_round(8 * SPOOL_SLOT_BYTES, NULL, PIPE_BYTES, 100);
+    run_round(8 * SPOOL_SLOT_BYTES, NULL, 61441, SPOOL_SLOT_BYTES);
+    run_round(8 * SPOOL_SLOT_BYTES, "/tmp", 12345, 0);
 }
 
 static void test_a_full_pool_takes_nothing_and_release_opens_it(void **state)
@@ -88,8 +88,8 @@ static void test_a_full_pool_takes_nothing_and_release_opens_it(void **state)
     struct spool spool;
     struct error err;
     int ends[2];
-    uint64_t limit = 4 * SPOOL_SLOT_BYTES; /* in bytes of output */
-    assert_int_equal(spool_open(&spool, 4 * SPOOL_PLACE_BYTES, NULL, &err), 0);
+    uint64_t limit = 4 * SPOOL_SLOT_BYTES;
+    assert_int_equal(spool_open(&spool, (int64_t)limit, NULL, &err), 0);
     assert_int_equal(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
     for (uint64_t done = 0; done < limit; done += SPOOL_SLOT_BYTES / 2) {
         write_some(ends[1], 0, done, SPOOL_SLOT_BYTES / 2);
