@@ -8,7 +8,7 @@
 #? as root. The text before the tables in docs/benchmarks.md is kept.
 #?
 #?   --quick      less of everything, about 2 minutes, into build/bench instead of docs
-#?   --rounds N   how often each contestant is measured (default 7)
+#?   --rounds N   how often each contestant is measured (default 15)
 #?   --only NAME  limits, throughput, upload, login, start, idle, reaping, connections, driver,
 #?                stages, images, ecs; with commas between; into build/bench too
 #?

@@ -99,7 +99,7 @@ def measure_all(options, scratch):
         scratch=scratch,
         top=TOP,
         python=TOP / "build/venv/bin/python",
-        rounds=options.rounds or (3 if options.quick else 7),
+        rounds=options.rounds or (3 if options.quick else 15),
         quick=options.quick,
     )
     rows, growths = [], []
