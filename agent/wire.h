@@ -23,8 +23,8 @@
  *                        JOB_ATTACHED + 1 fd   durable: the same for a job that runs or ended
  *                        JOB_OUTPUT            durable: offsets up to which there is output
  *                        JOB_LENT + 3 fds      durable: the session reads the job's output itself
- *                                              (lease.h, whose number is 'number'), until it tells
- *                                              its JOB_ACK: spool, stdout, stderr
+ *                                              (lease.h, whose number is 'number'): spool, stdout,
+ *                                              stderr. A JOB_ACK says that it gave it back
  *                        JOB_REPLACED          durable: another session has the job now
  *                        JOB_FAILED            errno of what could not be started, and whether
  *                                              another try could do better

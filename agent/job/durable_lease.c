@@ -48,7 +48,7 @@ static void lend(struct durable *durable)
     cleanup_fd int err = open_again(durable->job->stderr_fd);
     int fds[] = {durable->spool.fd, out, err};
     if (out < 0 || err < 0 || !lease_lend(&durable->spool)) {
-        return; /* no /proc, most likely */
+        return; /* no /proc, a spool in a directory, no room */
     }
     durable->lent = true;
     message.number = (int32_t)durable->spool.lease;

@@ -137,6 +137,14 @@ static bool has_ended(int fd)
     return poll(&entry, 1, 0) > 0 && (entry.revents & POLLIN) == 0;
 }
 
+/* A job may have made its pipe one of packets (O_DIRECT, pipe(2)), of at most a page: a read takes
+ * one of them, and what it leaves of it is lost. A read of more than a page shows that it has not.
+ */
+static bool may_cut(const struct spool *borrowed, size_t room, size_t there)
+{
+    return borrowed->no_packets || room >= SPOOL_PAGE || there <= room;
+}
+
 /* How much the next read takes. 0: the lease must end. */
 static size_t prepare(struct spool *borrowed, int stream, size_t there)
 {
@@ -144,7 +152,7 @@ static size_t prepare(struct spool *borrowed, int stream, size_t there)
     uint64_t head = borrowed->head[stream];
     size_t room = SPOOL_SLOT_BYTES - (size_t)(head % SPOOL_SLOT_BYTES);
     size_t length = there < room ? there : room;
-    if (length < SPOOL_MARK_BYTES ||
+    if (length < SPOOL_MARK_BYTES || !may_cut(borrowed, room, there) ||
         (room == SPOOL_SLOT_BYTES && spool_take_slot(borrowed, stream, head) < 0)) {
         return 0;
     }
@@ -167,7 +175,8 @@ static bool move(struct spool *borrowed, int stream, int fd, size_t there)
         file->head[stream] = borrowed->head[stream];
     }
     file->reading = 0;
-    return got > 0;
+    borrowed->no_packets = borrowed->no_packets || got > SPOOL_PAGE;
+    return got > 0 && (size_t)got == length;
 }
 
 enum lease_fill lease_fill(struct spool *borrowed, int stream, int fd)

@@ -9,10 +9,11 @@
  *
  *   NONE --lease_lend--> OPEN <--> BUSY     (the borrower reads, or releases)
  *     ^------------------'           |
- *     '------------------------------' the borrower is dead
+ *     '------------------------------' the borrower is dead, or is treated as if
  *
- * The state is one word in the spool's file, which both change by compare-and-swap; it carries the
- * lease's number, so that a borrower of an earlier lease gets nowhere. A byte that left the
+ * The state is one word in the spool's file, which both change by compare-and-swap where the other
+ * may do so too; it carries the lease's number, so that a borrower of an earlier lease gets
+ * nowhere. A byte that left the
  * pipe is never lost: the borrower asks how many bytes there are, writes a mark where the last of
  * them will be, and reads just those. A pipe's read that need not wait is not interrupted, and
  * nobody else reads this pipe, so of a borrower that was killed all of them were read, and the mark
@@ -51,7 +52,8 @@ int lease_borrow(struct spool *borrowed, const struct spool_view *view, uint32_t
 enum lease_fill {
     LEASE_READ,  /* head moved */
     LEASE_EMPTY, /* nothing to read now */
-    LEASE_OVER,  /* the owner took it back, or should: no room, the end of the output, too little */
+    LEASE_OVER,  /* the owner took it back, or should: no room, the end of the output, less to read
+                  * than a mark, or than was said */
 };
 /* Reads once, into one slot. */
 enum lease_fill lease_fill(struct spool *borrowed, int stream, int fd);

@@ -5,10 +5,10 @@
  * The job's monitor reads the pipes straight into a mapped file (a memory file, or an unlinked one
  * in a directory) and owns all bookkeeping, unless it lends both to its session for a while
  * (lease.h); the session maps the same file and sends from there. Both streams share one pool of
- * slots, so the limit is per job; slots that were
- * released last are used first, so a reader that keeps up touches little memory. A byte keeps its
- * place from when it is read until spool_release() passes it. Offsets are bytes since the start
- * of the stream. Memory and disk are reserved before they are touched: a full disk is a full
+ * slots, so the limit is per job; slots that were released last are used first, and after a change
+ * of hands those with the lowest numbers, so a reader that keeps up touches little memory. A byte
+ * keeps its place from when it is read until spool_release() passes it. Offsets are bytes since the
+ * start of the stream. Memory and disk are reserved before they are touched: a full disk is a full
  * spool, never a SIGBUS.
  */
 #ifndef BERTH_AGENT_JOB_SPOOL_H
@@ -26,16 +26,17 @@
 #define SPOOL_PLACE_BYTES (SPOOL_HEAD_BYTES + SPOOL_SLOT_BYTES)
 #define SPOOL_STREAMS     2
 #define SPOOL_LEAST_BYTES (2 * SPOOL_SLOT_BYTES) /* a slot for each stream */
-/* What an idle spool may keep, and one that is lent has: more than a reader that keeps up has not
- * acknowledged. */
+/* What an idle spool may keep, and one that is lent has if there may be so many: more than a reader
+ * that keeps up has not acknowledged. */
 #define SPOOL_KEPT_SLOTS 32
 #define SPOOL_MARK_BYTES 16
 
 struct spool {
-    int fd;        /* -1: not open */
-    int reader_fd; /* read-only where the system lets us */
-    bool sealed;   /* whoever has 'fd' cannot change the file's size */
-    bool borrowed; /* lease.h: the map is the view's, and no slot may be added */
+    int fd;          /* -1: not open */
+    int reader_fd;   /* read-only where the system lets us */
+    bool sealed;     /* whoever has 'fd' cannot change the file's size */
+    bool borrowed;   /* lease.h: the map is the view's, and no slot may be added */
+    bool no_packets; /* lease.h: the borrower's pipes are streams of bytes */
     char *map;
     size_t map_bytes;
     uint32_t slots;              /* at most so many are ever used */

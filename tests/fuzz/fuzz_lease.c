@@ -48,13 +48,14 @@ static void write_and_read(struct spool *spool, const int ends[2])
     }
 }
 
-static void lie(const struct spool *spool, const uint8_t *bytes, size_t size)
+static void lie(struct spool *spool, const uint8_t *bytes, size_t size)
 {
     struct spool_file *file = spool_file(spool);
     size_t room = spool_pool_offset(spool->slots);
     uint32_t word = file->lease, slots = file->slots;
     memcpy(file, bytes + 1, size - 1 < room ? size - 1 : room);
-    file->slots = slots; /* nobody reads it but who opens a view */
+    file->slots = slots;                               /* nobody reads it but who opens a view */
+    memcpy(spool->mark, file->mark, SPOOL_MARK_BYTES); /* or no input would ever hold it */
     if ((bytes[0] & KEEP_WORD) != 0) {
         file->lease = (bytes[0] & BUSY_WORD) != 0 ? word + 1 : word;
     }

@@ -104,7 +104,8 @@ static void test_bytes_are_the_owners_again(void **state)
     (void)state;
     struct lent lent = {0};
     open_lent(&lent);
-    write_some(&lent, 0, 1000);
+    uint64_t first = 10 * SPOOL_PAGE;
+    write_some(&lent, 0, first);
     assert_int_equal(spool_fill(&lent.spool, 0, lent.out), SPOOL_DRY);
     for (int round = 0; round < 40; round++) {
         lend(&lent);
@@ -114,7 +115,7 @@ static void test_bytes_are_the_owners_again(void **state)
         assert_int_equal(lease_moved(&lent.spool), lent.borrowed.head[0]);
         assert_true(lease_release(&lent.borrowed, 0, lent.borrowed.head[0] - (uint64_t)round));
         assert_int_equal(lease_take_back(&lent.spool, false), LEASE_ENDED);
-        assert_int_equal(lent.spool.head[0], 1000 + (uint64_t)(round + 1) * LIMIT_PIPE_BYTES);
+        assert_int_equal(lent.spool.head[0], first + (uint64_t)(round + 1) * LIMIT_PIPE_BYTES);
         assert_int_equal(lent.spool.tail[0], lent.spool.head[0] - (uint64_t)round);
         check_held(&lent);
         check_slots(&lent.spool);
@@ -188,6 +189,41 @@ static void test_no_room_ends_a_lease(void **state)
     assert_int_equal(lent.spool.head[0], room + SPOOL_SLOT_BYTES);
     check_held(&lent);
     check_slots(&lent.spool);
+    close_lent(&lent);
+}
+
+/* At the end of a slot, which has less room than the packet. */
+static void test_packets_stay_whole(void **state)
+{
+    (void)state;
+    struct lent lent = {0};
+    const size_t packet = 3000;
+    uint64_t before = SPOOL_SLOT_BYTES / packet * packet;
+    open_lent(&lent);
+    assert_int_equal(fcntl(lent.in, F_SETFL, O_DIRECT), 0);
+    for (uint64_t done = 0; done < before; done += packet) {
+        write_some(&lent, done, packet);
+        (void)spool_fill(&lent.spool, 0, lent.out);
+    }
+    assert_int_equal(lent.spool.head[0], before);
+    lend(&lent);
+    write_some(&lent, before, packet);
+    write_some(&lent, before + packet, packet);
+    assert_int_equal(lease_fill(&lent.borrowed, 0, lent.out), LEASE_OVER);
+    assert_int_equal(lease_take_back(&lent.spool, false), LEASE_ENDED);
+    while (spool_fill(&lent.spool, 0, lent.out) == SPOOL_MORE) {
+    }
+    assert_int_equal(lent.spool.head[0], before + 2 * packet);
+    check_held(&lent);
+    spool_close(&lent.borrowed);
+    lend(&lent);
+    for (uint64_t done = before + 2 * packet; done < before + 6 * packet; done += packet) {
+        write_some(&lent, done, packet);
+    }
+    assert_int_equal(lease_fill(&lent.borrowed, 0, lent.out), LEASE_OVER); /* with less than said */
+    assert_int_equal(lease_take_back(&lent.spool, false), LEASE_ENDED);
+    assert_int_equal(lent.spool.head[0], before + 3 * packet);
+    check_held(&lent);
     close_lent(&lent);
 }
 
@@ -282,7 +318,7 @@ static void borrow_until_killed(struct lent *lent, const char *random)
 static void write_for_ever(const struct lent *lent)
 {
     uint64_t done = 0;
-    char bytes[50000];
+    char bytes[12 * SPOOL_PAGE]; /* so that a slot's rest is no part of a page */
     for (;;) {
         for (size_t i = 0; i < sizeof(bytes); i++) {
             bytes[i] = byte_at(done + i);
@@ -441,6 +477,7 @@ int main(void)
         cmocka_unit_test(test_who_had_it_gets_nowhere),
         cmocka_unit_test(test_what_ends_a_lease),
         cmocka_unit_test(test_no_room_ends_a_lease),
+        cmocka_unit_test(test_packets_stay_whole),
         cmocka_unit_test(test_what_cannot_be_lent),
         cmocka_unit_test(test_a_read_before_death_counts_and_one_that_was_not_does_not),
         cmocka_unit_test(test_a_read_that_counts_already_does_not_count_twice),
