@@ -7,6 +7,7 @@ import time
 import asyncssh
 import pytest
 
+from support import processes
 from support.terminal import Terminal
 
 
@@ -130,11 +131,12 @@ def test_leftover_idles_after_the_terminal_is_gone(agent, terminal, until):
     target = agent()
     shell = terminal(target, "trap '' HUP; sleep 300 </dev/null >/dev/null 2>&1 &")
     assert shell.wait(10) == 0
-    until(target.jobs, 5)
+    (monitor,) = until(lambda: processes.named(target.pid, "berth-job"), 5)
+    until(lambda: not processes.named(target.pid, "berth-session"), 5)
 
     def ticks():
         total = 0
-        for pid in target.jobs():
+        for pid in [monitor, *processes.descendants(monitor)]:
             with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
                 fields = stat.read().rsplit(")", 1)[1].split()
             total += int(fields[11]) + int(fields[12])
