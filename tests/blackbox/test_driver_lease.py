@@ -135,13 +135,6 @@ def test_a_fast_job_that_closes_a_stream_ends_as_any_other(fast):
     fast.check(reader, 20)
 
 
-def test_what_outlives_a_fast_job_is_heard_to_the_end(fast):
-    """The shell ends in the middle of the lease, and its output goes on."""
-    process, reader = fast.start(f"cat {' '.join(['{noise}'] * 20)} &\nexit 0")
-    assert process.wait(60) == 0
-    fast.check(reader, 20)
-
-
 def test_a_cancelled_fast_job_leaves_nothing(fast, until):
     process, _ = fast.start("while :; do cat {noise}; done")
     fast.wait_lent(until)
