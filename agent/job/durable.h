@@ -6,10 +6,9 @@
  * there is, gives room back as the session acknowledges, and keeps the result until the session
  * releases it. While the session is busy with what it knows of, output waits in the pipe: two
  * processes that move large pieces in turns are woken less than two that chase each other. A job
- * that writes as fast as its session sends is lent to the session (lease.h). init
- * sends a new session's socket over 'control'; the newest one wins. Without a
- * session the job goes on until its output fills the spool, and is ended when nobody attaches
- * within the time of --detach-timeout.
+ * that writes as fast as its session sends is lent to the session (lease.h). init sends a new
+ * session's socket over 'control'; the newest one wins. Without a session the job goes on until its
+ * output fills the spool, and is ended when nobody attaches within the time of --detach-timeout.
  */
 #ifndef BERTH_AGENT_JOB_DURABLE_H
 #define BERTH_AGENT_JOB_DURABLE_H

@@ -29,8 +29,8 @@ static void look_again_later(struct durable *durable, uint64_t bytes)
  * could not send first. */
 static bool may_lend(const struct durable *durable)
 {
-    return !durable->lent && !durable->exited && !durable->closing && !durable->untold &&
-           durable->session >= 0 && durable->job->stdout_fd >= 0 && durable->job->stderr_fd >= 0;
+    return !durable->exited && !durable->closing && !durable->untold && durable->session >= 0 &&
+           durable->job->stdout_fd >= 0 && durable->job->stderr_fd >= 0;
 }
 
 /* The pipe, opened once more: flags of ours, O_NONBLOCK among them, are none of the session's. */

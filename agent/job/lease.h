@@ -13,13 +13,15 @@
  *
  * The state is one word in the spool's file, which both change by compare-and-swap where the other
  * may do so too; it carries the lease's number, so that a borrower of an earlier lease gets
- * nowhere. A byte that left the
- * pipe is never lost: the borrower asks how many bytes there are, writes a mark where the last of
- * them will be, and reads just those. A pipe's read that need not wait is not interrupted, and
- * nobody else reads this pipe, so of a borrower that was killed all of them were read, and the mark
- * is gone, or none. The mark is random; the job cannot write it. (Ways around that are left open: a
- * job that reads its own output through /proc or makes its pipe one of packets, and a page fault
- * inside the read that the same kill ends, which takes swap or a memory limit that is reached.)
+ * nowhere.
+ *
+ * A byte that left the pipe is never lost: the borrower asks how many bytes there are, writes a
+ * mark where the last of them will be, and reads just those. A pipe's read that need not wait is
+ * not interrupted, and nobody else reads this pipe, so of a borrower that was killed all of them
+ * were read, and the mark is gone, or none. The mark is random; the job cannot write it. (Ways
+ * around that are left open: a job that reads its own output through /proc or makes its pipe one of
+ * packets, and a page fault inside the read that the same kill ends, which takes swap or a memory
+ * limit that is reached.)
  *
  * What a borrower leaves in the file is checked before it is believed. The struct is its owner's
  * or borrower's own; only the file is shared. Functions do not block.

@@ -233,6 +233,17 @@ enum spool_fill spool_fill(struct spool *spool, int stream, int fd)
     return got < 0 && reason == EAGAIN ? SPOOL_DRY : SPOOL_ENDED;
 }
 
+/* All slots that are not used; those with the lowest numbers are taken first. */
+static void list_free(struct spool *spool)
+{
+    spool->free_count = 0;
+    for (uint32_t slot = spool->allocated; slot > 0; slot--) {
+        if (!spool->used[slot - 1]) {
+            spool->free_list[spool->free_count++] = slot - 1;
+        }
+    }
+}
+
 /* A burst must not cost memory for the job's life. */
 void spool_trim(struct spool *spool)
 {
@@ -247,10 +258,8 @@ void spool_trim(struct spool *spool)
         return;
     }
     spool->allocated = SPOOL_KEPT_SLOTS;
-    spool->free_count = SPOOL_KEPT_SLOTS;
-    for (uint32_t slot = 0; slot < SPOOL_KEPT_SLOTS; slot++) {
-        spool->free_list[slot] = SPOOL_KEPT_SLOTS - 1 - slot;
-    }
+    memset(spool->used, 0, spool->slots * sizeof(bool));
+    list_free(spool);
     for (int stream = 0; stream < SPOOL_STREAMS; stream++) {
         if (spool->head[stream] % SPOOL_SLOT_BYTES != 0) { /* the rest of a slot is used next */
             (void)spool_take_slot(spool, stream, spool->head[stream]);
@@ -310,11 +319,6 @@ int spool_import(struct spool *spool)
     if (import_stream(spool, 0) < 0 || import_stream(spool, 1) < 0) {
         return -1;
     }
-    spool->free_count = 0;
-    for (uint32_t slot = spool->allocated; slot > 0; slot--) {
-        if (!spool->used[slot - 1]) {
-            spool->free_list[spool->free_count++] = slot - 1;
-        }
-    }
+    list_free(spool);
     return 0;
 }
