@@ -3,10 +3,11 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/init/listen.h"
+#include "agent/listen.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
 
@@ -26,19 +27,7 @@ static int wait_for(int fd, short events, int64_t deadline_ms)
     return ready > 0 ? 0 : -1;
 }
 
-static int await_connection(int fd, int64_t deadline_ms)
-{
-    int reason = 0;
-    socklen_t length = sizeof(reason);
-    if (wait_for(fd, POLLOUT, deadline_ms) < 0 ||
-        getsockopt(fd, SOL_SOCKET, SO_ERROR, &reason, &length) < 0) {
-        return -1;
-    }
-    errno = reason;
-    return reason == 0 ? 0 : -1;
-}
-
-/* The whole of the greeting, which may come in pieces. */
+/* The start of the server's version line, which may arrive in pieces. */
 static int await_greeting(int fd, int64_t deadline_ms)
 {
     char text[sizeof(GREETING)] = "";
@@ -68,7 +57,14 @@ int health_check(const char *where, struct error *err)
     if (listen_connect(where, &fd, err) < 0) {
         return -1;
     }
-    if (await_connection(fd, deadline_ms) < 0 || await_greeting(fd, deadline_ms) < 0) {
+    int reason = 0;
+    socklen_t length = sizeof(reason);
+    bool connected = wait_for(fd, POLLOUT, deadline_ms) == 0 &&
+                     getsockopt(fd, SOL_SOCKET, SO_ERROR, &reason, &length) == 0;
+    if (reason != 0) {
+        errno = reason;
+    }
+    if (!connected || reason != 0 || await_greeting(fd, deadline_ms) < 0) {
         return error_set(err, ERROR_SYSTEM, errno, "no agent answers on '%s'", where);
     }
     return 0;

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * leaks.h - in the build with AddressSanitizer, looks for leaked memory where a process ends by
- * _exit(), as sessions and monitors do; in others, nothing.
+ * leaks.h - checks for memory leaks before _exit(), in builds with AddressSanitizer.
  *
- * The checker traces its own process from a clone, so the process has to be dumpable for that
- * moment, its last. Whether it looks is up to ASAN_OPTIONS (detect_leaks).
+ * The checker traces its own process from a clone, so the process must be dumpable. It runs if
+ * ASAN_OPTIONS sets detect_leaks.
  */
 #ifndef BERTH_AGENT_LEAKS_H
 #define BERTH_AGENT_LEAKS_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * options.h - the agent's command line and environment as one constant struct.
+ * options.h - the agent's options, from its command line and environment.
  *
- * Texts point into argv, the environment or static storage and live as long as the process.
+ * Texts stay valid for the life of the process.
  */
 #ifndef BERTH_AGENT_OPTIONS_H
 #define BERTH_AGENT_OPTIONS_H
@@ -12,8 +12,11 @@
 
 #include "common/error.h"
 #include "common/log.h"
+#include "common/options.h"
 
-/* What becomes of the processes that a job leaves running; in the order of --leftovers. */
+#define LOG_PROGRAM "berth-agent"
+
+/* Processes that a job leaves running; in the order of --leftovers. */
 enum leftovers { LEFTOVERS_KEEP, LEFTOVERS_KILL };
 
 struct agent_options {
@@ -21,7 +24,7 @@ struct agent_options {
     int64_t ready_fd;   /* -1: none */
     int64_t grace_ms;   /* between SIGTERM and SIGKILL */
 
-    /* Limits of a login and of a connection. */
+    /* Connections. */
     int64_t login_grace_ms;
     int64_t max_unauthenticated;
     int64_t max_unauthenticated_per_address;
@@ -31,29 +34,46 @@ struct agent_options {
     int64_t keepalive_count;
     int64_t rekey_bytes;
     int64_t rekey_ms; /* 0: by volume alone */
-    int64_t drain_ms; /* for output after the end of a job's shell */
+    int64_t drain_ms; /* of silence, for output after a job's shell has exited */
 
-    /* Durable jobs. */
+    /* Resumable jobs. */
     int64_t spool_limit_bytes;   /* unread output of one job */
     const char *spool_directory; /* NULL: in memory */
-    int64_t detach_timeout_ms;   /* then a job that nobody attaches to is ended */
+    int64_t detach_timeout_ms;   /* a job without a client is then stopped */
     const char *accept_env;      /* patterns of the variables that clients may set */
-    const char *sftp_server;     /* NULL: wherever distributions put it */
+    const char *sftp_server;     /* NULL: the usual places */
 
-    /* When the agent ends by itself; 0: never. */
+    /* Jobs in images that know nothing of Berth. */
+    int umask;                     /* of jobs; -1: the agent's */
+    const char *path_before;       /* directories around the PATH of jobs; NULL: none */
+    const char *path_after;        /* */
+    const char *home_fallback;     /* directory for homes that can be written; NULL: none */
+    const char *busybox;           /* directory with a busybox; NULL: none */
+    struct option_list entrypoint; /* words before the shell of a job's scripts */
+    struct option_list host_names; /* to resolve to 127.0.0.1, valid (hosts.h) */
+    bool helper;                   /* jobs find gitlab-runner-helper as gitlab-runner */
+
+    /* Found at startup (child/links.h); NULL: none. */
+    const char *program_directory;
+    const char *helper_directory;
+    const char *applet_directory;
+
+    /* Automatic exit; 0: never. */
     int64_t connect_timeout_ms;
     int64_t idle_timeout_ms;
     int64_t max_lifetime_ms;
 
-    /* As under tini and dumb-init. */
+    /* Init process, compatible with tini and dumb-init. */
     char *const *command; /* NULL-terminated, in argv; NULL: none */
-    bool init_only;       /* no SSH */
-    bool group;           /* signals go to the main command's process group */
-    bool single_child;    /* and with this, after all, not */
-    bool subreaper;       /* always done; accepted */
+    int64_t variables_timeout_ms;
+    const char *variables; /* file with more variables for it (variables.h); NULL: none */
+    bool init_only;        /* no SSH */
+    bool group;            /* forward signals to the main command's process group */
+    bool single_child;     /* overrides group */
+    bool subreaper;        /* no effect: the agent is always a subreaper */
     bool verbose;
     bool warn_on_reap;
-    const char *rewrite;       /* rewrite.h */
+    const char *rewrite;       /* FROM:TO,... (signal_map.h); NULL: none */
     const char *success_codes; /* exit codes that count as 0 */
     int parent_death_signal;   /* 0: none */
     int leftovers;             /* enum leftovers */
@@ -68,6 +88,7 @@ struct agent_options {
 int agent_options_parse(int argc, char *const argv[], struct agent_options *out_options,
                         struct error *err) __attribute__((warn_unused_result));
 
-void agent_options_print_help(void);
+/* 'print_commands' prints the list of commands, with its heading. */
+void agent_options_print_help(void (*print_commands)(void));
 
 #endif

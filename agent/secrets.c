@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Wipes the whole "NAME=VALUE": a name alone would still tell what was there. */
+/* Wipes the whole "NAME=VALUE", since the name alone reveals something too. */
 static void remove_entry(char **entry)
 {
     sodium_memzero(*entry, strlen(*entry));

@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * secrets.h - takes what the agent alone may know out of the environment.
+ * secrets.h - removes the agent's variables from the environment.
  *
- * Runs in init, first of all. The bytes in the initial environment block are overwritten, so that
- * /proc/PID/environ of this process and the environment of everything it starts have neither
- * SSH_PUBLIC_KEY nor any BERTH_ variable. Options must have been read before, since their
- * environment twins go too (their texts are copied).
+ * Runs in init during startup, after the options were read. The bytes in the initial environment
+ * block are overwritten, so that neither /proc/PID/environ of this process nor any child has
+ * SSH_PUBLIC_KEY or a BERTH_ variable.
  */
 #ifndef BERTH_AGENT_SECRETS_H
 #define BERTH_AGENT_SECRETS_H
 
-/* The value of an environment variable as a copy that the caller frees after wiping it, NULL when
- * unset; the original is wiped and removed. */
+/* Removes a variable and returns a copy of its value, which the caller wipes and frees; NULL: it is
+ * not set. */
 char *secrets_take(const char *name);
 
-/* Wipes and removes every variable whose name starts with 'prefix'. */
+/* Removes every variable whose name starts with 'prefix'. */
 void secrets_remove_prefix(const char *prefix);
 
 #endif

@@ -26,8 +26,8 @@ void user_done(struct user *user)
     memset(user, 0, sizeof(*user));
 }
 
-/* An image's own user often has a shell that refuses logins. It keeps others from becoming that
- * user, which the agent already is, so that nothing is left to refuse. */
+/* nologin and false keep others from becoming a user. They do not apply when the agent already runs
+ * as that user, which is common in images: /bin/sh is used instead. */
 static bool is_usable(const char *shell, bool is_self)
 {
     if (shell == NULL || access(shell, X_OK) < 0) {
@@ -38,7 +38,7 @@ static bool is_usable(const char *shell, bool is_self)
     return !is_self || (strcmp(base, "nologin") != 0 && strcmp(base, "false") != 0);
 }
 
-/* Copies of the texts, with the usual values for empty ones. False: no memory. */
+/* Copies the texts, with defaults for empty ones. False: out of memory. */
 static bool fill(struct user *user, const char *name, const char *home, const char *shell)
 {
     user->is_self = user->uid == geteuid();
@@ -76,8 +76,8 @@ static FILE *open_passwd(void)
     return loaded.length == 0 ? NULL : fmemopen(loaded.bytes, loaded.length, "r");
 }
 
-/* The entry with this name, or when 'name' is NULL with this uid; NULL: none. Its texts are good
- * until the next call. */
+/* The entry with this name, or with this uid if 'name' is NULL; NULL: none. Valid until the next
+ * call. */
 static const struct passwd *from_passwd(const char *name, uid_t uid)
 {
     cleanup_file FILE *file = open_passwd();
@@ -90,7 +90,7 @@ static const struct passwd *from_passwd(const char *name, uid_t uid)
     return entry;
 }
 
-/* Root may become anybody; everybody else stays who he is, with or without an entry. */
+/* Only root can change users. */
 static const struct passwd *entry_for(const char *name)
 {
     uid_t self = geteuid();

@@ -49,7 +49,7 @@ static int reserve(struct buffer *buffer, size_t more)
     while (size < needed) {
         size *= 2;
     }
-    char *grown = malloc(size); /* realloc() would leave a copy behind */
+    char *grown = malloc(size); /* realloc() would not wipe the old copy */
     if (grown == NULL) {
         return -1;
     }

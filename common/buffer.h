@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * buffer.h - a growing byte buffer with a ceiling fixed at birth.
+ * buffer.h - a growing byte buffer with a fixed ceiling.
  *
- * The caller embeds the struct and owns it: buffer_init() then any number of appends then
- * buffer_done(). Bytes it lets go of, by growing too, are wiped: scripts, tokens and keys pass
- * through here. They are not kept out of swap or dumps; sodium_malloc does that. 'bytes' always
- * ends in a NUL that 'length' does not count, so text can be used as a string. An append that would
- * pass 'ceiling_bytes' or finds no memory returns -1 and leaves the buffer as it was.
+ * The caller embeds the struct: buffer_init(), any number of appends, buffer_done(). Freed bytes
+ * are wiped, because scripts, tokens and keys pass through here; they are not kept out of swap or
+ * dumps, as with sodium_malloc(). 'bytes' always ends in a NUL that 'length' does not count. An
+ * append that would exceed 'ceiling_bytes' or runs out of memory returns -1 and leaves the buffer
+ * unchanged.
  */
-#ifndef BERTH_BUFFER_H
-#define BERTH_BUFFER_H
+#ifndef BERTH_COMMON_BUFFER_H
+#define BERTH_COMMON_BUFFER_H
 
 #include <stddef.h>
 
@@ -28,7 +28,7 @@ int buffer_append(struct buffer *buffer, const void *bytes, size_t length)
 int buffer_append_text(struct buffer *buffer, const char *text) __attribute__((warn_unused_result));
 int buffer_printf(struct buffer *buffer, const char *format, ...)
     __attribute__((format(printf, 2, 3), warn_unused_result));
-/* Drops 'length' bytes from the front. */
+/* Removes 'length' bytes from the front. */
 void buffer_consume(struct buffer *buffer, size_t length);
 
 #define cleanup_buffer __attribute__((cleanup(buffer_done)))

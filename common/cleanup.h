@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cleanup.h - resources that release themselves when their variable leaves scope.
+ * cleanup.h - variables that release their resource at the end of their scope.
  *
- * Declare at the point of acquisition ('cleanup_fd int fd = -1;'); hand over with steal_fd() or
- * steal_ptr(), which leave -1 or NULL behind. Used in every process.
+ * Declare at the point of acquisition ('cleanup_fd int fd = -1;'); hand over with steal_fd(), which
+ * leaves -1 behind.
  */
-#ifndef BERTH_CLEANUP_H
-#define BERTH_CLEANUP_H
+#ifndef BERTH_COMMON_CLEANUP_H
+#define BERTH_COMMON_CLEANUP_H
 
 #include <dirent.h>
 #include <stdio.h>
@@ -51,12 +51,5 @@ static inline int steal_fd(int *fd)
     *fd = -1;
     return taken;
 }
-
-#define steal_ptr(pointer)                     \
-    __extension__({                            \
-        __typeof__(pointer) taken = (pointer); \
-        (pointer) = NULL;                      \
-        taken;                                 \
-    })
 
 #endif

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * clock.h - absolute deadlines on the monotonic clock.
+ * clock.h - absolute deadlines on the monotonic clock, and the date.
  *
- * All times are milliseconds (_ms). A deadline is an absolute time, so that a loop that wakes up
- * for other reasons need not recompute what is left of a timeout. Cannot fail.
+ * Times are milliseconds (_ms), those of the date Unix seconds (_s). Deadlines are absolute, so a
+ * loop need not recompute the remaining time. Cannot fail.
  */
-#ifndef BERTH_CLOCK_H
-#define BERTH_CLOCK_H
+#ifndef BERTH_COMMON_CLOCK_H
+#define BERTH_COMMON_CLOCK_H
 
 #include <limits.h>
 #include <stdint.h>
@@ -21,6 +21,15 @@ static inline int64_t clock_now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* Not time(2): glibc and the kernel's vDSO take it from the last tick, so that for some
+ * milliseconds a moment that has come is still ahead. */
+static inline int64_t clock_unix_s(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec;
+}
+
 static inline int64_t clock_deadline_ms(int64_t from_now_ms)
 {
     return clock_now_ms() + from_now_ms;
@@ -31,8 +40,8 @@ static inline int64_t clock_earlier_ms(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* What to give poll(2): -1 for never, 0 when the deadline has passed. Rounded up by design of the
- * callers: they test the deadline again. */
+/* The timeout for poll(2): -1: none, 0: the deadline has passed. Callers check the deadline again.
+ */
 static inline int clock_poll_timeout(int64_t deadline_ms)
 {
     if (deadline_ms == CLOCK_NEVER) {

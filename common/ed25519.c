@@ -7,7 +7,7 @@
 
 #define KEY_TYPE          "ssh-ed25519"
 #define PUBLIC_BLOB_BYTES (4 + sizeof(KEY_TYPE) - 1 + 4 + ED25519_PUBLIC_BYTES)
-/* The private file of one Ed25519 key has 400 bytes and a few; this leaves room. */
+/* A private key file has little more than 400 bytes. */
 #define PRIVATE_BYTES 1024
 
 _Static_assert(ED25519_PUBLIC_BASE64_BYTES ==
@@ -21,7 +21,7 @@ void ed25519_public(const unsigned char *seed, unsigned char *out_public)
     sodium_memzero(secret, sizeof(secret));
 }
 
-/* The strings and numbers of RFC 4251, section 5, one after another. */
+/* Writes the strings and numbers of RFC 4251, section 5. */
 struct packer {
     unsigned char *bytes;
     size_t length;
@@ -76,7 +76,7 @@ int ed25519_seed_parse(const char *base64, unsigned char *out_seed, struct error
     if (sodium_base642bin(seed, sizeof(seed), base64, strlen(base64), NULL, &length, NULL,
                           sodium_base64_VARIANT_ORIGINAL) < 0 ||
         length != sizeof(seed)) {
-        return error_set(err, ERROR_USAGE, 0, "the seed is not the base64 of %d bytes",
+        return error_set(err, ERROR_USAGE, 0, "the seed is not base64 of %d bytes",
                          ED25519_SEED_BYTES);
     }
     memcpy(out_seed, seed, sizeof(seed));
@@ -84,12 +84,12 @@ int ed25519_seed_parse(const char *base64, unsigned char *out_seed, struct error
     return 0;
 }
 
-/* The section that a passphrase would encrypt: openssh-portable's PROTOCOL.key. */
+/* The section that a passphrase would encrypt (openssh-portable, PROTOCOL.key). */
 static void pack_private_section(struct packer *packer, const unsigned char *seed,
                                  const unsigned char *public_key)
 {
     size_t start = packer->length;
-    pack_number(packer, 0); /* the two check numbers only have to be equal */
+    pack_number(packer, 0); /* the two check numbers must be equal */
     pack_number(packer, 0);
     pack_public_blob(packer, public_key);
     pack_number(packer, ED25519_SEED_BYTES + ED25519_PUBLIC_BYTES);
@@ -112,7 +112,7 @@ static void pack_private_key(struct packer *packer, const unsigned char *seed)
     pack_number(packer, 1);
     pack_number(packer, PUBLIC_BLOB_BYTES);
     pack_public_blob(packer, public_key);
-    /* The section's length goes before it, and is known only after it. */
+    /* The length precedes the section, but is known after it. */
     size_t length_at = packer->length;
     pack_number(packer, 0);
     pack_private_section(packer, seed, public_key);

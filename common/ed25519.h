@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ed25519.h - an SSH key that follows from 32 random bytes.
+ * ed25519.h - SSH keys derived from 32 random bytes.
  *
- * Both programs use it: the driver makes two seeds for each job (the user's key and the host's),
- * the agent gets the host's. A seed is the private key of RFC 8032; the SSH forms are those of
- * RFC 8709 and, for libssh, of openssh-portable's PROTOCOL.key. The caller keeps seeds in locked
- * memory and wipes them; public forms are no secret. Call sodium_init() before anything here.
+ * The driver generates two seeds for each job, of the user's key and of the host key; the agent
+ * gets the latter. A seed is the private key of RFC 8032; the SSH formats are those of RFC 8709
+ * and, for libssh, of openssh-portable's PROTOCOL.key. The caller keeps seeds in locked memory and
+ * wipes them. Call sodium_init() first.
  */
-#ifndef BERTH_ED25519_H
-#define BERTH_ED25519_H
+#ifndef BERTH_COMMON_ED25519_H
+#define BERTH_COMMON_ED25519_H
 
 #include <libssh/libssh.h>
 

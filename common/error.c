@@ -22,6 +22,21 @@ int error_set(struct error *err, enum error_kind kind, int errnum, const char *f
     err->kind = kind;
     err->errnum = errnum;
     memcpy(err->message, message, sizeof(message));
+    err->hint[0] = '\0';
+    return -1;
+}
+
+int error_hint(struct error *err, const char *format, ...)
+{
+    if (err == NULL) {
+        return -1;
+    }
+    char hint[ERROR_HINT_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(hint, sizeof(hint), format, arguments);
+    va_end(arguments);
+    memcpy(err->hint, hint, sizeof(hint));
     return -1;
 }
 
@@ -47,4 +62,11 @@ int error_wrap(struct error *err, const char *format, ...)
     }
     memcpy(err->message, message, sizeof(message));
     return -1;
+}
+
+const char *error_text(const struct error *err, char out[ERROR_TEXT_BYTES])
+{
+    (void)snprintf(out, ERROR_TEXT_BYTES, "%s%s%s", err->message, err->hint[0] != '\0' ? "; " : "",
+                   err->hint);
+    return out;
 }

@@ -3,23 +3,31 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
+#include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "common/parse.h"
 
-/* Nesting that one pass of rm -rf follows: each level holds a descriptor. */
-#define FD_TREE_DEPTH 200
+/* The highest descriptor that is tried without close_range(2) and /proc. The limit may be a
+ * billion, which would take minutes; open descriptors have low numbers. */
+#define FD_NUMBERS_TRIED 65536
+
+/* The depth of one pass of rm -rf: each level uses a descriptor. */
+#define FD_TREE_DEPTH   200
+#define TEMPORARY_TRIES 100
 
 int fd_open_standard(void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-        /* The lowest number that is free is this one. Not close-on-exec: children have them too. */
+        /* The lowest free number is this one. Not close-on-exec: children inherit them. */
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR | O_NOCTTY) != fd) {
             return -1;
         }
@@ -42,20 +50,37 @@ int fd_close_range(unsigned first, unsigned last)
     if (first > last || syscall(SYS_close_range, first, last, 0) == 0) {
         return 0;
     }
-    if (errno != ENOSYS && errno != EPERM) { /* EPERM: seccomp filters older than the call */
+    if (errno != ENOSYS && errno != EPERM) { /* EPERM: seccomp filters that do not know the call */
         return -1;
     }
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) {
-        return -1;
+    cleanup_dir DIR *open_ones = opendir("/proc/self/fd");
+    struct dirent *entry;
+    while (open_ones != NULL && (entry = readdir(open_ones)) != NULL) {
+        int64_t fd = -1;
+        if (parse_integer(entry->d_name, first, last, &fd) == 0 && fd != dirfd(open_ones)) {
+            (void)close((int)fd);
+        }
     }
-    for (unsigned fd = first; fd <= last && fd < limit.rlim_cur; fd++) {
+    for (unsigned fd = first; open_ones == NULL && fd <= last && fd < FD_NUMBERS_TRIED; fd++) {
         (void)close((int)fd); /* most are not open */
     }
     return 0;
 }
 
-/* Waits until the descriptor takes bytes. Returns -1 with errno. */
+int fd_memory_file(const char *name, unsigned flags, struct error *err)
+{
+    int fd = memfd_create(name, flags | MFD_CLOEXEC);
+    if (fd < 0) {
+        bool refused = errno == EPERM || errno == EACCES || errno == ENOSYS;
+        return error_set(err, ERROR_SYSTEM, errno, "cannot create a memory file: %s",
+                         refused ? "memfd_create is refused; allow it in the container's "
+                                   "seccomp profile"
+                                 : "memfd_create");
+    }
+    return fd;
+}
+
+/* Waits until the descriptor is writable. Returns -1 with errno. */
 static int wait_writable(int fd, int64_t deadline_ms)
 {
     struct pollfd entry = {.fd = fd, .events = POLLOUT};
@@ -86,7 +111,7 @@ int fd_write_all(int fd, const void *bytes, size_t length, int64_t deadline_ms)
     return 0;
 }
 
-static int read_to_end(int fd, const char *path, struct buffer *out, struct error *err)
+int fd_read_to_end(int fd, const char *path, struct buffer *out, struct error *err)
 {
     char chunk[16384];
     ssize_t got;
@@ -116,10 +141,10 @@ int fd_read_file(const char *path, struct buffer *out, struct error *err)
     if (!S_ISREG(status.st_mode)) {
         return error_set(err, ERROR_USAGE, 0, "'%s' is not a regular file", path);
     }
-    return read_to_end(fd, path, out, err);
+    return fd_read_to_end(fd, path, out, err);
 }
 
-/* The directory part of 'path' into 'out', "." when there is none. */
+/* Writes the directory part of 'path' to 'out', or ".". */
 static int directory_of(const char *path, char *out, size_t room)
 {
     const char *slash = strrchr(path, '/');
@@ -132,15 +157,89 @@ static int directory_of(const char *path, char *out, size_t room)
     return 0;
 }
 
-static int write_and_rename(int fd, const char *temporary, const char *path, const void *bytes,
-                            size_t length, mode_t mode)
+/* Creates a temporary file; its name remains only after a crash. */
+static int make_temporary(int directory_fd, const char *name, char *out, size_t room)
 {
-    if (fchmod(fd, mode) < 0 || fd_write_all(fd, bytes, length, CLOCK_NEVER) < 0 || fsync(fd) < 0 ||
-        rename(temporary, path) < 0) {
-        int saved = errno;
-        (void)unlink(temporary);
-        errno = saved;
+    for (int tries = 0; tries < TEMPORARY_TRIES; tries++) {
+        uint64_t random = 0;
+        if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random)) {
+            return -1;
+        }
+        int printed = snprintf(out, room, "%s.%06llx", name, (unsigned long long)random & 0xffffff);
+        if (printed < 0 || (size_t)printed >= room) {
+            errno = ENAMETOOLONG;
+            return -1;
+        }
+        int fd =
+            openat(directory_fd, out, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd >= 0 || errno != EEXIST) {
+            return fd;
+        }
+    }
+    return -1;
+}
+
+/* Gives the complete temporary file its mode and its name. */
+static int finish_replacement(int directory_fd, int fd, const char *temporary, const char *name,
+                              mode_t mode)
+{
+    if (fchmod(fd, mode) < 0 || fsync(fd) < 0 ||
+        renameat(directory_fd, temporary, directory_fd, name) < 0) {
         return -1;
+    }
+    (void)fsync(directory_fd); /* not supported by all file systems */
+    return 0;
+}
+
+static int discard_replacement(int directory_fd, const char *temporary)
+{
+    int saved = errno;
+    (void)unlinkat(directory_fd, temporary, 0);
+    errno = saved;
+    return -1;
+}
+
+int fd_replace_at(int directory_fd, const char *name, const void *bytes, size_t length, mode_t mode)
+{
+    char temporary[NAME_MAX + 1];
+    cleanup_fd int fd = make_temporary(directory_fd, name, temporary, sizeof(temporary));
+    if (fd < 0) {
+        return -1;
+    }
+    if (fd_write_all(fd, bytes, length, CLOCK_NEVER) < 0 ||
+        finish_replacement(directory_fd, fd, temporary, name, mode) < 0) {
+        return discard_replacement(directory_fd, temporary);
+    }
+    return 0;
+}
+
+static int copy_to_end(int from, int to)
+{
+    char chunk[65536];
+    for (;;) {
+        ssize_t got = read(from, chunk, sizeof(chunk));
+        if (got == 0) {
+            return 0;
+        }
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0 || fd_write_all(to, chunk, (size_t)got, CLOCK_NEVER) < 0) {
+            return -1;
+        }
+    }
+}
+
+int fd_replace_from(int directory_fd, const char *name, int source_fd, mode_t mode)
+{
+    char temporary[NAME_MAX + 1];
+    cleanup_fd int fd = make_temporary(directory_fd, name, temporary, sizeof(temporary));
+    if (fd < 0) {
+        return -1;
+    }
+    if (copy_to_end(source_fd, fd) < 0 ||
+        finish_replacement(directory_fd, fd, temporary, name, mode) < 0) {
+        return discard_replacement(directory_fd, temporary);
     }
     return 0;
 }
@@ -149,19 +248,15 @@ int fd_replace_file(const char *path, const void *bytes, size_t length, mode_t m
                     struct error *err)
 {
     char directory[4096];
-    char temporary[4096 + 16];
-    int printed = snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path);
-    if (directory_of(path, directory, sizeof(directory)) < 0 || printed < 0 ||
-        (size_t)printed >= sizeof(temporary)) {
+    const char *slash = strrchr(path, '/');
+    if (directory_of(path, directory, sizeof(directory)) < 0) {
         return error_set(err, ERROR_LIMIT, ENAMETOOLONG, "cannot write '%s'", path);
     }
-    cleanup_fd int fd = mkostemp(temporary, O_CLOEXEC);
-    if (fd < 0 || write_and_rename(fd, temporary, path, bytes, length, mode) < 0) {
-        return error_set(err, ERROR_SYSTEM, errno, "cannot write '%s'", path);
-    }
     cleanup_fd int directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (directory_fd >= 0) {
-        (void)fsync(directory_fd); /* some file systems refuse it for directories */
+    if (directory_fd < 0 ||
+        fd_replace_at(directory_fd, slash == NULL ? path : slash + 1, bytes, length, mode) < 0) {
+        return error_set(err, errno == ENAMETOOLONG ? ERROR_LIMIT : ERROR_SYSTEM, errno,
+                         "cannot write '%s'", path);
     }
     return 0;
 }
@@ -171,7 +266,7 @@ int fd_make_directories(const char *path, mode_t mode, struct error *err)
     char part[4096];
     size_t length = strlen(path);
     if (length == 0 || length >= sizeof(part)) {
-        return error_set(err, ERROR_USAGE, ENAMETOOLONG, "cannot make directory '%s'", path);
+        return error_set(err, ERROR_USAGE, ENAMETOOLONG, "cannot create directory '%s'", path);
     }
     memcpy(part, path, length + 1);
     for (size_t i = 1; i <= length; i++) {
@@ -180,27 +275,28 @@ int fd_make_directories(const char *path, mode_t mode, struct error *err)
         }
         part[i] = '\0';
         if (mkdir(part, mode) < 0 && errno != EEXIST) {
-            return error_set(err, ERROR_SYSTEM, errno, "cannot make directory '%s'", part);
+            return error_set(err, ERROR_SYSTEM, errno, "cannot create directory '%s'", part);
         }
         part[i] = path[i];
     }
     struct stat status;
     if (stat(path, &status) < 0 || !S_ISDIR(status.st_mode)) {
-        return error_set(err, ERROR_SYSTEM, ENOTDIR, "cannot make directory '%s'", path);
+        return error_set(err, ERROR_SYSTEM, ENOTDIR, "cannot create directory '%s'", path);
     }
     return 0;
 }
 
-/* rm -rf of one tree. What is nested too deeply is moved to its top, where the next pass finds it.
+/* rm -rf of one tree. Directories that are nested too deeply are moved to its top for the next
+ * pass.
  */
 struct removal {
     int top;        /* the tree's own directory */
-    unsigned moved; /* makes names there that no other pass has used */
+    unsigned moved; /* number of moves, for unique names */
 };
 
 static int remove_entry(struct removal *removal, int parent, const char *name, int depth);
 
-/* What cannot be removed keeps nothing else from it; errno says why the first could not. */
+/* Removes all that can be removed; errno is that of the first failure. */
 static int remove_children(struct removal *removal, DIR *directory, int depth)
 {
     int reason = 0;
@@ -237,7 +333,7 @@ static int remove_directory(struct removal *removal, int parent, const char *nam
     if (fd < 0) {
         return -1;
     }
-    (void)fchmod(fd, 0700); /* not ours to change: removing will say so */
+    (void)fchmod(fd, 0700); /* on failure, removing reports the error */
     if (depth > FD_TREE_DEPTH) {
         return move_to_top(removal, parent, name);
     }

@@ -7,7 +7,7 @@
 
 enum layout_flags { HAS_ID = 1, HAS_OFFSETS = 2, HAS_TOTAL = 4, HAS_STREAM = 8, HAS_USAGE = 16 };
 
-/* What stands before a frame's bytes, and how many bytes there may be. */
+/* The fields before a frame's bytes, and the ceiling of the bytes, for each type. */
 struct layout {
     unsigned flags;
     unsigned number_bytes; /* width of 'number' */
@@ -22,6 +22,7 @@ static const struct layout layouts[] = {
     [JOBWIRE_ACK] = {HAS_OFFSETS, 0, 0},
     [JOBWIRE_SIGNAL] = {0, 0, 16},
     [JOBWIRE_RELEASE] = {0, 0, 0},
+    [JOBWIRE_RUN] = {HAS_ID, 0, JOBWIRE_COMMAND_BYTES},
     [JOBWIRE_STARTED] = {HAS_OFFSETS, 0, 0},
     [JOBWIRE_ATTACHED] = {HAS_OFFSETS, 0, 0},
     [JOBWIRE_OUTPUT] = {HAS_TOTAL | HAS_STREAM, 1, JOBWIRE_OUTPUT_BYTES},
@@ -33,7 +34,7 @@ static const struct layout layouts[] = {
 
 static bool is_known(unsigned type)
 {
-    return (type >= JOBWIRE_START && type <= JOBWIRE_RELEASE) ||
+    return (type >= JOBWIRE_START && type <= JOBWIRE_RUN) ||
            (type >= JOBWIRE_STARTED && type < LAYOUTS);
 }
 
@@ -118,7 +119,7 @@ int jobwire_encode(const struct jobwire_frame *frame, struct buffer *out)
         return -1;
     }
     if (frame->length > 0 && buffer_append(out, frame->bytes, frame->length) < 0) {
-        out->length = before; /* a frame is there as a whole or not at all */
+        out->length = before; /* no partial frame stays in the buffer */
         out->bytes[before] = '\0';
         return -1;
     }
@@ -199,7 +200,7 @@ static int parse(const struct jobwire_decoder *decoder, unsigned type, size_t pa
     return 0;
 }
 
-/* The next bytes of an OUTPUT frame, where they lie. */
+/* Returns the next bytes of an OUTPUT frame without copying them. */
 static enum jobwire_result next_piece(struct jobwire_decoder *decoder, const char **bytes,
                                       size_t *length, struct jobwire_frame *out_frame)
 {
@@ -228,7 +229,7 @@ void jobwire_take_back(struct jobwire_decoder *decoder, size_t count, const char
     *length += count;
 }
 
-/* What stands before an OUTPUT frame's bytes has come in: from here on they go by in pieces. */
+/* The fields of an OUTPUT frame are complete: its bytes are returned in pieces from here on. */
 static enum jobwire_result begin_pieces(struct jobwire_decoder *decoder, size_t payload,
                                         const char **bytes, size_t *length,
                                         struct jobwire_frame *out_frame)
@@ -241,7 +242,7 @@ static enum jobwire_result begin_pieces(struct jobwire_decoder *decoder, size_t 
     decoder->stream = (enum jobwire_stream)head.number;
     decoder->offset = head.offsets[0];
     decoder->left = payload - fixed;
-    decoder->whole = true; /* 'pending' is of no use any more */
+    decoder->whole = true; /* 'pending' is cleared by the next call */
     return next_piece(decoder, bytes, length, out_frame);
 }
 

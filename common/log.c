@@ -6,38 +6,81 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "common/utf8.h"
+#include "common/escape.h"
 
-/* A message longer than this is cut: no event of ours needs more, and a remote one gets no more. */
+/* Longer messages are cut. */
 #define LOG_MESSAGE_BYTES 2048
-#define LOG_LINE_BYTES    (LOG_MESSAGE_BYTES * 6 + 256) /* worst escape: \u00XX */
+#define LOG_LINE_BYTES    (LOG_MESSAGE_BYTES * ESCAPE_WORST + 256)
+#define LOG_FIELD_BYTES   512 /* of one value; longer ones are cut */
+#define STAMP_BYTES       48
+#define LOG_FIELDS_BYTES  (16UL << 10)
+
+/* A destination. */
+struct sink {
+    int fd; /* -1: none */
+    enum log_level level;
+    enum log_format format;
+    bool stamped; /* text begins with the time */
+};
 
 static struct {
     const char *program;
-    enum log_level level;
-    enum log_format format;
-    int fd;
-    int wait_ms; /* -1: for ever */
-    int lost;    /* lines, since the last that was written */
-} log_state = {.program = "berth", .level = LOG_INFO, .fd = STDERR_FILENO, .wait_ms = -1};
+    struct sink main, file;
+    int wait_ms; /* of 'main'; -1: for ever */
+    int lost;    /* lines since the last one that was written */
+    bool coloured;
+} log_state = {
+    .program = "berth",
+    .main = {.fd = STDERR_FILENO, .level = LOG_INFO},
+    .file = {.fd = -1, .stamped = true},
+    .wait_ms = -1,
+};
 
 static const char *const level_names[] = {
     [LOG_FATAL] = "fatal", [LOG_ERROR] = "error", [LOG_WARN] = "warn",
     [LOG_INFO] = "info",   [LOG_DEBUG] = "debug",
 };
+_Static_assert(sizeof(level_names) / sizeof(level_names[0]) == LOG_DEBUG + 1,
+               "a name for each level");
+
+/* On a terminal; NULL: none. */
+static const char *const level_colours[] = {
+    [LOG_FATAL] = "\033[31;1m",
+    [LOG_ERROR] = "\033[31;1m",
+    [LOG_WARN] = "\033[33;1m",
+    [LOG_DEBUG] = NULL,
+};
 
 void log_open(const char *program, enum log_level level, enum log_format format, int fd)
 {
     log_state.program = program;
-    log_state.level = level;
-    log_state.format = format;
-    log_state.fd = fd;
+    log_state.main = (struct sink){.fd = fd, .level = level, .format = format};
+    log_state.file.fd = -1;
     log_state.lost = 0;
+}
+
+void log_add_file(enum log_level level, enum log_format format, int fd)
+{
+    log_state.file = (struct sink){.fd = fd, .level = level, .format = format, .stamped = true};
+}
+
+bool log_wants_colour(int fd)
+{
+    const char *terminal = getenv("TERM");
+    const char *without = getenv("NO_COLOR");
+    return isatty(fd) == 1 && (without == NULL || without[0] == '\0') && terminal != NULL &&
+           strcmp(terminal, "dumb") != 0;
+}
+
+void log_colour(bool coloured)
+{
+    log_state.coloured = coloured;
 }
 
 void log_wait_at_most(int wait_ms)
@@ -45,114 +88,175 @@ void log_wait_at_most(int wait_ms)
     log_state.wait_ms = wait_ms;
 }
 
-bool log_level_parse(const char *text, enum log_level *out_level)
+struct word {
+    const char *word;
+    int value;
+};
+
+static const struct word level_words[] = {
+    {"debug", LOG_DEBUG},  {"trace", LOG_DEBUG}, {"info", LOG_INFO},   {"warn", LOG_WARN},
+    {"warning", LOG_WARN}, {"error", LOG_ERROR}, {"fatal", LOG_FATAL}, {"panic", LOG_FATAL},
+};
+static const struct word format_words[] = {
+    {"text", LOG_TEXT}, {"text-simple", LOG_TEXT}, {"json", LOG_JSON}};
+#define WORD_COUNT(words) (sizeof(words) / sizeof((words)[0]))
+
+static const struct word *find_word(const struct word *words, size_t count, const char *text)
 {
-    static const struct {
-        const char *word;
-        enum log_level level;
-    } words[] = {
-        {"debug", LOG_DEBUG},  {"trace", LOG_DEBUG}, {"info", LOG_INFO},   {"warn", LOG_WARN},
-        {"warning", LOG_WARN}, {"error", LOG_ERROR}, {"fatal", LOG_FATAL}, {"panic", LOG_FATAL},
-    };
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+    for (size_t i = 0; i < count; i++) {
         if (strcasecmp(text, words[i].word) == 0) {
-            *out_level = words[i].level;
-            return true;
+            return &words[i];
         }
     }
-    return false;
+    return NULL;
+}
+
+static struct nearest nearest_word(const struct word *words, size_t count, const char *text)
+{
+    struct nearest nearest = nearest_begin(text);
+    for (size_t i = 0; i < count; i++) {
+        nearest_try(&nearest, words[i].word);
+    }
+    return nearest;
+}
+
+bool log_level_parse(const char *text, enum log_level *out_level)
+{
+    const struct word *word = find_word(level_words, WORD_COUNT(level_words), text);
+    if (word != NULL) {
+        *out_level = (enum log_level)word->value;
+    }
+    return word != NULL;
 }
 
 bool log_format_parse(const char *text, enum log_format *out_format)
 {
-    if (strcasecmp(text, "text") == 0) {
-        *out_format = LOG_TEXT;
-        return true;
+    const struct word *word = find_word(format_words, WORD_COUNT(format_words), text);
+    if (word != NULL) {
+        *out_format = (enum log_format)word->value;
     }
-    if (strcasecmp(text, "json") == 0) {
-        *out_format = LOG_JSON;
-        return true;
-    }
-    return false;
+    return word != NULL;
+}
+
+struct nearest log_level_nearest(const char *text)
+{
+    return nearest_word(level_words, WORD_COUNT(level_words), text);
+}
+
+struct nearest log_format_nearest(const char *text)
+{
+    return nearest_word(format_words, WORD_COUNT(format_words), text);
 }
 
 bool log_enabled(enum log_level level)
 {
-    return level <= log_state.level;
+    return level <= log_state.main.level ||
+           (log_state.file.fd >= 0 && level <= log_state.file.level);
 }
 
-/* Writes 'message' escaped for the format to 'out', which has room for the worst case. */
-static size_t escape(char *out, const char *message, size_t length, bool json)
-{
-    size_t used = 0;
-    for (size_t i = 0; i < length;) {
-        unsigned char byte = (unsigned char)message[i];
-        size_t run = utf8_length((const unsigned char *)message + i, length - i);
-        bool control = byte < 0x20 || byte == 0x7f ||
-                       (byte == 0xc2 && run == 2 && (unsigned char)message[i + 1] < 0xa0);
-        if (run == 0 || control) {
-            used += (size_t)(json ? snprintf(out + used, 7, "\\u%04x", byte)
-                                  : snprintf(out + used, 7, "\\x%02x", byte));
-            i += 1;
-            continue;
-        }
-        if (json && (byte == '"' || byte == '\\')) {
-            out[used++] = '\\';
-        }
-        memcpy(out + used, message + i, run);
-        used += run;
-        i += run;
-    }
-    return used;
-}
-
-static size_t open_json(char *line, size_t room, enum log_level level)
+static void time_stamp(char out[STAMP_BYTES])
 {
     struct timespec now;
     struct tm parts;
-    char stamp[32];
+    char seconds[24];
     (void)clock_gettime(CLOCK_REALTIME, &now);
     (void)gmtime_r(&now.tv_sec, &parts);
-    (void)strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &parts);
-    return (size_t)snprintf(line, room,
-                            "{\"time\":\"%s.%03ldZ\",\"level\":\"%s\",\"program\":\"%s\","
-                            "\"pid\":%d,\"message\":\"",
-                            stamp, now.tv_nsec / 1000000, level_names[level], log_state.program,
-                            (int)getpid());
+    (void)strftime(seconds, sizeof(seconds), "%Y-%m-%dT%H:%M:%S", &parts);
+    (void)snprintf(out, STAMP_BYTES, "%s.%03ldZ", seconds, now.tv_nsec / 1000000);
 }
 
-/* Only the first line waits: a descriptor that is stuck must not cost each event that long. What
- * poll() itself has to say is found by the write. */
+/* Only the first line waits: a blocked descriptor must not delay each event. Errors of poll() show
+ * up in the write. */
 static bool may_write(void)
 {
-    struct pollfd entry = {.fd = log_state.fd, .events = POLLOUT};
+    struct pollfd entry = {.fd = log_state.main.fd, .events = POLLOUT};
     return log_state.wait_ms < 0 ||
            poll(&entry, 1, log_state.lost > 0 ? 0 : log_state.wait_ms) != 0;
 }
 
-static void write_line(enum log_level level, const char *message, size_t length)
+static size_t open_line(char *line, size_t room, const struct sink *sink, enum log_level level)
 {
-    bool json = log_state.format == LOG_JSON;
-    char line[LOG_LINE_BYTES];
-    size_t used = json ? open_json(line, sizeof(line), level)
-                       : (size_t)snprintf(line, sizeof(line), "%s[%d]: %s: ", log_state.program,
-                                          (int)getpid(), level_names[level]);
-    used += escape(line + used, message, length, json);
+    char stamp[STAMP_BYTES];
+    time_stamp(stamp);
+    if (sink->format == LOG_JSON) {
+        return (size_t)snprintf(line, room,
+                                "{\"time\":\"%s\",\"level\":\"%s\",\"program\":\"%s\","
+                                "\"pid\":%d,\"message\":\"",
+                                stamp, level_names[level], log_state.program, (int)getpid());
+    }
+    bool coloured = log_state.coloured && !sink->stamped && level_colours[level] != NULL;
+    return (size_t)snprintf(line, room, "%s%s%s[%d]: %s%s%s: ", sink->stamped ? stamp : "",
+                            sink->stamped ? " " : "", log_state.program, (int)getpid(),
+                            coloured ? level_colours[level] : "", level_names[level],
+                            coloured ? "\033[0m" : "");
+}
+
+/* Whether a value needs no quotes in a line of text. */
+static bool is_plain(const char *text)
+{
+    return text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                             "-_./:@+")] == '\0';
+}
+
+/* Cuts the text if there is no room, so that the line ends properly. */
+static size_t add_fields(char *out, size_t room, enum log_format format,
+                         const struct log_field *fields, size_t count)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct log_field *field = &fields[i];
+        char value[LOG_FIELD_BYTES * ESCAPE_WORST + 8];
+        size_t length = 0;
+        if (field->text == NULL) {
+            length = (size_t)snprintf(value, sizeof(value), "%.15g", field->number);
+        } else if (field->text[0] == '\0') {
+            continue;
+        } else {
+            bool quoted = format == LOG_JSON || !is_plain(field->text);
+            length = quoted ? 1 : 0;
+            value[0] = '"';
+            length += escape(value + length, sizeof(value) - 3, field->text,
+                             strnlen(field->text, LOG_FIELD_BYTES), ESCAPE_JSON);
+            if (quoted) {
+                value[length++] = '"';
+                value[length] = '\0';
+            }
+        }
+        if (used + strlen(field->name) + length + 6 > room) {
+            break;
+        }
+        used += (size_t)sprintf(out + used, format == LOG_JSON ? ",\"%s\":%s" : " %s=%s",
+                                field->name, value);
+    }
+    return used;
+}
+
+static void write_line(const struct sink *sink, enum log_level level, const char *message,
+                       size_t length, const struct log_field *fields, size_t count)
+{
+    bool json = sink->format == LOG_JSON;
+    char line[LOG_LINE_BYTES + LOG_FIELDS_BYTES];
+    size_t used = open_line(line, sizeof(line), sink, level);
+    used += escape(line + used, LOG_LINE_BYTES - used - 3, message, length,
+                   json ? ESCAPE_JSON : ESCAPE_TEXT);
     if (json) {
         line[used++] = '"';
+    }
+    used += add_fields(line + used, sizeof(line) - used - 3, sink->format, fields, count);
+    if (json) {
         line[used++] = '}';
     }
     line[used++] = '\n';
-    (void)!write(log_state.fd, line, used); /* nowhere to report a log that cannot be written */
+    (void)!write(sink->fd, line, used); /* a failed log cannot be reported */
 }
 
 static void tell_lost(void)
 {
     char message[64];
     int length = snprintf(message, sizeof(message),
-                          "%d log lines were lost, since nobody read them", log_state.lost);
+                          "%d log lines were lost because the log was blocked", log_state.lost);
     log_state.lost = 0;
-    write_line(LOG_WARN, message, (size_t)length);
+    write_line(&log_state.main, LOG_WARN, message, (size_t)length, NULL, 0);
 }
 
 void log_line(enum log_level level, const char *format, ...)
@@ -170,15 +274,32 @@ void log_line(enum log_level level, const char *format, ...)
         length = 0;
     }
     size_t fits = (size_t)length < sizeof(message) ? (size_t)length : sizeof(message) - 1;
+    if (log_state.file.fd >= 0 && level <= log_state.file.level) {
+        write_line(&log_state.file, level, message, fits, NULL, 0);
+    }
+    if (level > log_state.main.level) {
+        errno = saved;
+        return;
+    }
     bool writable = may_write();
     if (writable && log_state.lost > 0) {
         tell_lost();
         writable = may_write();
     }
     if (writable) {
-        write_line(level, message, fits);
+        write_line(&log_state.main, level, message, fits, NULL, 0);
     } else {
         log_state.lost++;
+    }
+    errno = saved;
+}
+
+void log_event(const char *message, const struct log_field *fields, size_t count)
+{
+    int saved = errno;
+    if (log_state.file.fd >= 0 && log_state.file.level >= LOG_INFO) {
+        write_line(&log_state.file, LOG_INFO, message, strnlen(message, LOG_MESSAGE_BYTES), fields,
+                   count);
     }
     errno = saved;
 }

@@ -9,7 +9,7 @@
 
 void memory_describe(int64_t peak_bytes, int64_t limit_bytes, char out[MEMORY_TEXT_BYTES])
 {
-    /* Both numbers in one unit, chosen by the larger. */
+    /* One unit for both numbers, by the larger. */
     bool gib = (double)(peak_bytes > limit_bytes ? peak_bytes : limit_bytes) >= GIB;
     double unit = gib ? GIB : MIB;
     const char *name = gib ? "GiB" : "MiB";

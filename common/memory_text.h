@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * memory_text.h - a job's memory in words, the same in the agent's log and in the job's.
+ * memory_text.h - the text for a job's memory in the logs of the agent and of the job.
  */
 #ifndef BERTH_COMMON_MEMORY_TEXT_H
 #define BERTH_COMMON_MEMORY_TEXT_H

@@ -5,9 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/nearest.h"
 #include "common/parse.h"
-
-#define OPTION_HELP_COLUMN 30
 
 static int bad_value(const struct option_row *row, const char *source, const char *value,
                      struct error *err)
@@ -18,7 +17,7 @@ static int bad_value(const struct option_row *row, const char *source, const cha
         [OPTION_INTEGER] = "a whole number",
         [OPTION_DURATION] = "a duration such as 500ms, 30s, 5m or 2h",
         [OPTION_SIZE] = "a size such as 65536, 64k or 64M",
-        [OPTION_CHOICE] = "one of its words",
+        [OPTION_CHOICE] = "a listed word",
     };
     if (row->type == OPTION_CHOICE) {
         return error_set(err, ERROR_USAGE, 0, "%s: '%s' is not one of %s", source, value,
@@ -163,7 +162,7 @@ static int from_environment(const struct option_row *rows, size_t count, void *t
     return 0;
 }
 
-/* The words of a command line on their way into a struct. */
+/* A command line that is being parsed. */
 struct words {
     const struct option_row *rows;
     size_t count;
@@ -173,12 +172,24 @@ struct words {
     int position; /* of the next word */
 };
 
-static int unknown(const char *word, struct error *err)
+static int unknown(const struct words *words, const char *word, struct error *err)
 {
-    return error_set(err, ERROR_USAGE, 0, "unknown option '%s'; try --help", word);
+    const char *name = word + strspn(word, "-");
+    size_t length = strcspn(name, "=");
+    char text[64];
+    (void)snprintf(text, sizeof(text), "%.*s", (int)length, name);
+    struct nearest nearest = nearest_begin(text);
+    for (size_t i = 0; length > 1 && length < sizeof(text) && i < words->count; i++) {
+        if (words->rows[i].name != NULL) {
+            nearest_try(&nearest, words->rows[i].name);
+        }
+    }
+    (void)error_set(err, ERROR_USAGE, 0, "unknown option '%s'", word);
+    return nearest.best == NULL ? error_hint(err, "try --help")
+                                : error_hint(err, "did you mean '--%s'? try --help", nearest.best);
 }
 
-/* 'value' NULL: none is attached, so a flag is set, and others take the next word. */
+/* 'value' NULL: no value is attached. A flag is then set; other options take the next word. */
 static int store_from(struct words *words, const struct option_row *row, const char *value,
                       struct error *err)
 {
@@ -197,8 +208,8 @@ static int store_from(struct words *words, const struct option_row *row, const c
     return store(row, source, value, words->target, err);
 }
 
-/* "--name" and "--name=value"; the same with one dash, as programs in Go take it. Returns 1 when no
- * option has this name. */
+/* "--name" and "--name=value", also with one dash as Go's flag package accepts them. Returns 1 if
+ * no option has this name. */
 static int from_name(struct words *words, const char *word, struct error *err)
 {
     const char *name = word + (word[1] == '-' ? 2 : 1);
@@ -214,7 +225,7 @@ static int from_letters(struct words *words, const char *word, struct error *err
     for (const char *at = word + 1; *at != '\0'; at++) {
         const struct option_row *row = find_letter(words->rows, words->count, *at);
         if (row == NULL) {
-            return unknown(word, err);
+            return unknown(words, word, err);
         }
         if (row->type != OPTION_FLAG) {
             return store_from(words, row, at[1] == '\0' ? NULL : at + 1, err);
@@ -241,7 +252,7 @@ int options_parse(const struct option_row *rows, size_t count, void *target, int
         }
         int result = from_name(&words, word, err);
         if (result > 0) {
-            result = word[1] == '-' ? unknown(word, err) : from_letters(&words, word, err);
+            result = word[1] == '-' ? unknown(&words, word, err) : from_letters(&words, word, err);
         }
         if (result < 0) {
             return -1;
@@ -251,29 +262,49 @@ int options_parse(const struct option_row *rows, size_t count, void *target, int
     return 0;
 }
 
+void options_print_text(FILE *out, int column, int indent, const char *text)
+{
+    const char *word = text + strspn(text, " ");
+    for (bool first = true; *word != '\0'; first = false) {
+        int length = (int)strcspn(word, " ");
+        if (!first && column + 1 + length > OPTION_HELP_WIDTH) {
+            (void)fprintf(out, "\n%*s", indent, "");
+            column = indent;
+        } else if (!first) {
+            (void)fputc(' ', out);
+            column++;
+        }
+        (void)fprintf(out, "%.*s", length, word);
+        column += length;
+        word += length;
+        word += strspn(word, " ");
+    }
+    (void)fputc('\n', out);
+}
+
 static void print_row(FILE *out, const struct option_row *row)
 {
     char left[96];
+    char right[512];
     char letter[8] = "    ";
+    bool has_default = row->default_text != NULL;
+    bool has_variable = row->environment != NULL;
     if (row->letter != 0) {
         (void)snprintf(letter, sizeof(letter), "-%c, ", row->letter);
     }
     int width =
         snprintf(left, sizeof(left), "  %s--%s%s%s", letter, row->name,
                  row->argument != NULL ? " " : "", row->argument != NULL ? row->argument : "");
-    if (width > OPTION_HELP_COLUMN) {
-        (void)fprintf(out, "%s\n%*s", left, OPTION_HELP_COLUMN + 2, "");
+    (void)snprintf(right, sizeof(right), "%s%s%s%s%s%s%s", row->help,
+                   has_default ? " (default " : "", has_default ? row->default_text : "",
+                   has_default ? ")" : "", has_variable ? " [" : "",
+                   has_variable ? row->environment : "", has_variable ? "]" : "");
+    if (width > OPTION_HELP_COLUMN - 2) {
+        (void)fprintf(out, "%s\n%*s", left, OPTION_HELP_COLUMN, "");
     } else {
-        (void)fprintf(out, "%-*s  ", OPTION_HELP_COLUMN, left);
+        (void)fprintf(out, "%-*s", OPTION_HELP_COLUMN, left);
     }
-    (void)fprintf(out, "%s", row->help);
-    if (row->default_text != NULL) {
-        (void)fprintf(out, " (default %s)", row->default_text);
-    }
-    if (row->environment != NULL) {
-        (void)fprintf(out, " [%s]", row->environment);
-    }
-    (void)fputc('\n', out);
+    options_print_text(out, OPTION_HELP_COLUMN, OPTION_HELP_COLUMN, right);
 }
 
 void options_print(FILE *out, const struct option_row *rows, size_t count)
@@ -281,7 +312,7 @@ void options_print(FILE *out, const struct option_row *rows, size_t count)
     for (size_t i = 0; i < count; i++) {
         if (rows[i].name == NULL) {
             (void)fprintf(out, "%s%s:\n", i == 0 ? "" : "\n", rows[i].help);
-        } else {
+        } else if (rows[i].help != NULL) {
             print_row(out, &rows[i]);
         }
     }

@@ -13,7 +13,7 @@ struct unit {
     int64_t factor;
 };
 
-/* Digits at the start of 'text'; the rest goes to 'out_rest'. */
+/* Parses the digits at the start of 'text'; 'out_rest' is what follows. */
 static bool leading_number(const char *text, int64_t *out_value, const char **out_rest)
 {
     if (!isdigit((unsigned char)text[0])) {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * parse.h - numbers and durations that a person wrote.
+ * parse.h - parses numbers, durations and sizes.
  *
- * Strict: the whole text must be the value, no sign tricks, no octal, no silent overflow. Returns
- * -1 and leaves the output untouched when the text is no such value or out of range.
+ * Strict: the whole text must be the value; no octal, no silent overflow. Returns -1 and leaves the
+ * output unchanged if the text is not valid or out of range.
  */
-#ifndef BERTH_PARSE_H
-#define BERTH_PARSE_H
+#ifndef BERTH_COMMON_PARSE_H
+#define BERTH_COMMON_PARSE_H
 
 #include <stdint.h>
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ssh_fields.h - reading the fields of SSH's binary formats (RFC 4251, section 5), one by one.
+ * ssh_fields.h - reads fields of SSH's binary formats (RFC 4251, section 5) one by one.
  *
- * A cursor over bytes that stay the caller's; nothing is copied or allocated. A field that would
- * pass the end is not read: the function returns false, or NULL, and leaves the cursor alone.
+ * A cursor over the caller's bytes, without copies. If a field would exceed the end, the functions
+ * return false or NULL and do not move the cursor.
  */
-#ifndef BERTH_SSH_FIELDS_H
-#define BERTH_SSH_FIELDS_H
+#ifndef BERTH_COMMON_SSH_FIELDS_H
+#define BERTH_COMMON_SSH_FIELDS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,7 +19,7 @@ struct ssh_fields {
 
 bool ssh_fields_byte(struct ssh_fields *fields, uint8_t *out);
 bool ssh_fields_uint32(struct ssh_fields *fields, uint32_t *out);
-/* A string's bytes, which are not terminated. */
+/* The bytes of a string, without a NUL. */
 const unsigned char *ssh_fields_string(struct ssh_fields *fields, size_t *out_length);
 
 #endif

@@ -25,6 +25,16 @@ size_t utf8_length(const unsigned char *text, size_t left)
     return overlong || surrogate || beyond ? 0 : length;
 }
 
+uint32_t utf8_decode(const unsigned char *text, size_t length)
+{
+    static const unsigned char masks[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+    uint32_t point = text[0] & masks[length];
+    for (size_t i = 1; i < length; i++) {
+        point = point << 6 | (text[i] & 0x3f);
+    }
+    return point;
+}
+
 size_t utf8_encode(uint32_t point, char *out)
 {
     static const unsigned char leads[] = {0, 0x00, 0xc0, 0xe0, 0xf0};

@@ -2,41 +2,66 @@
 /*
  * cli.h - the command line of berth-driver: one table of commands, one of options.
  *
- * Options may stand before, between and behind the words of the command. cli_parse() fills the
- * caller's struct with pointers into argv and the environment; mistakes are ERROR_USAGE.
+ * Options may come before, between and after the words of the command. cli_parse() fills the
+ * caller's struct with pointers into argv and the environment. Mistakes are ERROR_USAGE; so is an
+ * option that the command or the backend (cli_check_backend()) does not use.
  */
 #ifndef BERTH_DRIVER_CLI_H
 #define BERTH_DRIVER_CLI_H
 
 #include <stdbool.h>
 
-#include "driver/command.h"
+#include "driver/commands/command.h"
 
 struct cli_command {
     const char *group, *group_alias; /* "custom", NULL: none */
     const char *name, *alias;
-    const char *arguments; /* as shown in --help */
-    const char *help;      /* one line */
-    const char *options;   /* " name name " of those that it looks at, beside the common ones */
+    const char *arguments;     /* as shown in --help */
+    const char *help;          /* one line */
+    const char *options;       /* " name name ": its options beside the common ones */
+    const char *examples;      /* lines for --help */
+    const char *needs;         /* what an empty command line lacks; NULL: nothing */
+    const char *needs_example; /* what to type instead */
+    int arguments_ceiling;
+    bool without_file; /* reads no configuration */
     command_run *run;
 };
 
+#define CLI_PROGRAM "berth-driver"
+/* The name of GitLab's driver, under which this one may be installed. */
+#define CLI_FARGATE "fargate"
+
 struct cli {
+    const char *program; /* CLI_PROGRAM or CLI_FARGATE */
     struct config_options options;
     bool help, version;
+    bool keys; /* "help config": print the configuration keys */
+    const char *container;
     bool stop;
     bool policy;
+    bool task_definitions;
     bool force;
-    bool in_group;                     /* "custom" was said, perhaps without a command */
-    const struct cli_command *command; /* NULL: none was said */
+    bool failed, json, watch, quiet;
+    int64_t since_ms;
+    const char *project, *output;
+    bool drain, if_due;
+    bool helper;
+    const char *runner_version;
+    bool in_group;                     /* "custom" was given, perhaps without a command */
+    const struct cli_command *command; /* NULL: none was given */
     int argc;
     char *const *argv; /* the words after the command */
 };
 
+/* CLI_FARGATE if the program's path ends so, else CLI_PROGRAM. */
+const char *cli_program_name(const char *path);
 int cli_parse(struct cli *cli, int argc, char *const argv[], struct error *err)
     __attribute__((warn_unused_result));
-/* For the program, or for the command that was said. */
+/* Fails for an option that the backend of this name does not use. */
+int cli_check_backend(const struct cli *cli, const char *backend, struct error *err)
+    __attribute__((warn_unused_result));
+/* For the program, for the given command, or the configuration keys. */
 void cli_print_help(const struct cli *cli);
-void cli_print_version(void);
+void cli_print_version(const struct cli *cli);
 
 #endif

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * init.h - PID 1's own state: what listens, which sessions and job monitors are its children.
+ * init.h - state of the agent's first process: listener, connections, jobs, deadlines.
  *
- * init owns signals, the listener, children and deadlines; it never reads a byte that came from
- * the network and allocates nothing after it is ready, so memory running out cannot end it. The
- * other files of this folder work on this one struct:
+ * init handles signals, the listener, child processes and deadlines. It reads nothing from the
+ * network and allocates nothing after startup, so that it cannot fail for lack of memory. The files
+ * of this folder work on this struct:
  *
  *   loop.c        wait, dispatch
- *   connection.c  accept, limits, one forked session process each
- *   jobs.c        one forked monitor process per job that a session asks for
- *   main_command.c  a command beside the SSH server
- *   durable_jobs.c the names of durable jobs, and new sessions for them
- *   reap.c        waitpid until nothing is left; tells the owner
- *   timers.c      ends by itself when nobody comes, nobody is left, or the time is up
- *   shutdown.c    TERM, grace period, KILL
+ *   connection.c  accept, fork a session process for each connection
+ *   admission.c   which connections are served, and which wait
+ *   jobs.c        the table of jobs, one forked monitor process each
+ *   main_command.c  the command that runs beside the SSH server
+ *   reap.c        waitpid until nothing is left
+ *   idle_timers.c   --connect-timeout, --idle-timeout, --max-lifetime
+ *   shutdown.c    SIGTERM, grace period, SIGKILL
+ *   child_setup.c   what a forked session or monitor does first
  */
 #ifndef BERTH_AGENT_INIT_INIT_H
 #define BERTH_AGENT_INIT_INIT_H
@@ -23,30 +24,58 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "agent/init/listen.h"
+#include "agent/init/admission.h"
+#include "agent/ipc/wire.h"
 #include "agent/limits.h"
+#include "agent/listen.h"
 #include "agent/options.h"
-#include "agent/session/authorized.h"
+#include "agent/session/authorized_keys.h"
 #include "agent/session/server.h"
-#include "agent/wire.h"
 
 struct connection {
     pid_t pid; /* of the session process; 0: free slot */
     int control;
     bool logged_in;
     bool displaced; /* killed to make room: counts no more */
+    bool reported;  /* which the log has been reported */
+    bool asked;     /* its client has asked to log in */
     int64_t accepted_ms;
-    char address[LISTEN_NAME_BYTES];
+    struct source *source;
+};
+
+/* An accepted connection without a session. */
+struct waiting {
+    int fd;
+    struct source *source;
+    struct sockaddr_storage peer;
+    int64_t since_ms;
+    const char *reason; /* why */
+};
+
+/* Events that were not logged since the last summary. */
+struct unreported {
+    bool refused_reported, displaced_reported; /* the first of each was logged */
+    int refused, no_login;
+    int64_t summary_ms; /* when the next one is due; CLOCK_NEVER: no events */
 };
 
 enum shutdown_phase { SHUTDOWN_NONE, SHUTDOWN_TERM, SHUTDOWN_KILL, SHUTDOWN_DONE };
 
-/* A durable job's name and the way to its monitor. */
-struct durable_job {
-    pid_t pid; /* of the monitor; 0: free slot */
-    bool lost; /* its monitor was killed: kept in a free slot, so that it is not started again */
-    int control;
-    char id[JOBWIRE_ID_BYTES + 1];
+enum job_state {
+    JOB_FREE,    /* no job in this row */
+    JOB_RUNNING, /* it has a monitor */
+    JOB_LOST,    /* resumable, its monitor was killed: remembered, so that it never starts again */
+};
+
+/* A row of the table of jobs. */
+struct job_entry {
+    enum job_state state;
+    pid_t monitor;
+    int control; /* brings a resumable job's monitor its new sessions; else -1 */
+    /* Of a resumable job: a session that asked after the monitor closed 'control', and before it
+     * was reaped. It is answered then, when it is known how the monitor ended. -1: none. */
+    int asked;
+    char id[JOBWIRE_ID_BYTES + 1]; /* of a resumable job; "": a plain job */
 };
 
 /* Absolute; CLOCK_NEVER: off or not running. */
@@ -57,25 +86,29 @@ struct timers {
 };
 
 struct init {
-    int listener;            /* -1 once shutting down */
-    bool accept_failed;      /* and was told */
-    int64_t accept_again_ms; /* nothing is accepted before; CLOCK_NEVER: no such wait */
+    int listener;            /* -1: --init-only, or shutting down */
+    bool accept_failed;      /* and was logged */
+    int64_t accept_again_ms; /* end of a pause after a failure; CLOCK_NEVER: no pause */
     int signals;             /* signalfd */
-    int64_t reaped_ms;       /* when children were last reaped, */
-    int reaped;              /* how many in that millisecond, */
-    int64_t reap_again_ms;   /* and until when signals wait; CLOCK_NEVER: they do not */
+    int64_t reaped_ms;       /* when children were last reaped */
+    int reaped;              /* how many in that millisecond */
+    int64_t reap_again_ms;   /* signals wait until then; CLOCK_NEVER: they do not */
     sigset_t inherited_mask;
     const struct agent_options *options;
     struct server server;
     struct authorized *authorized;
     struct connection connections[LIMIT_CONNECTIONS];
-    pid_t jobs[LIMIT_JOBS]; /* of the monitors; 0: free slot */
-    /* From these on all slots are free: with many orphans to reap and few sessions, walking over
-     * every slot is most of the work. */
+    struct admission admission;
+    struct waiting waiting[LIMIT_WAITING]; /* in the order in which they came */
+    int waiting_count;
+    int64_t admit_again_ms; /* when to look at them again; CLOCK_NEVER */
+    struct unreported unreported;
+    struct job_entry jobs[LIMIT_JOBS];
+    /* No connection and no running job from these rows on: with many orphans to reap and few
+     * sessions, searching every row is most of the work. */
     int connections_top, jobs_top;
     pid_t main_pid; /* of the main command; 0: none */
-    int exit_code;  /* init's own */
-    struct durable_job durable[LIMIT_JOBS];
+    int exit_code;  /* of the agent */
     bool ever_logged_in;
     struct timers timers;
     enum shutdown_phase phase;
@@ -84,47 +117,50 @@ struct init {
 
 /* connection.c */
 void connection_accept(struct init *init);
+/* Serves waiting connections as far as permitted, and refuses those that have waited too long. */
+void connection_admit(struct init *init);
+/* A waiting client has disconnected. */
+void connection_left(struct init *init, int index);
+/* A session process has exited; 'status' is that of waitpid(). */
+void connection_ended(struct init *init, struct connection *connection, int status, int64_t cpu_us);
+/* Logs a summary of refused connections, when it is due or 'now'. */
+void connection_summarise(struct init *init, bool now);
 void connection_message(struct init *init, struct connection *connection);
-/* Tells every session to end when its last channel is closed. */
+/* Sends SHUTDOWN to every session. */
 void connection_shutdown_all(struct init *init);
 int connection_count(const struct init *init);
 int connection_count_logged_in(const struct init *init);
-void connection_free_slot(struct init *init, struct connection *connection);
 
-/* jobs.c: 'input_fd' and 'control_fd' are a durable job's, otherwise -1. Returns the monitor, or -1
- * when the session was told why there is none. All descriptors stay the caller's. */
-pid_t jobs_start(struct init *init, int request_fd, int session_socket, int input_fd,
-                 int control_fd);
-void jobs_free_slot(struct init *init, int slot);
+/* jobs.c: starts a job's monitor, with the descriptors of WIRE_JOB_START (id NULL: a plain job) or
+ * WIRE_RESUMABLE_START, which stay the caller's. A failure is logged and reported to the session.
+ */
+void jobs_start(struct init *init, const char *id, const int fds[WIRE_FDS]);
+/* Gives a resumable job's monitor a new session, whose socket stays the caller's. */
+void jobs_attach(struct init *init, const char *id, int session_socket);
+/* The row of the job that a monitor supervises; -1: not a monitor. */
+int jobs_find(const struct init *init, pid_t monitor);
+/* Its monitor exited or was killed. */
+void jobs_ended(struct init *init, int row, bool killed);
 /* Sends a signal to every monitor. */
 void jobs_signal_all(const struct init *init, int number);
 int jobs_count(const struct init *init);
-/* Monitors whose job has not ended yet; the others stand over leftovers. */
+/* Monitors whose job has not exited yet; the others supervise leftover processes. */
 int jobs_count_running(const struct init *init);
 
-/* durable_jobs.c: descriptors as they came with the messages. */
-void durable_job_start(struct init *init, const char *id, const int fds[WIRE_FDS]);
-void durable_job_attach(struct init *init, const char *id, int session_socket);
-void durable_job_forget(struct init *init, pid_t pid, bool killed);
-
-/* reap.c: waits for every child that ended, ours and orphans of the container. In a storm of them
- * it sets reap_again_ms. */
+/* reap.c: reaps every child that has exited, orphans included. When there are many it sets
+ * reap_again_ms. */
 void reap_all(struct init *init);
 
-/* timers.c */
+/* idle_timers.c */
 void timers_start(struct init *init);
-/* Looks at what changed; begins the shutdown when a deadline has passed. */
+/* Starts and stops timers; begins the shutdown when one has expired. */
 void timers_update(struct init *init);
 int64_t timers_next_ms(const struct init *init);
 
 /* shutdown.c */
 void shutdown_begin(struct init *init, const char *reason);
 void shutdown_deadline(struct init *init);
-/* Whether nothing is left to wait for. */
-bool shutdown_is_done(const struct init *init);
-
-/* In a forked child: drops everything that only init may hold, but the given descriptors (-1:
- * none), and asks for SIGTERM when init dies. */
-void init_forget(struct init *init, int kept_a, int kept_b, pid_t parent);
+/* Whether the agent may exit. */
+bool shutdown_is_done(struct init *init);
 
 #endif

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -11,37 +10,12 @@
 #include "common/clock.h"
 #include "common/log.h"
 
-/* How long to leave the processor alone when poll itself fails, which only a lack of memory in
- * the kernel can cause. */
+/* Pause after poll() failed, which only a lack of kernel memory can cause. */
 #define POLL_FAILED_MS 100
 
 #define SIGNALS_AT_ONCE 8
 
-void init_forget(struct init *init, int kept_a, int kept_b, pid_t parent)
-{
-    (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (getppid() != parent) {
-        _exit(1); /* init died between fork and here */
-    }
-    (void)close(init->signals);
-    if (init->listener >= 0) {
-        (void)close(init->listener);
-    }
-    for (int i = 0; i < init->connections_top; i++) {
-        int control = init->connections[i].control;
-        if (init->connections[i].pid != 0 && control >= 0 && control != kept_a &&
-            control != kept_b) {
-            (void)close(control);
-        }
-    }
-    for (int i = 0; i < LIMIT_JOBS; i++) {
-        if (init->durable[i].pid != 0) {
-            (void)close(init->durable[i].control);
-        }
-    }
-}
-
-/* With a main command, as tini does: every signal is its own to handle. */
+/* A main command gets every signal, as with tini. */
 static void on_signal(struct init *init, int number)
 {
     if (number == SIGCHLD) {
@@ -64,7 +38,7 @@ static void on_signal(struct init *init, int number)
     case SIGHUP:
     case SIGUSR1:
     case SIGUSR2:
-        jobs_signal_all(init, number); /* their monitors pass it to the jobs' groups */
+        jobs_signal_all(init, number); /* monitors forward it to the jobs' process groups */
         break;
     default:
         log_debug("ignoring signal %d", number);
@@ -72,8 +46,8 @@ static void on_signal(struct init *init, int number)
     }
 }
 
-/* A second SIGCHLD, or a signal that came meanwhile, wakes the next poll: asking until nothing is
- * left would cost one system call more for every orphan. */
+/* One read: a later signal wakes up the next poll(). Reading until the signalfd is empty would cost
+ * one more system call for every orphan. */
 static void on_signals(struct init *init)
 {
     struct signalfd_siginfo events[SIGNALS_AT_ONCE];
@@ -84,7 +58,7 @@ static void on_signals(struct init *init)
 }
 
 static nfds_t prepare(const struct init *init, struct pollfd *entries,
-                      int owners[LIMIT_CONNECTIONS])
+                      int owners[LIMIT_CONNECTIONS], nfds_t *out_sessions)
 {
     nfds_t count = 0;
     bool storm = init->reap_again_ms != CLOCK_NEVER;
@@ -98,14 +72,23 @@ static nfds_t prepare(const struct init *init, struct pollfd *entries,
                 (struct pollfd){.fd = init->connections[i].control, .events = POLLIN};
         }
     }
+    *out_sessions = count;
+    for (int i = 0; i < init->waiting_count; i++) {
+        entries[count++] = (struct pollfd){.fd = init->waiting[i].fd, .events = POLLRDHUP};
+    }
     return count;
 }
 
-/* Messages first: a session's last request must not be lost because its end was seen earlier. */
+/* Messages before signals: a session's last request must be read before its exit is handled. */
 static void dispatch(struct init *init, const struct pollfd *entries, nfds_t count,
-                     const int owners[LIMIT_CONNECTIONS])
+                     const int owners[LIMIT_CONNECTIONS], nfds_t sessions)
 {
-    for (nfds_t i = 2; i < count; i++) {
+    for (nfds_t i = count; i > sessions; i--) { /* backwards, since later ones move up */
+        if (entries[i - 1].revents != 0) {
+            connection_left(init, (int)(i - 1 - sessions));
+        }
+    }
+    for (nfds_t i = 2; i < sessions; i++) {
         if (entries[i].revents != 0) {
             connection_message(init, &init->connections[owners[i - 2]]);
         }
@@ -120,17 +103,20 @@ static void dispatch(struct init *init, const struct pollfd *entries, nfds_t cou
 
 void loop_run(struct init *init)
 {
-    static struct pollfd entries[2 + LIMIT_CONNECTIONS];
+    static struct pollfd entries[2 + LIMIT_CONNECTIONS + LIMIT_WAITING];
     static int owners[LIMIT_CONNECTIONS];
     timers_start(init);
     while (!shutdown_is_done(init)) {
-        nfds_t count = prepare(init, entries, owners);
+        nfds_t sessions = 0;
+        nfds_t count = prepare(init, entries, owners, &sessions);
         int64_t nearest_ms = clock_earlier_ms(init->deadline_ms, timers_next_ms(init));
         nearest_ms = clock_earlier_ms(nearest_ms, init->accept_again_ms);
         nearest_ms = clock_earlier_ms(nearest_ms, init->reap_again_ms);
+        nearest_ms = clock_earlier_ms(nearest_ms, init->admit_again_ms);
+        nearest_ms = clock_earlier_ms(nearest_ms, init->unreported.summary_ms);
         int ready = poll(entries, count, clock_poll_timeout(nearest_ms));
         if (ready > 0) {
-            dispatch(init, entries, count, owners);
+            dispatch(init, entries, count, owners, sessions);
         } else if (ready < 0 && errno != EINTR) {
             log_error("poll: %m, trying again");
             (void)poll(NULL, 0, POLL_FAILED_MS);
@@ -144,7 +130,10 @@ void loop_run(struct init *init)
         if (clock_now_ms() >= init->deadline_ms) {
             shutdown_deadline(init);
         }
+        connection_admit(init);
+        connection_summarise(init, false);
         timers_update(init);
     }
     reap_all(init);
+    connection_summarise(init, true);
 }

@@ -7,8 +7,8 @@
 
 #include "agent/init/init.h"
 
-/* Serves until a shutdown is complete. From here on nothing may end the process: PID 1's death is
- * the container's. */
+/* Serves until a shutdown is complete. Nothing in it may exit: when PID 1 exits, so does the
+ * container. */
 void loop_run(struct init *init);
 
 #endif

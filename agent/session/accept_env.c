@@ -38,7 +38,7 @@ static bool is_hostile(const char *name)
     return false;
 }
 
-bool accept_env_permits(const char *patterns, const char *name)
+static bool is_permitted(const char *patterns, const char *name)
 {
     static const char separators[] = ", \t";
     if (!is_name(name) || is_hostile(name)) {
@@ -58,7 +58,7 @@ bool accept_env_permits(const char *patterns, const char *name)
 bool accept_env_add(const char *patterns, const char *name, const char *value,
                     struct buffer *variables)
 {
-    if (!accept_env_permits(patterns, name) || strchr(value, '\n') != NULL) {
+    if (!is_permitted(patterns, name) || strchr(value, '\n') != NULL) {
         return false;
     }
     return buffer_printf(variables, "%s=%s\n", name, value) == 0;

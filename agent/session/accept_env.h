@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * accept_env.h - which variables a client may give its job (RFC 4254, section 6.4).
+ * accept_env.h - which variables a client may set for its job (RFC 4254, section 6.4).
  *
- * The operator's list of patterns decides; names that steer the dynamic linker, the shell or what
- * the agent itself sets are refused whatever the list says. Runs in a session.
+ * --accept-env lists what is permitted. Variables that control the dynamic linker, shells and
+ * interpreters, and those that the agent sets, are always refused. Runs in a session.
  */
 #ifndef BERTH_AGENT_SESSION_ACCEPT_ENV_H
 #define BERTH_AGENT_SESSION_ACCEPT_ENV_H
@@ -12,11 +12,9 @@
 
 #include "common/buffer.h"
 
-/* 'patterns': names separated by commas or blanks, each of which may end in '*'. */
-bool accept_env_permits(const char *patterns, const char *name);
-
-/* Appends "NAME=VALUE\n" to the variables of a job, whose ceiling limits them all. False when the
- * variable is not permitted, its value has a line break, or there is no room. */
+/* Appends "NAME=VALUE\n" to a job's variables. False: the variable is not permitted, its value
+ * contains a newline, or the buffer is full. 'patterns' are names separated by commas or blanks;
+ * each may end in '*'. */
 bool accept_env_add(const char *patterns, const char *name, const char *value,
                     struct buffer *variables);
 

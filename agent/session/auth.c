@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * auth.c - who gets in: an authorized key, for a user that exists.
+ * auth.c - authentication: an authorized key, and a user that exists.
  */
 #include <string.h>
+#include <unistd.h>
 
-#include "agent/session/session_private.h"
+#include "agent/ipc/wire.h"
+#include "agent/session/channel.h"
 #include "agent/users.h"
-#include "agent/wire.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/ssh_fields.h"
 
 /* SSH_MSG_USERAUTH_REQUEST of RFC 4252, section 6. */
 #define USERAUTH_REQUEST 50
+#define BY_KEY           "publickey"
+#define BY_KEY_HOSTBOUND "publickey-hostbound-v00@openssh.com" /* OpenSSH's PROTOCOL, 3.1 */
 
 static void log_login(const struct session *session, ssh_key key)
 {
@@ -30,20 +34,22 @@ static void log_login(const struct session *session, ssh_key key)
 static void accept_login(struct session *session, const char *user, ssh_key key)
 {
     struct wire_message message = {.type = WIRE_LOGGED_IN};
+    const struct agent_options *options = session->setup->options;
     (void)snprintf(session->user, sizeof(session->user), "%s", user);
+    log_open(LOG_PROGRAM, options->log_level, options->log_format, STDERR_FILENO);
     log_login(session, key);
-    (void)wire_send(session->control, &message, NULL, 0); /* a dead init ends us anyway */
+    (void)wire_send(session->control, &message, NULL,
+                    0); /* if init is gone, this process exits too */
     session_set_state(session, SESSION_OPEN);
 }
 
-/* libssh asks twice: whether the key would do (no signature yet), then with its verdict on the
- * signature. Only a valid one logs in. */
+/* libssh calls this for a key probe, without a signature, and for a login, after it has checked the
+ * signature. Only a valid signature logs in. */
 static int on_public_key(ssh_session ssh, const char *user, struct ssh_key_struct *key,
                          char signature_state, void *userdata)
 {
     struct session *session = userdata;
     (void)ssh;
-    session->tries++;
     if (session->state != SESSION_LOGIN && session->state != SESSION_KEY_EXCHANGE) {
         return SSH_AUTH_DENIED;
     }
@@ -53,7 +59,7 @@ static int on_public_key(ssh_session ssh, const char *user, struct ssh_key_struc
         return SSH_AUTH_DENIED;
     }
     if (signature_state == SSH_PUBLICKEY_STATE_NONE) {
-        session->tries--; /* the right key: the signature will count */
+        session->tries--; /* a probe with an authorized key is not counted */
         return SSH_AUTH_SUCCESS;
     }
     if (signature_state != SSH_PUBLICKEY_STATE_VALID) {
@@ -64,27 +70,76 @@ static int on_public_key(ssh_session ssh, const char *user, struct ssh_key_struc
     return SSH_AUTH_SUCCESS;
 }
 
-/* Asked by clients to learn the methods; counts, so that nobody asks for ever. */
-static int on_none(ssh_session ssh, const char *user, void *userdata)
+/* The signature algorithm of a login by key, or of its probe (RFC 4252, section 7). The name inside
+ * the signature takes precedence. NULL: another kind of request. */
+static const unsigned char *signature_algorithm(ssh_buffer packet, size_t *out_length)
 {
-    struct session *session = userdata;
-    (void)ssh;
-    (void)user;
-    session->tries++;
-    return SSH_AUTH_DENIED;
+    struct ssh_fields fields = {.next = ssh_buffer_get(packet), .left = ssh_buffer_get_len(packet)};
+    size_t length = 0;
+    uint8_t is_signed = 0;
+    (void)ssh_fields_string(&fields, &length); /* user */
+    (void)ssh_fields_string(&fields, &length); /* service */
+    const unsigned char *method = ssh_fields_string(&fields, &length);
+    bool plain = method != NULL && length == strlen(BY_KEY) && memcmp(method, BY_KEY, length) == 0;
+    bool bound = method != NULL && length == strlen(BY_KEY_HOSTBOUND) &&
+                 memcmp(method, BY_KEY_HOSTBOUND, length) == 0;
+    if ((!plain && !bound) || !ssh_fields_byte(&fields, &is_signed)) {
+        return NULL;
+    }
+    const unsigned char *name = ssh_fields_string(&fields, out_length);
+    const unsigned char *key = ssh_fields_string(&fields, &length);
+    if (key != NULL && bound) {
+        key = ssh_fields_string(&fields, &length); /* the server's key */
+    }
+    const unsigned char *signature = key == NULL ? NULL : ssh_fields_string(&fields, &length);
+    if (is_signed != 0 && signature != NULL) {
+        struct ssh_fields inner = {.next = signature, .left = length};
+        const unsigned char *own = ssh_fields_string(&inner, &length);
+        if (own != NULL) {
+            *out_length = length;
+            return own;
+        }
+    }
+    return name;
 }
 
-/* Of all that a client sends before it is in, this alone obliges us to answer: to anything else
- * silence may be right, and the client busy with its own part of the key exchange. */
+/* libssh refuses these without a reply and without a reason. */
+static void log_refused_algorithm(struct session *session, ssh_buffer packet)
+{
+    size_t length = 0;
+    const unsigned char *name = signature_algorithm(packet, &length);
+    if (name == NULL || session->algorithm_logged || server_accepts_signature(name, length)) {
+        return;
+    }
+    session->algorithm_logged = true;
+    bool sha1 = length == strlen("ssh-rsa") && memcmp(name, "ssh-rsa", length) == 0;
+    log_warn("%s: the client signs its login with '%.*s'%s, which is not accepted; use a client "
+             "that supports one of %s",
+             session->setup->peer, length < 64 ? (int)length : 64, (const char *)name,
+             sha1 ? " (RSA with SHA-1)" : "", SERVER_SIGNATURES);
+}
+
+/* Every authentication request counts as an attempt, "none" and "password" too, so that a client
+ * cannot repeat them forever. It is also the only message before the login that must get a reply.
+ */
 static int on_request_packet(ssh_session ssh, uint8_t type, ssh_buffer packet, void *userdata)
 {
     struct session *session = userdata;
     (void)ssh;
     (void)type;
-    (void)packet;
+    if (session->tries >= session->setup->options->login_tries) {
+        return SSH_PACKET_USED; /* the loop is about to disconnect */
+    }
+    if (!session->asked) { /* init leaves it more time in a crowd */
+        struct wire_message message = {.type = WIRE_LOGIN_ASKED};
+        session->asked = true;
+        (void)wire_send(session->control, &message, NULL, 0); /* a dead init ends us anyway */
+    }
+    session->tries++;
+    log_refused_algorithm(session, packet);
     session->unanswered_ms = clock_now_ms();
-    session->said_packets = session->traffic.out_packets;
-    return SSH_PACKET_NOT_USED; /* and goes on to libssh's own */
+    session->sent_packets_then = session->traffic.out_packets;
+    return SSH_PACKET_NOT_USED; /* libssh handles it next */
 }
 
 void auth_watch_requests(struct session *session)
@@ -98,7 +153,6 @@ void auth_watch_requests(struct session *session)
 void auth_install(struct session *session)
 {
     session->callbacks.userdata = session;
-    session->callbacks.auth_none_function = on_none;
     session->callbacks.auth_pubkey_function = on_public_key;
     session->callbacks.channel_open_request_session_function = channel_accept;
     ssh_callbacks_init(&session->callbacks);

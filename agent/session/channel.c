@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * channel.c - one session channel once its job was asked for: the job's bytes and its end.
+ * channel.c - a session channel with a job: input, output and end of the job.
  *
- * Order at the end of a job, always: the monitor reaped it, output read to its end (or dry past
- * the drain deadline), exit-status or exit-signal, EOF, close (RFC 4254, sections 6.10 and 5.3).
+ * A job always ends in this order: its monitor reaps it, its output is read to the end (drain.h),
+ * then exit-status or exit-signal, EOF and close (RFC 4254, sections 6.10 and 5.3).
  */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include "agent/session/session_private.h"
-#include "agent/wire.h"
+#include "agent/ipc/wire.h"
+#include "agent/session/channel.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/signal_names.h"
 
 #define NO_SFTP_SERVER \
     "no sftp-server in this image; install one (openssh-sftp-server), or use 'scp -O'"
@@ -25,16 +27,11 @@ static void begin_draining(struct channel *channel, int wait_status)
     cleanup_fd_fn(&channel->stdin_fd);
     channel->wait_status = wait_status;
     channel->state = CHANNEL_DRAINING;
-    channel->deadline_ms = clock_deadline_ms(channel->session->setup->options->drain_ms);
+    drain_begin(&channel->drain, (int[]){channel->stdout_fd, channel->stderr_fd},
+                channel->session->setup->options->drain_ms);
 }
 
-/* The wait status (wait(2)) of a process that exited with 'status'. */
-static int exit_wait_status(int status)
-{
-    return status << 8;
-}
-
-/* The job never ran: the client sees why on stderr, and the status a shell would give. */
+/* The job did not start: the client gets the reason on stderr, and a shell's status for it. */
 static void on_job_failed(struct channel *channel, int errnum)
 {
     char text[256];
@@ -42,7 +39,8 @@ static void on_job_failed(struct channel *channel, int errnum)
                           errnum == ENOPKG ? NO_SFTP_SERVER : "cannot start the command: ",
                           errnum == ENOPKG ? "" : strerror(errnum));
     (void)ssh_channel_write_stderr(channel->ssh, text, (uint32_t)length);
-    begin_draining(channel, exit_wait_status(errnum == ENOENT || errnum == ENOPKG ? 127 : 126));
+    int status = errnum == ENOENT || errnum == ENOPKG ? 127 : 126;
+    begin_draining(channel, status << 8); /* the wait status of a process that exited with it */
 }
 
 static void on_job_message(struct channel *channel, const struct wire_message *message,
@@ -84,7 +82,7 @@ static void receive_job_messages(struct channel *channel)
             on_job_message(channel, &message, fds);
             break;
         case WIRE_CLOSED:
-            log_error("%s: channel %d: the job's monitor died, reporting SIGKILL",
+            log_error("%s: channel %d: the job's monitor was killed, reporting SIGKILL",
                       channel->session->setup->peer, channel->number);
             cleanup_fd_fn(&channel->job);
             begin_draining(channel, SIGKILL);
@@ -100,8 +98,8 @@ static bool may_send(const struct channel *channel)
            channel->unsent == NULL;
 }
 
-/* Reads until the pipe is dry or the chunk or the window full: a job writes a few KiB at a time,
- * and each send costs an encryption and a system call. */
+/* Reads until the pipe is empty, or chunk or window is full: a job writes a few KiB at a time, and
+ * each send costs an encryption and a system call. */
 static size_t fill_chunk(int *fd, char *chunk, size_t room)
 {
     size_t filled = 0;
@@ -119,7 +117,7 @@ static size_t fill_chunk(int *fd, char *chunk, size_t room)
     return filled;
 }
 
-/* Returns how much libssh took: all of it, unless new session keys are being agreed on. */
+/* Returns how much libssh took: everything, except during a key exchange. */
 static size_t send_output(struct channel *channel, const char *bytes, size_t length, bool is_stderr)
 {
     size_t sent = 0;
@@ -130,7 +128,7 @@ static size_t send_output(struct channel *channel, const char *bytes, size_t len
         if (written < 0) {
             log_debug("%s: channel %d: cannot send: %s", channel->session->setup->peer,
                       channel->number, ssh_get_error(channel->session->ssh));
-            return length; /* nobody can get it any more; the loop sees the session's end */
+            return length; /* the loop sees that the session has ended */
         }
         if (written == 0) {
             break;
@@ -139,20 +137,6 @@ static size_t send_output(struct channel *channel, const char *bytes, size_t len
         channel->out_bytes += written;
     }
     return sent;
-}
-
-static void hold_back(struct channel *channel, const char *bytes, size_t length, bool is_stderr)
-{
-    channel->unsent = malloc(length);
-    if (channel->unsent == NULL) {
-        log_error("%s: channel %d: out of memory, disconnecting", channel->session->setup->peer,
-                  channel->number);
-        session_set_state(channel->session, SESSION_CLOSED);
-        return;
-    }
-    memcpy(channel->unsent, bytes, length);
-    channel->unsent_length = length;
-    channel->unsent_is_stderr = is_stderr;
 }
 
 static void send_held_back(struct channel *channel)
@@ -181,15 +165,26 @@ static void move_output(struct channel *channel, int *fd, bool is_stderr)
     size_t filled = fill_chunk(fd, chunk, room);
     if (filled > 0) {
         session_chunk_used(channel->session);
+        drain_read(&channel->drain, is_stderr ? 1 : 0, filled);
     }
     size_t sent = send_output(channel, chunk, filled, is_stderr);
-    if (sent < filled) {
-        hold_back(channel, chunk + sent, filled - sent, is_stderr);
+    if (sent == filled) {
+        return;
     }
+    channel->unsent = malloc(filled - sent);
+    if (channel->unsent == NULL) {
+        log_error("%s: channel %d: out of memory, disconnecting", channel->session->setup->peer,
+                  channel->number);
+        session_set_state(channel->session, SESSION_CLOSED);
+        return;
+    }
+    memcpy(channel->unsent, chunk + sent, filled - sent);
+    channel->unsent_length = filled - sent;
+    channel->unsent_is_stderr = is_stderr;
 }
 
-/* A terminal has no end of its own: what a person would type says it, after a piece of a line once
- * more. A job that turned line editing off takes it as it likes. */
+/* A terminal has no end of input: type its end-of-file character, twice after an incomplete line. A
+ * job that has turned off line editing reads it as a character. */
 static bool type_end_of_input(struct channel *channel)
 {
     int character = terminal_modes_end_of_input(&channel->modes);
@@ -202,8 +197,8 @@ static bool type_end_of_input(struct channel *channel)
     return true;
 }
 
-/* What the client sent, piece by piece; libssh opens the window again as pieces are read, so a
- * job that does not read stops its client. */
+/* Reads the next input from libssh, which only then enlarges the window: a job that does not read
+ * stops its client. */
 static bool next_input(struct channel *channel)
 {
     int got =
@@ -237,38 +232,84 @@ static void move_input(struct channel *channel)
             cleanup_fd_fn(&channel->stdin_fd); /* the job closed its input */
         }
     }
-    /* Input for a job that no longer reads: swallowed, or the client would wait for ever. */
+    /* Discard input for a job that no longer reads, or the client would wait forever. */
     while (channel->state == CHANNEL_RUNNING && !channel->input_ended && next_input(channel)) {
     }
 }
 
-static bool is_dry(int fd)
+static void send_exit(struct channel *channel)
 {
-    struct pollfd entry = {.fd = fd, .events = POLLIN};
-    return fd < 0 || poll(&entry, 1, 0) == 0;
+    int status = channel->wait_status;
+    if (!WIFSIGNALED(status)) {
+        (void)ssh_channel_request_send_exit_status(channel->ssh, WEXITSTATUS(status));
+        return;
+    }
+    int number = WTERMSIG(status);
+    if (signal_is_in_ssh(number)) {
+        (void)ssh_channel_request_send_exit_signal(channel->ssh, signal_name(number),
+                                                   WCOREDUMP(status), "", "");
+    } else { /* SSH has no name for it: the status that a shell reports */
+        (void)ssh_channel_request_send_exit_status(channel->ssh, 128 + number);
+    }
 }
 
-static bool is_drained(struct channel *channel)
+/* Once the last byte of output is counted. */
+static void log_end(struct channel *channel)
 {
-    if (channel->stdout_fd < 0 && channel->stderr_fd < 0 && channel->unsent == NULL) {
-        return true;
+    struct job_usage *usage = &channel->exited.usage;
+    char who[160];
+    if (channel->exited.type == 0) {
+        return; /* no job, or its monitor logs the end */
     }
-    if (clock_now_ms() < channel->deadline_ms) {
-        return false;
+    usage->out_bytes = channel->out_bytes;
+    (void)snprintf(who, sizeof(who), "%s: channel %d: job", channel->session->setup->peer,
+                   channel->number);
+    job_usage_log(who, channel->exited.number, channel->exited.ran_ms, usage);
+}
+
+void channel_release(struct channel *channel)
+{
+    log_end(channel);
+    exec_channel_free(channel);
+    resumable_channel_free(channel); /* reads the last frames, so before the SSH channel is freed */
+    cleanup_fd_fn(&channel->job);
+    cleanup_fd_fn(&channel->stdin_fd);
+    cleanup_fd_fn(&channel->stdout_fd);
+    cleanup_fd_fn(&channel->stderr_fd);
+    free(channel->input);
+    free(channel->unsent);
+    buffer_done(&channel->variables);
+    (void)ssh_remove_channel_callbacks(channel->ssh, &channel->callbacks);
+    ssh_channel_free(channel->ssh); /* sends close if that was not done */
+    memset(channel, 0, sizeof(*channel));
+}
+
+void channel_finish(struct channel *channel)
+{
+    send_exit(channel);
+    (void)ssh_channel_send_eof(channel->ssh);
+    (void)ssh_channel_close(channel->ssh);
+    channel_release(channel);
+}
+
+void channel_signal(struct channel *channel, const char *name, size_t length)
+{
+    struct wire_message message = {.type = WIRE_JOB_SIGNAL, .number = signal_number(name, length)};
+    if (signal_is_in_ssh(message.number) && channel->job >= 0) {
+        log_info("%s: channel %d: signal %s", channel->session->setup->peer, channel->number,
+                 signal_name(message.number));
+        (void)wire_send(channel->job, &message, NULL, 0); /* too late for a job that has exited */
     }
-    /* A client that reads slowly has all the time it needs; only silence counts. */
-    channel->deadline_ms = clock_deadline_ms(channel->session->setup->options->drain_ms);
-    return channel->unsent == NULL && is_dry(channel->stdout_fd) && is_dry(channel->stderr_fd);
 }
 
 int channel_prepare(struct channel *channel, struct pollfd *entries)
 {
-    bool sending = may_send(channel) && !durable_channel_is_held_up(channel);
+    bool sending = may_send(channel);
     bool blocked = channel->input_sent < channel->input_length;
     bool listening = channel->state != CHANNEL_DRAINING;
-    short telling = durable_channel_wants_to_tell(channel) ? POLLOUT : 0;
+    short ack = resumable_channel_ack_is_due(channel) ? POLLOUT : 0;
     entries[0] =
-        (struct pollfd){.fd = listening ? channel->job : -1, .events = (short)(POLLIN | telling)};
+        (struct pollfd){.fd = listening ? channel->job : -1, .events = (short)(POLLIN | ack)};
     entries[1] = (struct pollfd){.fd = sending ? channel->stdout_fd : -1, .events = POLLIN};
     entries[2] = (struct pollfd){.fd = sending ? channel->stderr_fd : -1, .events = POLLIN};
     entries[3] = (struct pollfd){.fd = blocked ? channel->stdin_fd : -1, .events = POLLOUT};
@@ -277,10 +318,11 @@ int channel_prepare(struct channel *channel, struct pollfd *entries)
 
 void channel_service(struct channel *channel)
 {
-    if (channel->durable != NULL) {
-        durable_channel_service(channel);
+    if (channel->resumable != NULL) {
+        resumable_channel_service(channel);
         return;
     }
+    exec_channel_read(channel);
     receive_job_messages(channel);
     if (channel->state == CHANNEL_RUNNING) {
         move_input(channel);
@@ -292,7 +334,9 @@ void channel_service(struct channel *channel)
     }
     if (channel->client_gone) {
         channel_release(channel);
-    } else if (channel->state == CHANNEL_DRAINING && is_drained(channel)) {
+    } else if (channel->state == CHANNEL_DRAINING &&
+               drain_is_over(&channel->drain, (int[]){channel->stdout_fd, channel->stderr_fd},
+                             channel->unsent != NULL)) {
         channel_finish(channel);
     }
 }

@@ -1,38 +1,45 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * channel_requests.c - what a client may ask for on a session channel, from opening it to its job.
+ * channel_requests.c - a client's requests on a session channel, until its job is requested.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/job/request.h"
+#include "agent/ipc/request.h"
+#include "agent/ipc/wire.h"
 #include "agent/session/accept_env.h"
-#include "agent/session/session_private.h"
+#include "agent/session/channel.h"
 #include "agent/session/subsystem.h"
-#include "agent/wire.h"
 #include "common/cleanup.h"
 #include "common/log.h"
 
 /* SSH_MSG_CHANNEL_REQUEST of RFC 4254, section 9. */
 #define CHANNEL_REQUEST 98
 
-/* Hands the request to init together with one end of a new job socket. */
-static int ask_init(struct channel *channel, const struct job_request *request)
+/* Sends the request to init, with one end of a new job socket. */
+static int ask_init(struct channel *channel, const struct job_request *request, struct error *err)
 {
     struct wire_message message = {.type = WIRE_JOB_START};
     int ends[2] = {-1, -1};
     int result = -1;
-    cleanup_fd int file = job_request_write(request);
-    if (file >= 0 && wire_pair(ends) == 0) {
+    cleanup_fd int file = job_request_write(request, err);
+    if (file < 0) {
+        return -1;
+    }
+    if (wire_pair(ends) == 0) {
         int fds[] = {file, ends[1]};
         result = wire_send(channel->session->control, &message, fds, 2);
+    }
+    if (result < 0) {
+        (void)error_set(err, ERROR_SYSTEM, errno, "cannot send the request to init");
     }
     cleanup_fd_fn(&ends[1]);
     channel->job = ends[0];
     return result;
 }
 
-/* A copy; NULL stays NULL. Memory running out is noted. */
+/* A copy; NULL stays NULL. Out of memory sets *failed. */
 static char *copy(const char *text, bool *failed)
 {
     char *result = text == NULL ? NULL : strdup(text);
@@ -40,13 +47,15 @@ static char *copy(const char *text, bool *failed)
     return result;
 }
 
-int channel_start(struct channel *channel, const char *command, const char *subsystem)
+static int start(struct channel *channel, const char *command, const char *subsystem,
+                 const char *words, size_t words_bytes)
 {
     struct session *session = channel->session;
-    if (channel->state != CHANNEL_OPEN || session->shutting_down) {
-        return 1; /* a second exec on one channel, or too late: refused */
+    if (channel->state != CHANNEL_OPEN || channel->command != NULL || session->shutting_down) {
+        return 1; /* a second exec on one channel, or during shutdown */
     }
     bool failed = false;
+    struct error err = {.message = "out of memory"};
     struct job_request request = {
         .user = copy(session->user, &failed),
         .command = copy(command, &failed),
@@ -56,17 +65,33 @@ int channel_start(struct channel *channel, const char *command, const char *subs
         .size = channel->size,
         .modes = channel->modes,
         .client = copy(session->setup->client, &failed),
+        .words = words == NULL ? NULL : malloc(words_bytes),
+        .words_bytes = (uint32_t)words_bytes,
     };
-    failed = failed || ask_init(channel, &request) < 0;
+    if (request.words != NULL) {
+        memcpy(request.words, words, words_bytes);
+    }
+    failed = failed || (words != NULL && request.words == NULL);
+    failed = failed || ask_init(channel, &request, &err) < 0;
     job_request_done(&request);
     if (failed) {
-        log_error("%s: cannot ask for a job: %m, refusing", session->setup->peer);
+        log_error("%s: cannot request a job: %s, refusing", session->setup->peer, err.message);
         cleanup_fd_fn(&channel->job);
         return 1;
     }
-    log_debug("%s: channel %d: job asked for", session->setup->peer, channel->number);
+    log_debug("%s: channel %d: job requested", session->setup->peer, channel->number);
     channel->state = CHANNEL_STARTING;
     return 0;
+}
+
+int channel_start(struct channel *channel, const char *command, const char *subsystem)
+{
+    return start(channel, command, subsystem, NULL, 0);
+}
+
+int channel_run(struct channel *channel, const char *words, size_t length)
+{
+    return start(channel, NULL, NULL, words, length);
 }
 
 static int on_exec(ssh_session ssh, ssh_channel ssh_channel, const char *command, void *userdata)
@@ -105,13 +130,13 @@ static int on_env(ssh_session ssh, ssh_channel ssh_channel, const char *name, co
     return 0;
 }
 
-/* SSH has 32 bits for each figure, the kernel 16. */
+/* SSH has 32 bits for each number, the kernel 16. */
 static struct terminal_size terminal_size_of(int columns, int rows, int width, int height)
 {
-    const int figures[] = {columns, rows, width, height};
+    const int numbers[] = {columns, rows, width, height};
     uint16_t fitting[4];
     for (int i = 0; i < 4; i++) {
-        fitting[i] = figures[i] < 0 || figures[i] > UINT16_MAX ? 0 : (uint16_t)figures[i];
+        fitting[i] = numbers[i] < 0 || numbers[i] > UINT16_MAX ? 0 : (uint16_t)numbers[i];
     }
     return (struct terminal_size){fitting[0], fitting[1], fitting[2], fitting[3]};
 }
@@ -132,8 +157,8 @@ static int on_terminal(ssh_session ssh, ssh_channel ssh_channel, const char *ter
     return 0;
 }
 
-/* libssh keeps the modes of a terminal request to itself, so they are taken from the packet, right
- * before it calls on_terminal(). */
+/* libssh does not pass on the modes of a terminal request. They are read from the packet, right
+ * before libssh calls on_terminal(). */
 static int on_request_packet(ssh_session ssh, uint8_t type, ssh_buffer packet, void *userdata)
 {
     struct session *session = userdata;
@@ -141,7 +166,7 @@ static int on_request_packet(ssh_session ssh, uint8_t type, ssh_buffer packet, v
     (void)type;
     memset(&session->modes, 0, sizeof(session->modes));
     (void)terminal_modes_read(ssh_buffer_get(packet), ssh_buffer_get_len(packet), &session->modes);
-    return SSH_PACKET_NOT_USED; /* and goes on to libssh's own */
+    return SSH_PACKET_NOT_USED; /* libssh handles it next */
 }
 
 void channel_watch_requests(struct session *session)
@@ -162,22 +187,16 @@ static int on_resize(ssh_session ssh, ssh_channel ssh_channel, int columns, int 
     (void)ssh_channel;
     channel->size = message.size;
     if (channel->job >= 0) {
-        (void)wire_send(channel->job, &message, NULL, 0); /* too late for a job that ended */
+        (void)wire_send(channel->job, &message, NULL, 0); /* too late for a job that has exited */
     }
     return 0;
 }
 
 static void on_signal(ssh_session ssh, ssh_channel ssh_channel, const char *name, void *userdata)
 {
-    struct channel *channel = userdata;
     (void)ssh;
     (void)ssh_channel;
-    int number = channel_signal_number(name, strlen(name));
-    if (number != 0 && channel->job >= 0) {
-        struct wire_message message = {.type = WIRE_JOB_SIGNAL, .number = number};
-        log_info("%s: channel %d: signal %s", channel->session->setup->peer, channel->number, name);
-        (void)wire_send(channel->job, &message, NULL, 0); /* too late for a job that ended */
-    }
+    channel_signal(userdata, name, strlen(name));
 }
 
 static void on_eof(ssh_session ssh, ssh_channel ssh_channel, void *userdata)
@@ -193,11 +212,12 @@ static void on_close(ssh_session ssh, ssh_channel ssh_channel, void *userdata)
     struct channel *channel = userdata;
     (void)ssh;
     (void)ssh_channel;
-    channel->client_gone = true; /* released by the loop: never free a channel in its callback */
+    channel->client_gone =
+        true; /* the loop releases it: a channel must not be freed in its callback */
 }
 
-/* Closing one channel and opening the next may arrive together, before the loop sees the first.
- * Returns a free slot; NULL: the client has as many channels as it may. */
+/* A client may close one channel and open the next before the loop has released the first. Returns
+ * a free slot; NULL: the client has --max-sessions channels. */
 static struct channel *make_room(struct session *session)
 {
     struct channel *room = NULL;
@@ -205,7 +225,7 @@ static struct channel *make_room(struct session *session)
     for (int i = 0; i < CHANNEL_SLOTS; i++) {
         struct channel *channel = &session->channels[i];
         if (channel->client_gone && channel != session->serving) {
-            channel_release(channel); /* in the callback of another one, which libssh allows */
+            channel_release(channel); /* libssh allows that in another channel's callback */
         }
         if (channel->state == CHANNEL_FREE) {
             room = channel;

@@ -24,34 +24,57 @@
 #elif defined(__aarch64__)
 #define OUR_ARCHITECTURE AUDIT_ARCH_AARCH64
 #else
-/* cppcheck-suppress preprocessorErrorDirective ; it does not know the processor */
+/* cppcheck-suppress preprocessorErrorDirective ; it does not define the processor */
 #error "confine.c: add the AUDIT_ARCH_ of this processor"
 #endif
 
-/* One system call that is allowed, or allowed when (argument & mask) == value in its low half: all
- * the arguments tested here are ints, or flags below 2^32. */
+/* A permitted system call. Each test requires (argument & mask) == value, in the low 32 bits: all
+ * tested arguments are ints, or flags below 2^32. */
+#define TESTS 2
 struct rule {
     uint32_t number;
-    uint32_t mask; /* 0: whatever the arguments */
-    uint32_t value;
-    uint8_t argument;
+    struct {
+        uint32_t mask; /* 0: no test, and none after it */
+        uint32_t value;
+        uint8_t argument;
+    } tests[TESTS];
 };
 
 #define ANY(name)             \
     {                         \
         .number = __NR_##name \
     }
-#define WITH(name, index, word)                          \
-    {                                                    \
-        __NR_##name, UINT32_MAX, (uint32_t)(word), index \
+#define WITH(name, index, word)                     \
+    {                                               \
+        __NR_##name,                                \
+        {                                           \
+            {                                       \
+                UINT32_MAX, (uint32_t)(word), index \
+            }                                       \
+        }                                           \
     }
-#define WITHOUT(name, index, bits)              \
-    {                                           \
-        __NR_##name, (uint32_t)(bits), 0, index \
+#define WITH_BOTH(name, index, word, index_2, word_2)   \
+    {                                                   \
+        __NR_##name,                                    \
+        {                                               \
+            {UINT32_MAX, (uint32_t)(word), index},      \
+            {                                           \
+                UINT32_MAX, (uint32_t)(word_2), index_2 \
+            }                                           \
+        }                                               \
+    }
+#define WITHOUT(name, index, bits)         \
+    {                                      \
+        __NR_##name,                       \
+        {                                  \
+            {                              \
+                (uint32_t)(bits), 0, index \
+            }                              \
+        }                                  \
     }
 
-/* Busiest first: older kernels walk the list at each call. A number that is not here, of another
- * architecture's table included (x32 has a bit of its own in the number), kills. */
+/* Frequent calls first: older kernels search the list at each call. Any other number kills the
+ * process, also one of another architecture's table (x32 sets a bit in the number). */
 static const struct rule rules[] = {
     /* bytes: the connection, pipes of jobs, sockets to init and monitors, the log */
     ANY(read),
@@ -72,14 +95,15 @@ static const struct rule rules[] = {
     ANY(getsockopt),
     ANY(getsockname),
     ANY(getpeername),
-    WITH(socketpair, 0, AF_UNIX),
+    /* of wire_pair() only: a stream socket could pass partial messages to a job's monitor */
+    WITH_BOTH(socketpair, 0, AF_UNIX, 1, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK),
     WITH(fcntl, 1, F_GETFL),
     WITH(fcntl, 1, F_SETFL),
     WITH(fcntl, 1, F_GETFD),
     WITH(fcntl, 1, F_SETFD),
     WITH(fcntl, 1, F_DUPFD_CLOEXEC),
     WITH(ioctl, 1, FIONREAD),
-    /* a command on its way to a monitor: a memory file */
+    /* memory files, for requests to monitors */
     ANY(memfd_create),
     ANY(ftruncate),
     ANY(lseek),
@@ -95,7 +119,7 @@ static const struct rule rules[] = {
     ANY(munmap),
     ANY(mremap),
     ANY(madvise),
-    /* time, chance, who am I; the C library and OpenSSL ask */
+    /* time, random numbers and identity, for the C library and OpenSSL */
     ANY(clock_gettime),
     ANY(gettimeofday),
     ANY(getrandom),
@@ -110,7 +134,7 @@ static const struct rule rules[] = {
     ANY(rt_sigprocmask),
     ANY(rt_sigaction),
     ANY(rt_sigreturn),
-    /* what check() asks */
+    /* for check() */
     WITH(prctl, 0, PR_GET_NO_NEW_PRIVS),
     WITH(prctl, 0, PR_GET_SECCOMP),
     WITH(prctl, 0, PR_GET_DUMPABLE),
@@ -119,29 +143,35 @@ static const struct rule rules[] = {
 };
 #define RULES (sizeof(rules) / sizeof(rules[0]))
 
-/* Two instructions open the program and two load the number, at most six are needed for a rule,
- * one ends it. */
-#define FILTER_INSTRUCTIONS (4 + 6 * RULES + 1)
+/* Three instructions check the architecture, one loads the number, a rule takes at most three and
+ * three for each test, one ends the program. */
+#define FILTER_INSTRUCTIONS (4 + (3 + 3 * TESTS) * RULES + 1)
 
 static size_t add_rule(struct sock_filter *out, const struct rule *rule)
 {
     const uint32_t number_at = offsetof(struct seccomp_data, nr);
-    const uint32_t argument_at =
-        (uint32_t)offsetof(struct seccomp_data, args) + 8U * rule->argument; /* little-endian */
-    const struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-    size_t used = 0;
-    if (rule->mask == 0) {
-        out[used++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, rule->number, 0, 1);
-        out[used++] = allow;
-        return used;
+    const uint32_t arguments_at = offsetof(struct seccomp_data, args);
+    uint8_t tests = 0;
+    while (tests < TESTS && rule->tests[tests].mask != 0) {
+        tests++;
     }
-    out[used++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, rule->number, 0, 5);
-    out[used++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, argument_at);
-    out[used++] = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, rule->mask);
-    out[used++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, rule->value, 0, 1);
-    out[used++] = allow;
-    /* Another row may allow the same call with another argument. */
-    out[used++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, number_at);
+    /* Skips the tests, the instruction that allows the call, and the one that reloads the number.
+     */
+    uint8_t rest = tests == 0 ? 1 : (uint8_t)(3 * tests + 2);
+    size_t used = 0;
+    out[used++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, rule->number, 0, rest);
+    for (uint8_t i = 0; i < tests; i++) {
+        uint32_t at = arguments_at + 8U * rule->tests[i].argument; /* little-endian */
+        uint8_t failed = (uint8_t)(3 * (tests - i - 1) + 1);       /* to the one that reloads */
+        out[used++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, at);
+        out[used++] = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, rule->tests[i].mask);
+        out[used++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, rule->tests[i].value,
+                                                   0, failed);
+    }
+    out[used++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    if (tests > 0) { /* another row may allow the same call with other arguments */
+        out[used++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, number_at);
+    }
     return used;
 }
 
@@ -169,8 +199,8 @@ static int install_filter(void)
     return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
 }
 
-/* No ceiling on file sizes: it would cut the log when that goes to a file, and the filter leaves
- * no other file to write. */
+/* No ceiling on file sizes: it would cut a log that goes to a file, and the filter permits no other
+ * file. */
 static int set_ceilings(void)
 {
     static const struct {
@@ -191,7 +221,7 @@ static int set_ceilings(void)
         if (getrlimit(rows[i].resource, &limit) < 0) {
             return -1;
         }
-        /* Never above what was inherited. */
+        /* Never above the inherited limit. */
         limit.rlim_max = limit.rlim_max < rows[i].ceiling ? limit.rlim_max : rows[i].ceiling;
         limit.rlim_cur = limit.rlim_cur < limit.rlim_max ? limit.rlim_cur : limit.rlim_max;
         if (setrlimit(rows[i].resource, &limit) < 0) {
@@ -201,8 +231,8 @@ static int set_ceilings(void)
     return 0;
 }
 
-/* Root's identity stays, since changing it would lose the signal that tells us of init's death; but
- * it is a name without power from here on. */
+/* The process keeps root's user ID, since a change of it would clear the parent-death signal;
+ * without capabilities and with the filter it gives no privileges. */
 static int drop_capabilities(void)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -213,10 +243,13 @@ static int drop_capabilities(void)
 static int check(struct error *err)
 {
     if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 || prctl(PR_GET_DUMPABLE) != 0) {
-        return error_set(err, ERROR_SYSTEM, 0, "the kernel did not keep the confinement");
+        return error_set(
+            err, ERROR_SYSTEM, 0,
+            "confinement failed: no_new_privs or the dumpable flag did not take effect");
     }
     if (CONFINE_FILTERS && prctl(PR_GET_SECCOMP) != SECCOMP_MODE_FILTER) {
-        return error_set(err, ERROR_SYSTEM, 0, "the kernel did not keep the seccomp filter");
+        return error_set(err, ERROR_SYSTEM, 0,
+                         "confinement failed: the seccomp filter did not take effect");
     }
     return 0;
 }
@@ -224,7 +257,7 @@ static int check(struct error *err)
 int confine_process(struct error *err)
 {
     if (prctl(PR_SET_DUMPABLE, 0) < 0) {
-        return error_set(err, ERROR_SYSTEM, errno, "cannot become undumpable");
+        return error_set(err, ERROR_SYSTEM, errno, "cannot clear the dumpable flag");
     }
     if (set_ceilings() < 0) {
         return error_set(err, ERROR_SYSTEM, errno, "cannot set resource limits");
@@ -233,7 +266,7 @@ int confine_process(struct error *err)
         return error_set(err, ERROR_SYSTEM, errno, "cannot drop capabilities");
     }
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
-        return error_set(err, ERROR_SYSTEM, errno, "cannot give up new privileges");
+        return error_set(err, ERROR_SYSTEM, errno, "cannot set no_new_privs");
     }
     if (CONFINE_FILTERS && install_filter() < 0) {
         return error_set(err, ERROR_SYSTEM, errno, "cannot install the seccomp filter");

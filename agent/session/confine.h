@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * confine.h - takes from a session process every right that it does not need.
+ * confine.h - drops the privileges of a session process.
  *
- * Called once in the session process, before it has read a byte from the network. Afterwards the
- * process cannot gain privileges, has no capability, dumps no core, cannot be traced, has ceilings
- * on memory and descriptors, and can make only the system calls of the list in confine.c: no
- * file can be opened by name, no process started, no socket made but a pair, nobody signalled. Any
- * other call kills it with SIGSYS, which init names in the log. What was taken is asked back from
- * the kernel before the function returns, so success means that it holds.
+ * Called once in the session process, before it reads from the network. Afterwards the process has
+ * no capability and cannot gain privileges, dumps no core, cannot be traced, has ceilings on memory
+ * and descriptors, and can only make the system calls listed in confine.c: it cannot open files by
+ * name, start or signal processes, or create sockets other than a pair. Any other call kills it
+ * with SIGSYS, which init logs. The function checks the result, so success means that it took
+ * effect.
  *
  * A build with AddressSanitizer has no filter and no ceiling on memory: the sanitizer maps
- * terabytes, opens files and writes its reports by calls that a session has no use for.
+ * terabytes, opens files and writes reports.
  */
 #ifndef BERTH_AGENT_SESSION_CONFINE_H
 #define BERTH_AGENT_SESSION_CONFINE_H
@@ -28,7 +28,7 @@
 #endif
 #endif
 
-/* Fails with ERROR_SYSTEM; the caller must then end the process. */
+/* Fails with ERROR_SYSTEM; the process must then exit. */
 int confine_process(struct error *err) __attribute__((warn_unused_result));
 
 #endif

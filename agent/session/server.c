@@ -14,10 +14,6 @@
     "chacha20-poly1305@openssh.com,aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr," \
     "aes256-ctr"
 #define MACS "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com"
-/* What a client may sign its login with; the accepted keys are in authorized.h. */
-#define CLIENT_KEYS                                                                         \
-    "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512," \
-    "rsa-sha2-256"
 
 static int fingerprint(ssh_key key, char *out, size_t room)
 {
@@ -44,7 +40,7 @@ static int set_algorithms(ssh_bind bind)
         {SSH_BIND_OPTIONS_CIPHERS_S_C, CIPHERS},
         {SSH_BIND_OPTIONS_HMAC_C_S, MACS},
         {SSH_BIND_OPTIONS_HMAC_S_C, MACS},
-        {SSH_BIND_OPTIONS_PUBKEY_ACCEPTED_KEY_TYPES, CLIENT_KEYS},
+        {SSH_BIND_OPTIONS_PUBKEY_ACCEPTED_KEY_TYPES, SERVER_SIGNATURES},
         {SSH_BIND_OPTIONS_HOSTKEY_ALGORITHMS, "ssh-ed25519"},
     };
     bool process_config = false;
@@ -77,7 +73,7 @@ static int set_up(struct server *server, const unsigned char *seed, struct error
         ssh_key_free(key);
         return error_set(err, ERROR_SYSTEM, 0, "cannot set the host key");
     }
-    return 0; /* the key now belongs to the bind */
+    return 0; /* the bind owns the key */
 }
 
 int server_open(const char *seed_base64, struct server *out_server, struct error *err)
@@ -103,6 +99,18 @@ int server_open(const char *seed_base64, struct server *out_server, struct error
     }
     *out_server = server;
     return 0;
+}
+
+bool server_accepts_signature(const unsigned char *name, size_t length)
+{
+    for (const char *next = SERVER_SIGNATURES; *next != '\0';) {
+        size_t here = strcspn(next, ",");
+        if (here == length && memcmp(next, name, length) == 0) {
+            return true;
+        }
+        next += here + (next[here] == ',');
+    }
+    return false;
 }
 
 void server_close(struct server *server)

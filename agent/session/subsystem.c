@@ -3,11 +3,11 @@
 
 #include <string.h>
 
-#include "agent/session/session_private.h"
+#include "agent/session/channel.h"
 #include "common/jobwire.h"
 #include "common/log.h"
 
-/* The image's own sftp-server does the work, as the user who logged in. */
+/* Runs the image's sftp-server, as the job's user. */
 static int start_sftp(struct channel *channel)
 {
     if (!channel->session->has_sftp_server) {
@@ -23,11 +23,15 @@ static const struct {
     int (*start)(struct channel *channel);
 } subsystems[] = {
     {"sftp", start_sftp},
-    {JOBWIRE_SUBSYSTEM, durable_channel_start},
+    {JOBWIRE_SUBSYSTEM, resumable_channel_start},
+    {JOBWIRE_EXEC, exec_channel_start},
 };
 
 int subsystem_start(struct channel *channel, const char *name)
 {
+    if (channel->command != NULL) {
+        return 1; /* a second subsystem on one channel */
+    }
     for (size_t i = 0; i < sizeof(subsystems) / sizeof(subsystems[0]); i++) {
         if (strcmp(subsystems[i].name, name) == 0) {
             return subsystems[i].start(channel);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * allocator.c - malloc, calloc and free of the shipped programs: musl's, behind a block cache (see
+ * allocator.c - malloc, calloc and free of the released programs: musl's, behind a block cache (see
  * block_cache.h for why). The linker sends every call here (--wrap); realloc and the aligned
  * allocations go to musl directly.
  *
- * Threads: the cache is one for the process, and whoever finds it in use goes past it. A fork while
- * another thread used it leaves it in use in the child, which is slower there and nothing worse.
+ * Threads share one cache and bypass it while it is in use. A fork while another thread uses it
+ * leaves it in use in the child, which is only slower.
  */
 #include <malloc.h>
 #include <stdatomic.h>
@@ -14,7 +14,7 @@
 
 #include "common/runtime/block_cache.h"
 
-/* Names that the linker's --wrap prescribes. */
+/* The names that the linker's --wrap requires. */
 void *__real_malloc(size_t bytes);
 void *__real_calloc(size_t count, size_t bytes);
 void __real_free(void *block);
@@ -46,7 +46,7 @@ void *__wrap_calloc(size_t count, size_t bytes)
 {
     size_t total;
     if (__builtin_mul_overflow(count, bytes, &total)) {
-        return __real_calloc(count, bytes); /* refuses it and sets errno */
+        return __real_calloc(count, bytes); /* fails and sets errno */
     }
     void *block = take(total);
     return block != NULL ? memset(block, 0, total) : __real_calloc(count, bytes);
@@ -54,7 +54,7 @@ void *__wrap_calloc(size_t count, size_t bytes)
 
 void __wrap_free(void *block)
 {
-    /* The size comes with musl's checks that this is the start of a block that is in use. */
+    /* musl checks that this is a block in use. */
     size_t bytes = block == NULL ? 0 : malloc_usable_size(block);
     bool kept = false;
     if (block_cache_wants(bytes) &&

@@ -30,7 +30,7 @@ bool block_cache_give(struct block_cache *cache, void *block, size_t bytes)
     }
     for (int i = 0; i < BLOCK_CACHE_SLOTS; i++) {
         if (cache->slots[i].block == block) {
-            __builtin_trap(); /* as the allocator does; it would not see this one */
+            __builtin_trap(); /* the allocator does not see this double free */
         }
         room = cache->slots[i].block == NULL ? i : room;
     }

@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * block_cache.h - keeps a few large freed blocks, so that the next large allocation need not ask
- * the kernel.
+ * block_cache.h - keeps a few large freed blocks for the next large allocations.
  *
  * libssh allocates, zeroes and frees a block of 33 KB for every packet it encrypts, and musl's
  * allocator maps and unmaps memory for each one: page faults then cost more than the encryption.
- * Blocks smaller than BLOCK_CACHE_LEAST_BYTES are left to the allocator, which is quick with them
- * and keeps its checks for them; blocks above BLOCK_CACHE_MOST_BYTES are rare, and would hold
- * memory.
+ * Blocks smaller than BLOCK_CACHE_LEAST_BYTES are left to the allocator, which is fast for them and
+ * checks them; blocks above BLOCK_CACHE_MOST_BYTES are rare and would waste memory.
  *
- * The struct has no memory of its own and is not safe for threads; whoever uses it sees to that.
+ * Why not another allocator: 20,000 times calloc and free of 33,000 bytes take 310 ms of CPU with
+ * musl alone, 28 ms with mimalloc 2.4.1 in secure mode, 15 ms with this cache (November 2026).
+ * mimalloc reserves 1 GiB of addresses at its first allocation, four times a session's RLIMIT_AS,
+ * reads files of /proc and /sys, and adds 125 kB to each program: the limit would have to grow, and
+ * so would the filter of a session that allocates before its arena is there.
+ *
+ * The struct owns no memory and is not thread-safe; the caller locks it.
  */
-#ifndef BERTH_RUNTIME_BLOCK_CACHE_H
-#define BERTH_RUNTIME_BLOCK_CACHE_H
+#ifndef BERTH_COMMON_RUNTIME_BLOCK_CACHE_H
+#define BERTH_COMMON_RUNTIME_BLOCK_CACHE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,20 +27,20 @@
 
 struct block_cache {
     struct {
-        void *block; /* NULL: nothing kept here */
+        void *block; /* NULL: empty */
         size_t bytes;
     } slots[BLOCK_CACHE_SLOTS];
 };
 
-/* Whether a block of this size may be kept, and so whether asking makes sense. */
+/* Whether blocks of this size are kept. */
 bool block_cache_wants(size_t bytes);
 
 /* A kept block of at least 'bytes' and at most twice that, which the caller then owns, or NULL.
- * Its content is what its last owner left. */
+ * Its content is undefined. */
 void *block_cache_take(struct block_cache *cache, size_t bytes);
 
-/* True when the block is kept: the caller must not free it. False: there is no room, or the size
- * is none to keep. A block that is kept already is freed twice, which ends the process. */
+/* True: the block is kept, the caller must not free it. False: no room, or another size. A block
+ * that is already kept is a double free, which ends the process. */
 bool block_cache_give(struct block_cache *cache, void *block, size_t bytes);
 
 #endif

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What stood in front of sshd before berth-agent: the key from the environment, then the server.
+# The former entrypoint: installs the key from the environment, then starts sshd.
 set -eu
 
 if [ -z "${SSH_PUBLIC_KEY:-}" ]; then

@@ -6,11 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/parse.h"
 
 #define CONNECT_MS        5000
+#define DOWNLOAD_STALL_MS (15 * 1000)
 #define DIRECT_CONNECT_MS 1000
 #define ATTEMPTS          3
 #define ATTEMPTS_CEILING  20
@@ -23,7 +24,7 @@ const char *aws_environment(const char *name)
 
 int64_t aws_client_now_s(const struct aws_client *client)
 {
-    return (int64_t)time(NULL) + client->skew_s;
+    return clock_unix_s() + client->skew_s;
 }
 
 const char *aws_client_region(const struct aws_client *client)
@@ -41,7 +42,7 @@ int64_t aws_client_skew_s(const struct aws_client *client)
     return client->skew_s;
 }
 
-/* A setting as the SDKs look for it: the variable, then the chosen profile. */
+/* A setting as in the SDKs: the variable, then the profile. */
 static const char *setting(const struct aws_client *client, const char *variable, const char *key)
 {
     const char *value = aws_environment(variable);
@@ -58,7 +59,7 @@ static bool truth(const struct aws_client *client, const char *variable, const c
 
 static const char *find_region(const struct aws_client *client)
 {
-    const char *region = client->config->fargate.region;
+    const char *region = client->options.region;
     region = region != NULL ? region : aws_environment("AWS_REGION");
     return region != NULL ? region : setting(client, "AWS_DEFAULT_REGION", "region");
 }
@@ -67,12 +68,13 @@ static int set_region(struct aws_client *client, struct error *err)
 {
     const char *region = find_region(client);
     if (region == NULL) {
-        return error_set(err, ERROR_USAGE, 0, "no AWS region; set [Fargate] Region or AWS_REGION");
+        (void)error_set(err, ERROR_USAGE, 0, "no AWS region");
+        return error_hint(err, "set [Fargate] Region or AWS_REGION");
     }
     /* It becomes part of a host name. */
     if (!aws_region_is_valid(region)) {
-        return error_set(err, ERROR_USAGE, 0,
-                         "'%.80s' is no AWS region; set one such as 'eu-west-1'", region);
+        (void)error_set(err, ERROR_USAGE, 0, "'%.80s' is not a valid AWS region", region);
+        return error_hint(err, "use one such as 'eu-west-1'");
     }
     (void)snprintf(client->region, sizeof(client->region), "%s", region);
     return 0;
@@ -92,7 +94,7 @@ static int set_attempts(struct aws_client *client, struct error *err)
 
 static int set_up(struct aws_client *client, struct error *err)
 {
-    client->profiles = aws_profiles_load(client->config->aws_profile, err);
+    client->profiles = aws_profiles_load(client->options.profile, err);
     if (client->profiles == NULL || set_region(client, err) < 0 || set_attempts(client, err) < 0) {
         return -1;
     }
@@ -102,22 +104,22 @@ static int set_up(struct aws_client *client, struct error *err)
         truth(client, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls");
     const char *ca_file = setting(client, "AWS_CA_BUNDLE", "ca_bundle");
     if (ca_file != NULL && (client->ca_file = strdup(ca_file)) == NULL) {
-        return error_set(err, ERROR_SYSTEM, errno, "cannot prepare calls of AWS");
+        return error_set(err, ERROR_SYSTEM, errno, "cannot create an AWS client");
     }
     struct http_options options = {.ca_file = client->ca_file, .connect_ms = CONNECT_MS};
     client->http = http_new(&options, err);
     return client->http == NULL ? -1 : 0;
 }
 
-struct aws_client *aws_client_new(const struct config *config, struct signals *signals,
+struct aws_client *aws_client_new(const struct aws_options *options, struct signals *signals,
                                   struct error *err)
 {
     struct aws_client *client = calloc(1, sizeof(*client));
     if (client == NULL) {
-        (void)error_set(err, ERROR_SYSTEM, errno, "cannot prepare calls of AWS");
+        (void)error_set(err, ERROR_SYSTEM, errno, "cannot create an AWS client");
         return NULL;
     }
-    client->config = config;
+    client->options = *options;
     client->signals = signals;
     if (set_up(client, err) < 0) {
         aws_client_free(client);
@@ -149,8 +151,8 @@ struct http *aws_client_direct_http(struct aws_client *client, struct error *err
     return client->direct;
 }
 
-/* A configured address, in the order of botocore: the service's variable, everyone's variable, the
- * profile's [services] section, the profile. False: none. */
+/* A configured address, in the order of botocore: the service's variable, the variable for all
+ * services, the profile's [services] section, the profile. False: none. */
 static bool configured_endpoint(const struct aws_client *client, const struct aws_service_row *row,
                                 char *out, size_t size)
 {
@@ -168,7 +170,7 @@ static bool configured_endpoint(const struct aws_client *client, const struct aw
     url = url != NULL ? url
                       : aws_profile_get(client->profiles, aws_profiles_chosen(client->profiles),
                                         "endpoint_url");
-    /* One that is too long is cut, and with that no address: the caller says so. */
+    /* A truncated one fills the buffer, which the caller reports as not valid. */
     return url != NULL && snprintf(out, size, "%s", url) > 0;
 }
 
@@ -185,10 +187,27 @@ int aws_client_endpoint(const struct aws_client *client, enum aws_service servic
     }
     bool known = strncasecmp(url, "https://", 8) == 0 || strncasecmp(url, "http://", 7) == 0;
     if (!known || strlen(url) == sizeof(url) - 1) {
-        return error_set(err, ERROR_USAGE, 0,
-                         "'%.100s' is no address of %s; set AWS_ENDPOINT_URL to 'https://HOST'",
-                         url, aws_service_row(service)->label);
+        (void)error_set(err, ERROR_USAGE, 0, "'%.100s' is not a valid address of %s", url,
+                        aws_service_row(service)->label);
+        return error_hint(err, "set AWS_ENDPOINT_URL to 'https://HOST'");
     }
     (void)snprintf(out->url, sizeof(out->url), "%s", url);
     return 0;
+}
+
+int aws_download(struct aws_client *client, const char *url, int64_t deadline_ms,
+                 struct buffer *out_body, struct error *err)
+{
+    struct http_answer answer = {.body = *out_body, .failure = HTTP_NOT_SENT};
+    struct http_request request = {.method = "GET",
+                                   .url = url,
+                                   .deadline_ms = deadline_ms,
+                                   .stall_ms = DOWNLOAD_STALL_MS,
+                                   .signals = client->signals};
+    int result = http_call(client->http, &request, &answer, err);
+    *out_body = answer.body;
+    if (result == 0 && answer.status != 200) {
+        result = error_set(err, ERROR_PEER, 0, "HTTP %d instead of the file", answer.status);
+    }
+    return result;
 }

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "driver/base/json.h"
+
 static const struct {
     const char *code;
     enum aws_meaning meaning;
@@ -29,7 +31,7 @@ static const struct {
     {"ExpiredToken", AWS_EXPIRED},
     {"ExpiredTokenException", AWS_EXPIRED},
     {"TokenRefreshRequired", AWS_EXPIRED},
-    {"AuthFailure", AWS_CLOCK}, /* EC2's word for a signature that does not match, too */
+    {"AuthFailure", AWS_CLOCK}, /* EC2 also uses it for a signature mismatch */
     {"InvalidSignatureException", AWS_CLOCK},
     {"RequestExpired", AWS_CLOCK},
     {"RequestInTheFuture", AWS_CLOCK},
@@ -48,7 +50,7 @@ enum aws_meaning aws_meaning(int status, const char *code)
         }
     }
     switch (status) {
-    case 429: /* of something between AWS and us */
+    case 429: /* from a proxy */
         return AWS_THROTTLED;
     case 500:
     case 502:
@@ -60,27 +62,22 @@ enum aws_meaning aws_meaning(int status, const char *code)
     }
 }
 
-void aws_told_set_code(struct aws_told *told, const char *raw)
+void aws_error_body_set_code(struct aws_error_body *out, const char *raw)
 {
     const char *hash = strchr(raw, '#');
     const char *start = hash == NULL ? raw : hash + 1;
-    (void)snprintf(told->code, sizeof(told->code), "%.*s", (int)strcspn(start, ":"), start);
+    (void)snprintf(out->code, sizeof(out->code), "%.*s", (int)strcspn(start, ":"), start);
 }
 
-static const char *text_of(const cJSON *object, const char *name)
-{
-    return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
-}
-
-void aws_told_read_json(const char *body, size_t length, struct aws_told *out)
+void aws_error_body_read_json(const char *body, size_t length, struct aws_error_body *out)
 {
     cJSON *answer = body == NULL ? NULL : cJSON_ParseWithLength(body, length);
-    const char *code = text_of(answer, "__type");
-    const char *text = text_of(answer, "message");
-    code = code != NULL ? code : text_of(answer, "code");
-    text = text != NULL ? text : text_of(answer, "Message");
+    const char *code = json_text_at(answer, "__type");
+    const char *text = json_text_at(answer, "message");
+    code = code != NULL ? code : json_text_at(answer, "code");
+    text = text != NULL ? text : json_text_at(answer, "Message");
     if (code != NULL && out->code[0] == '\0') {
-        aws_told_set_code(out, code);
+        aws_error_body_set_code(out, code);
     }
     if (text != NULL) {
         (void)snprintf(out->text, sizeof(out->text), "%s", text);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * failure.h - what an error answer of AWS means for the next attempt.
+ * failure.h - how to continue after an error answer of AWS.
  *
- * Throttling is told by code, not by status: ECS throttles with HTTP 400. The codes are those of
- * the SDKs' standard retry mode. aws_told_read_json() takes an error body of AWS JSON 1.1; the one
- * of the query protocol is xml.h's. Neither can fail: a body that says nothing leaves 'code' empty.
+ * Throttling is recognised by code, not by status: ECS throttles with HTTP 400. The codes are those
+ * of the SDKs' standard retry mode. aws_error_body_read_json() parses an error body of AWS
+ * JSON 1.1; for the query protocol see xml.h. Neither can fail: an unknown body leaves 'code'
+ * empty.
  */
 #ifndef BERTH_DRIVER_AWS_FAILURE_H
 #define BERTH_DRIVER_AWS_FAILURE_H
@@ -12,16 +13,16 @@
 #include <stddef.h>
 
 enum aws_meaning {
-    AWS_FINAL,       /* no attempt can do better */
-    AWS_THROTTLED,   /* later */
-    AWS_TRANSIENT,   /* again */
-    AWS_EXPIRED,     /* with fresh credentials */
-    AWS_CLOCK,       /* with another time, if the clock is off */
-    AWS_NOT_ALLOWED, /* final: a permission is missing */
+    AWS_FINAL,       /* do not retry */
+    AWS_THROTTLED,   /* retry later */
+    AWS_TRANSIENT,   /* retry */
+    AWS_EXPIRED,     /* retry with fresh credentials */
+    AWS_CLOCK,       /* retry with another time, if the clock is off */
+    AWS_NOT_ALLOWED, /* do not retry: a permission is missing */
 };
 
-/* What an error answer says. */
-struct aws_told {
+/* The contents of an error answer. */
+struct aws_error_body {
     char code[96];
     char text[600];
     char request_id[64];
@@ -29,9 +30,9 @@ struct aws_told {
 
 enum aws_meaning aws_meaning(int status, const char *code);
 
-void aws_told_read_json(const char *body, size_t length, struct aws_told *out);
+void aws_error_body_read_json(const char *body, size_t length, struct aws_error_body *out);
 
-/* "com.amazonaws.ecs#ClientException:http://...": the code inside of it. */
-void aws_told_set_code(struct aws_told *told, const char *raw);
+/* Extracts the code from "com.amazonaws.ecs#ClientException:http://...". */
+void aws_error_body_set_code(struct aws_error_body *out, const char *raw);
 
 #endif

@@ -6,15 +6,16 @@
 
 #include "driver/aws/client.h"
 
-#define ECS_TARGET "AmazonEC2ContainerServiceV20141113"
-#define ECR_TARGET "AmazonEC2ContainerRegistry_V20150921"
+#define ECS_TARGET  "AmazonEC2ContainerServiceV20141113"
+#define ECR_TARGET  "AmazonEC2ContainerRegistry_V20150921"
+#define LOGS_TARGET "Logs_20140328"
 
 static cJSON *read_answer(const char *body, size_t length, struct error *err)
 {
     cJSON *answer = body == NULL ? NULL : cJSON_ParseWithLength(body, length);
     if (!cJSON_IsObject(answer)) {
         cJSON_Delete(answer);
-        (void)error_set(err, ERROR_PEER, 0, "no JSON object in %zu bytes", length);
+        (void)error_set(err, ERROR_PEER, 0, "not a JSON object (%zu bytes)", length);
         return NULL;
     }
     return answer;
@@ -22,10 +23,10 @@ static cJSON *read_answer(const char *body, size_t length, struct error *err)
 
 static const struct aws_protocol protocol = {
     .read_answer = read_answer,
-    .read_error = aws_told_read_json,
+    .read_error = aws_error_body_read_json,
 };
 
-/* 'call' says service, region and operation. */
+/* 'call' has service, region and operation. */
 static int run(struct aws_client *client, const struct aws_exchange *call, const char *target,
                const cJSON *request, int64_t deadline_ms, cJSON **out_answer,
                struct aws_failure *out_failure, struct error *err)
@@ -64,4 +65,12 @@ int aws_ecr(struct aws_client *client, const char *region, const char *operation
     struct aws_exchange call = {
         .service = AWS_SERVICE_ECR, .region = region, .operation = operation};
     return run(client, &call, ECR_TARGET, request, deadline_ms, out_answer, out_failure, err);
+}
+
+int aws_logs(struct aws_client *client, const char *operation, const cJSON *request,
+             int64_t deadline_ms, cJSON **out_answer, struct aws_failure *out_failure,
+             struct error *err)
+{
+    struct aws_exchange call = {.service = AWS_SERVICE_LOGS, .operation = operation};
+    return run(client, &call, LOGS_TARGET, request, deadline_ms, out_answer, out_failure, err);
 }

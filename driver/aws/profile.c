@@ -10,9 +10,11 @@
 
 #include "common/fd.h"
 #include "driver/aws/ini.h"
+#include "driver/aws/words.h"
+#include "driver/base/home.h"
 
 struct aws_profiles {
-    struct ini *files[2]; /* NULL: there is none */
+    struct ini *files[AWS_CONFIG_FILE + 1]; /* NULL: not there */
     char chosen[AWS_PROFILE_BYTES];
 };
 
@@ -22,17 +24,18 @@ static const struct {
     [AWS_CREDENTIALS_FILE] = {"AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"},
     [AWS_CONFIG_FILE] = {"AWS_CONFIG_FILE", ".aws/config"},
 };
+_Static_assert(sizeof(places) / sizeof(places[0]) == AWS_CONFIG_FILE + 1, "a place for each file");
 
 static const char *nonempty(const char *text)
 {
     return text == NULL || text[0] == '\0' ? NULL : text;
 }
 
-/* Returns whether there is such a path at all. */
+/* False: neither the variable nor a home directory is set. */
 static bool name_path(enum aws_profile_file file, char out[PATH_MAX])
 {
     const char *named = nonempty(getenv(places[file].variable));
-    const char *home = nonempty(getenv("HOME"));
+    const char *home = home_directory();
     int length = 0;
     if (named != NULL && strncmp(named, "~/", 2) != 0) {
         length = snprintf(out, PATH_MAX, "%s", named);
@@ -47,8 +50,7 @@ static int load(enum aws_profile_file file, struct ini **out, struct error *err)
 {
     char path[PATH_MAX];
     struct buffer text;
-    /* As the SDKs have it, a named file that is missing is no error, and /dev/null, by which people
-     * say that there is none, is an empty one. */
+    /* As in the SDKs, a missing file is not an error, and /dev/null is an empty one. */
     if (!name_path(file, path) || strcmp(path, "/dev/null") == 0 ||
         (access(path, F_OK) < 0 && errno == ENOENT)) {
         return 0;
@@ -76,10 +78,10 @@ static int choose(struct aws_profiles *profiles, const char *wanted, struct erro
     }
     (void)snprintf(profiles->chosen, sizeof(profiles->chosen), "%s", chosen);
     if (named != NULL && !aws_profile_exists(profiles, named)) {
-        return error_set(err, ERROR_USAGE, 0,
-                         "AWS profile '%s' is neither in ~/.aws/config nor in ~/.aws/credentials; "
-                         "set AWS_CONFIG_FILE when the files are elsewhere",
-                         named);
+        (void)error_set(err, ERROR_USAGE, 0,
+                        "AWS profile '%s' is neither in ~/.aws/config nor in ~/.aws/credentials",
+                        named);
+        return error_hint(err, "set AWS_CONFIG_FILE if the files are elsewhere");
     }
     return 0;
 }
@@ -88,7 +90,7 @@ struct aws_profiles *aws_profiles_load(const char *wanted, struct error *err)
 {
     struct aws_profiles *profiles = calloc(1, sizeof(*profiles));
     if (profiles == NULL) {
-        (void)error_set(err, ERROR_SYSTEM, errno, "cannot read AWS's configuration");
+        (void)error_set(err, ERROR_SYSTEM, errno, "cannot read the AWS configuration");
         return NULL;
     }
     if (load(AWS_CREDENTIALS_FILE, &profiles->files[AWS_CREDENTIALS_FILE], err) < 0 ||
@@ -114,48 +116,51 @@ const char *aws_profiles_chosen(const struct aws_profiles *profiles)
     return profiles->chosen;
 }
 
-/* The value of a key, or with key NULL anything that is not NULL if there is such a section. */
-static const char *look(const struct ini *ini, const char *section, const char *key)
+/* Whether the section's head is "KIND NAME", split as by a shell. Botocore tests the beginning of
+ * the head, then uses the second of exactly two words. */
+static bool is_about(const char *section, const char *kind, const char *name)
 {
-    if (key != NULL) {
-        return ini_get(ini, section, key);
-    }
-    return ini_has_section(ini, section) ? section : NULL;
+    struct aws_words words;
+    return strncmp(section, kind, strlen(kind)) == 0 && aws_words_split(section, &words) == 0 &&
+           words.count == 2 && strcmp(words.word[1], name) == 0;
 }
 
-static const char *look_in(const struct aws_profiles *profiles, enum aws_profile_file file,
-                           const char *profile, const char *key)
+/* The last one alone is used: [default] and [profile default] are not merged. */
+static const char *find_section(const struct ini *ini, const char *kind, const char *name)
 {
-    /* How the config file writes the head of a profile's section. */
-    static const struct {
-        const char *before, *after;
-    } forms[] = {{"profile ", ""}, {"profile \"", "\""}, {"profile '", "'"}};
-    const struct ini *ini = profiles->files[file];
     const char *found = NULL;
-    if (file == AWS_CREDENTIALS_FILE || strcmp(profile, "default") == 0) {
-        found = look(ini, profile, key);
-    }
-    for (size_t i = 0;
-         file == AWS_CONFIG_FILE && found == NULL && i < sizeof(forms) / sizeof(forms[0]); i++) {
-        char section[AWS_PROFILE_BYTES + 16];
-        (void)snprintf(section, sizeof(section), "%s%s%s", forms[i].before, profile,
-                       forms[i].after);
-        found = look(ini, section, key);
-        found = found == section ? profile : found; /* 'section' ends here */
+    const char *section;
+    for (size_t i = 0; (section = ini_section(ini, i)) != NULL; i++) {
+        bool plain = strcmp(kind, "profile") == 0 && strcmp(name, "default") == 0 &&
+                     strcmp(section, "default") == 0;
+        found = plain || is_about(section, kind, name) ? section : found;
     }
     return found;
 }
 
-bool aws_profile_exists(const struct aws_profiles *profiles, const char *profile)
+static const char *section_of(const struct aws_profiles *profiles, enum aws_profile_file file,
+                              const char *profile)
 {
-    return look_in(profiles, AWS_CREDENTIALS_FILE, profile, NULL) != NULL ||
-           look_in(profiles, AWS_CONFIG_FILE, profile, NULL) != NULL;
+    const struct ini *ini = profiles->files[file];
+    if (file == AWS_CONFIG_FILE) {
+        return find_section(ini, "profile", profile);
+    }
+    return ini_has_section(ini, profile) ? profile : NULL;
 }
 
+bool aws_profile_exists(const struct aws_profiles *profiles, const char *profile)
+{
+    return section_of(profiles, AWS_CREDENTIALS_FILE, profile) != NULL ||
+           section_of(profiles, AWS_CONFIG_FILE, profile) != NULL;
+}
+
+/* NULL for a list of settings. */
 const char *aws_profile_get_from(const struct aws_profiles *profiles, enum aws_profile_file file,
                                  const char *profile, const char *key)
 {
-    return nonempty(look_in(profiles, file, profile, key));
+    const char *section = section_of(profiles, file, profile);
+    const char *value = section == NULL ? NULL : ini_get(profiles->files[file], section, key);
+    return value == NULL || value[0] == '\n' ? NULL : nonempty(value);
 }
 
 const char *aws_profile_get(const struct aws_profiles *profiles, const char *profile,
@@ -168,11 +173,8 @@ const char *aws_profile_get(const struct aws_profiles *profiles, const char *pro
 bool aws_profile_service(const struct aws_profiles *profiles, const char *service, const char *key,
                          char *out, size_t size)
 {
-    char section[AWS_PROFILE_BYTES + 16];
+    const struct ini *ini = profiles->files[AWS_CONFIG_FILE];
     const char *services = aws_profile_get(profiles, profiles->chosen, "services");
-    if (services == NULL || strlen(services) >= AWS_PROFILE_BYTES) {
-        return false;
-    }
-    (void)snprintf(section, sizeof(section), "services %s", services);
-    return ini_nested(ini_get(profiles->files[AWS_CONFIG_FILE], section, service), key, out, size);
+    const char *section = services == NULL ? NULL : find_section(ini, "services", services);
+    return section != NULL && ini_nested(ini_get(ini, section, service), key, out, size);
 }

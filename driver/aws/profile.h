@@ -3,9 +3,9 @@
  * profile.h - the profiles of AWS's shared files: AWS_CONFIG_FILE (~/.aws/config) and
  * AWS_SHARED_CREDENTIALS_FILE (~/.aws/credentials), the second over the first.
  *
- * Missing files are empty ones; unreadable or malformed ones and a chosen profile that is in
- * neither are errors of kind ERROR_USAGE. aws_profiles_free() wipes what was read and accepts
- * NULL; the texts handed out live until then.
+ * A missing file is an empty one. An unreadable or malformed file, or a profile that is in neither,
+ * is an error of kind ERROR_USAGE. aws_profiles_free() wipes the contents and accepts NULL;
+ * returned texts are valid until then.
  */
 #ifndef BERTH_DRIVER_AWS_PROFILE_H
 #define BERTH_DRIVER_AWS_PROFILE_H
@@ -21,7 +21,7 @@ struct aws_profiles;
 
 enum aws_profile_file { AWS_CREDENTIALS_FILE, AWS_CONFIG_FILE };
 
-/* 'wanted': the profile that the configuration names, NULL: AWS_PROFILE, or 'default'. */
+/* 'wanted': the configured profile; NULL: AWS_PROFILE, or 'default'. */
 struct aws_profiles *aws_profiles_load(const char *wanted, struct error *err);
 void aws_profiles_free(struct aws_profiles *profiles);
 
@@ -29,7 +29,7 @@ void aws_profiles_free(struct aws_profiles *profiles);
 const char *aws_profiles_chosen(const struct aws_profiles *profiles);
 bool aws_profile_exists(const struct aws_profiles *profiles, const char *profile);
 
-/* NULL when unset or empty. */
+/* NULL: unset or empty. */
 const char *aws_profile_get(const struct aws_profiles *profiles, const char *profile,
                             const char *key);
 const char *aws_profile_get_from(const struct aws_profiles *profiles, enum aws_profile_file file,

@@ -14,7 +14,7 @@ static const struct aws_protocol protocol = {
     .read_error = xml_read_error,
 };
 
-/* As a signature's canonical form wants it: everything but A-Z a-z 0-9 - . _ ~ as %XX. */
+/* Percent-encodes everything but A-Z a-z 0-9 - . _ ~, as in the canonical form of signatures. */
 static int append_encoded(struct buffer *form, const char *text)
 {
     static const char plain[] =

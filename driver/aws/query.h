@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * query.h - calls of the query protocol with other credentials than the client's own, or none: how
- * credentials are got from STS.
+ * query.h - calls of the query protocol with credentials other than the client's, or without: for
+ * credentials from STS.
  */
 #ifndef BERTH_DRIVER_AWS_QUERY_H
 #define BERTH_DRIVER_AWS_QUERY_H

@@ -5,10 +5,10 @@
 #include <string.h>
 
 struct partition {
-    const char *prefix; /* of its regions; the last row takes what no other does */
+    const char *prefix; /* of its regions; the last row matches all */
     const char *id, *suffix, *dualstack_suffix;
-    const char *registry_suffix; /* of ECR's dual-stack registries; NULL: there are none */
-    /* IAM is one service per partition: what stands between its name and the suffix. */
+    const char *registry_suffix; /* of ECR's dual-stack registries; NULL: none */
+    /* IAM is one service per partition: the labels between its name and the suffix. */
     const char *iam_plain, *iam_dualstack, *iam_fips, *iam_both, *iam_region;
 };
 
@@ -36,6 +36,7 @@ static const struct aws_service_row services[AWS_SERVICE_COUNT] = {
     [AWS_SERVICE_IAM] = {"iam", "IAM", "2010-05-08"},
     [AWS_SERVICE_ECS] = {"ecs", "ECS", NULL},
     [AWS_SERVICE_ECR] = {"ecr", "ECR", NULL},
+    [AWS_SERVICE_LOGS] = {"logs", "CLOUDWATCH_LOGS", NULL},
 };
 
 const struct aws_service_row *aws_service_row(enum aws_service service)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * service.h - the services of AWS that are called here, and where they live.
+ * service.h - the AWS services that Berth calls, and their endpoints.
  *
  * Endpoints follow the rule sets that AWS publishes with its SDKs (partitions, FIPS, dual stack;
- * IAM is one service per partition). aws_endpoint() cannot fail for a known service: a region of an
- * unknown shape counts as one of the partition 'aws', as in the SDKs.
+ * IAM is one service per partition). aws_endpoint() cannot fail: an unknown
+ * region belongs to the partition 'aws', as in the SDKs.
  */
 #ifndef BERTH_DRIVER_AWS_SERVICE_H
 #define BERTH_DRIVER_AWS_SERVICE_H
@@ -19,8 +19,10 @@ enum aws_service {
     AWS_SERVICE_IAM = AWS_IAM,
     AWS_SERVICE_ECS,
     AWS_SERVICE_ECR,
+    AWS_SERVICE_LOGS,
 };
-#define AWS_SERVICE_COUNT 5
+#define AWS_SERVICE_COUNT 6
+_Static_assert(AWS_SERVICE_LOGS + 1 == AWS_SERVICE_COUNT, "the number of services");
 
 #define AWS_REGION_BYTES   64
 #define AWS_ENDPOINT_BYTES 512
@@ -52,8 +54,8 @@ bool aws_region_is_valid(const char *region);
 /* "aws", "aws-cn", "aws-us-gov" ...: the partition of a region, as ARNs name it. */
 const char *aws_partition(const char *region);
 
-/* Whether 'suffix' ends the host names of this region's services, "amazonaws.com" in most; those of
- * registries for both IP versions have suffixes of their own ("on.aws"). */
+/* Whether 'suffix' is the domain of this region's services, e.g. "amazonaws.com"; dual-stack
+ * registries have domains of their own ("on.aws"). */
 bool aws_suffix_is_of(const char *region, const char *suffix, bool registry_dualstack);
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Credentials from the machine itself: the container's endpoint of ECS and EKS, and version 2 of an
- * instance's metadata service. Version 1 is not tried: any request that a job can make another
- * program send would read it. */
+/* Credentials from the host: the container endpoint of ECS and EKS, and IMDSv2, the metadata
+ * service of an instance. IMDSv1 is not used: forged requests of other programs could read it. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
@@ -23,13 +22,13 @@
 #define CREDENTIALS_PATH     "/latest/meta-data/iam/security-credentials/"
 #define TOKEN_TTL_HEADER     "X-aws-ec2-metadata-token-ttl-seconds: 21600"
 
-/* One request, past any proxy: these addresses are of this machine. */
-struct question {
+/* One request without a proxy. */
+struct metadata_request {
     const char *method, *url;
-    const char *header; /* may hold a token; NULL: none */
+    const char *header; /* may contain a token; NULL: none */
     int64_t timeout_ms;
-    int attempts;        /* where something is there: it is busy, or was lost on the way */
-    int lonely_attempts; /* where nothing takes the connection */
+    int attempts;         /* if the service is busy or the request was lost */
+    int connect_attempts; /* if the connection fails */
 };
 
 static bool is_worth_another(const struct http_answer *answer, int result)
@@ -39,19 +38,19 @@ static bool is_worth_another(const struct http_answer *answer, int result)
 }
 
 /* Returns the status, or -1 when there was no answer. */
-static int ask(struct aws_search *search, const struct question *question,
+static int ask(struct aws_search *search, const struct metadata_request *wanted,
                struct http_answer *answer, struct error *err)
 {
     struct http *http = aws_client_direct_http(search->client, err);
-    const char *headers[] = {question->header, NULL};
+    const char *headers[] = {wanted->header, NULL};
     int result = -1;
-    for (int i = 0; http != NULL && i < question->attempts; i++) {
+    for (int i = 0; http != NULL && i < wanted->attempts; i++) {
         struct http_request request = {
-            .method = question->method,
-            .url = question->url,
+            .method = wanted->method,
+            .url = wanted->url,
             .headers = headers,
             .deadline_ms =
-                clock_earlier_ms(search->deadline_ms, clock_deadline_ms(question->timeout_ms)),
+                clock_earlier_ms(search->deadline_ms, clock_deadline_ms(wanted->timeout_ms)),
             .signals = search->client->signals,
         };
         if (i > 0 && signals_wait(search->client->signals, -1, clock_deadline_ms(PAUSE_MS)) < 0) {
@@ -59,8 +58,8 @@ static int ask(struct aws_search *search, const struct question *question,
         }
         buffer_clear(&answer->body);
         result = http_call(http, &request, answer, err);
-        bool lonely = result < 0 && answer->failure == HTTP_NOT_SENT;
-        if (!is_worth_another(answer, result) || (lonely && i + 1 >= question->lonely_attempts)) {
+        bool refused = result < 0 && answer->failure == HTTP_NOT_SENT;
+        if (!is_worth_another(answer, result) || (refused && i + 1 >= wanted->connect_attempts)) {
             break;
         }
     }
@@ -80,7 +79,7 @@ bool aws_trusts_host_of(const char *url)
     const char *host = url + 7;
     size_t authority = strcspn(host, "/?#");
     if (memchr(host, '@', authority) != NULL || memchr(host, '\\', authority) != NULL) {
-        return false; /* what follows would be another host */
+        return false; /* the host would be what follows */
     }
     size_t length = host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/?#");
     for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
@@ -88,7 +87,7 @@ bool aws_trusts_host_of(const char *url)
             return true;
         }
     }
-    /* The text as libcurl takes it: "127.0.0.009" is no address but a name for the resolver. */
+    /* As in libcurl, "127.0.0.009" is not an address but a name to resolve. */
     char text[INET_ADDRSTRLEN];
     struct in_addr address;
     if (length >= sizeof(text)) {
@@ -110,13 +109,13 @@ static int container_url(char out[URL_BYTES], struct error *err)
                                   : snprintf(out, URL_BYTES, "%s", full);
     if (length >= URL_BYTES || !aws_trusts_host_of(out)) {
         return error_set(err, ERROR_USAGE, 0,
-                         "AWS_CONTAINER_CREDENTIALS_FULL_URI is neither https nor on a loopback, "
+                         "AWS_CONTAINER_CREDENTIALS_FULL_URI is neither https nor a loopback, "
                          "ECS or EKS address");
     }
     return 1;
 }
 
-/* The header that the endpoint wants to see, from a file that is kept fresh or from a variable. */
+/* The Authorization header, from a file or a variable. */
 static int container_header(struct buffer *out, struct error *err)
 {
     const char *file = aws_environment("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
@@ -154,21 +153,21 @@ int aws_source_container(struct aws_search *search, struct error *err)
         buffer_done(&header);
         return -1;
     }
-    struct question question = {.method = "GET",
-                                .url = url,
-                                .header = header.bytes,
-                                .timeout_ms = CONTAINER_TIMEOUT_MS,
-                                .attempts = ATTEMPTS,
-                                .lonely_attempts = ATTEMPTS};
+    struct metadata_request wanted = {.method = "GET",
+                                      .url = url,
+                                      .header = header.bytes,
+                                      .timeout_ms = CONTAINER_TIMEOUT_MS,
+                                      .attempts = ATTEMPTS,
+                                      .connect_attempts = ATTEMPTS};
     struct http_answer answer = {.failure = HTTP_NOT_SENT};
     buffer_init(&answer.body, ANSWER_CEILING_BYTES);
-    int status = ask(search, &question, &answer, err);
+    int status = ask(search, &wanted, &answer, err);
     int result = -1;
     if (status == 200) {
         result = aws_source_read_json(search, answer.body.bytes, answer.body.length, "Token",
                                       source, err);
     } else if (status > 0) {
-        (void)error_set(err, ERROR_SYSTEM, 0, "%s answered HTTP %d", source, status);
+        (void)error_set(err, ERROR_SYSTEM, 0, "%s returned HTTP %d", source, status);
     } else {
         (void)error_wrap(err, "%s", source);
     }
@@ -208,26 +207,26 @@ static int64_t metadata_number(const struct aws_search *search, const char *vari
     return value;
 }
 
-struct metadata {
+struct instance_metadata {
     char base[URL_BYTES - 512];
     struct buffer header; /* with the session's token */
     struct http_answer answer;
     int64_t timeout_ms;
-    int64_t attempts; /* 0: nobody chose */
+    int64_t attempts; /* 0: not configured */
 };
 
-static int get_metadata(struct aws_search *search, struct metadata *metadata, const char *path,
-                        struct error *err)
+static int get_metadata(struct aws_search *search, struct instance_metadata *metadata,
+                        const char *path, struct error *err)
 {
     char url[URL_BYTES];
     (void)snprintf(url, sizeof(url), "%s%s", metadata->base, path);
-    struct question question = {.method = "GET",
-                                .url = url,
-                                .header = metadata->header.bytes,
-                                .timeout_ms = metadata->timeout_ms,
-                                .attempts = ATTEMPTS,
-                                .lonely_attempts = ATTEMPTS};
-    return ask(search, &question, &metadata->answer, err);
+    struct metadata_request wanted = {.method = "GET",
+                                      .url = url,
+                                      .header = metadata->header.bytes,
+                                      .timeout_ms = metadata->timeout_ms,
+                                      .attempts = ATTEMPTS,
+                                      .connect_attempts = ATTEMPTS};
+    return ask(search, &wanted, &metadata->answer, err);
 }
 
 static int number_or(int64_t number, int otherwise)
@@ -235,20 +234,21 @@ static int number_or(int64_t number, int otherwise)
     return number > 0 ? (int)number : otherwise;
 }
 
-/* Opens a session. 0: there is no such service here. One that is there and too busy to answer is
- * another matter: the runner may try again. */
-static int get_token(struct aws_search *search, struct metadata *metadata, struct error *err)
+/* Requests a session token. 0: there is no metadata service. A busy service is an error, so that
+ * the runner may retry. */
+static int get_token(struct aws_search *search, struct instance_metadata *metadata,
+                     struct error *err)
 {
     char url[URL_BYTES];
     (void)snprintf(url, sizeof(url), "%s/latest/api/token", metadata->base);
-    struct question question = {.method = "PUT",
-                                .url = url,
-                                .header = TOKEN_TTL_HEADER,
-                                .timeout_ms = metadata->timeout_ms,
-                                .attempts = number_or(metadata->attempts, ATTEMPTS),
-                                .lonely_attempts = number_or(metadata->attempts, 1)};
+    struct metadata_request wanted = {.method = "PUT",
+                                      .url = url,
+                                      .header = TOKEN_TTL_HEADER,
+                                      .timeout_ms = metadata->timeout_ms,
+                                      .attempts = number_or(metadata->attempts, ATTEMPTS),
+                                      .connect_attempts = number_or(metadata->attempts, 1)};
     struct error silence;
-    int status = ask(search, &question, &metadata->answer, &silence);
+    int status = ask(search, &wanted, &metadata->answer, &silence);
     if (status < 0 && silence.errnum != EINTR && metadata->answer.failure == HTTP_NOT_SENT) {
         return 0;
     }
@@ -258,10 +258,11 @@ static int get_token(struct aws_search *search, struct metadata *metadata, struc
     }
     if (status != 200 || metadata->answer.body.length == 0 ||
         strpbrk(metadata->answer.body.bytes, "\r\n") != NULL) {
-        return error_set(err, ERROR_SYSTEM, 0,
-                         "the instance's metadata service gave no session token (HTTP %d)%s",
-                         status,
-                         status >= 400 && status < 429 ? "; allow IMDSv2 on this instance" : "");
+        (void)error_set(err, ERROR_SYSTEM, 0,
+                        "the instance's metadata service returned no session token (HTTP %d)",
+                        status);
+        return status >= 400 && status < 429 ? error_hint(err, "allow IMDSv2 on this instance")
+                                             : -1;
     }
     return buffer_printf(&metadata->header, "X-aws-ec2-metadata-token: %s",
                          metadata->answer.body.bytes) < 0
@@ -269,7 +270,8 @@ static int get_token(struct aws_search *search, struct metadata *metadata, struc
                : 1;
 }
 
-static int read_role(struct aws_search *search, struct metadata *metadata, struct error *err)
+static int read_role(struct aws_search *search, struct instance_metadata *metadata,
+                     struct error *err)
 {
     static const char source[] = "the instance's metadata service";
     char path[512];
@@ -277,15 +279,14 @@ static int read_role(struct aws_search *search, struct metadata *metadata, struc
     const char *name = metadata->answer.body.bytes;
     size_t length = name == NULL ? 0 : strcspn(name, "\r\n");
     if (status == 404 || (status == 200 && length == 0)) {
-        return error_set(err, ERROR_USAGE, 0,
-                         "this instance has no role; attach an instance profile with the policy in "
-                         "docs/fargate.md");
+        (void)error_set(err, ERROR_USAGE, 0, "this instance has no role");
+        return error_hint(err, "attach an instance profile with the policy in docs/fargate.md");
     }
     if (status == 200) {
         if (strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+=,.@_-") <
                 length ||
             length > 128) {
-            return error_set(err, ERROR_PEER, 0, "%s names a role that cannot be one", source);
+            return error_set(err, ERROR_PEER, 0, "%s returned an invalid role name", source);
         }
         (void)snprintf(path, sizeof(path), CREDENTIALS_PATH "%.*s", (int)length, name);
         status = get_metadata(search, metadata, path, err);
@@ -294,7 +295,7 @@ static int read_role(struct aws_search *search, struct metadata *metadata, struc
         return error_wrap(err, "%s", source);
     }
     if (status != 200) {
-        return error_set(err, ERROR_SYSTEM, 0, "%s answered HTTP %d", source, status);
+        return error_set(err, ERROR_SYSTEM, 0, "%s returned HTTP %d", source, status);
     }
     return aws_source_read_json(search, metadata->answer.body.bytes, metadata->answer.body.length,
                                 "Token", source, err);
@@ -307,7 +308,7 @@ int aws_source_metadata(struct aws_search *search, struct error *err)
     if (disabled != NULL && strcasecmp(disabled, "true") == 0) {
         return 0;
     }
-    struct metadata metadata = {
+    struct instance_metadata metadata = {
         .timeout_ms =
             1000 * metadata_number(search, "AWS_METADATA_SERVICE_TIMEOUT",
                                    "metadata_service_timeout", METADATA_TIMEOUT_MS / 1000),

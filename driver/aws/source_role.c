@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Credentials from STS: AssumeRole with the credentials of another source, and
- * AssumeRoleWithWebIdentity with a token that something else writes to a file. */
+ * AssumeRoleWithWebIdentity with a token from a file. */
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -8,14 +8,15 @@
 #include "common/parse.h"
 #include "driver/aws/query.h"
 #include "driver/aws/sources.h"
+#include "driver/base/json.h"
 
-#define SESSION_NAME        "berth-driver" /* what CloudTrail shows */
+#define SESSION_NAME        "berth-driver" /* shown by CloudTrail */
 #define TOKEN_CEILING_BYTES (20UL << 10)
 #define TAG_CEILING         50 /* of STS, for session tags */
 #define TAG_NAME_BYTES      64
 #define PARAMETER_CEILING   (2 * (8 + 2 * TAG_CEILING) + 1)
 
-/* The parameters of one call, with the names of tags in memory of their own. */
+/* The parameters of one call, with memory for the names of tags. */
 struct parameters {
     const char *words[PARAMETER_CEILING];
     size_t count;
@@ -33,14 +34,14 @@ static void add(struct parameters *parameters, const char *name, const char *val
 }
 
 /* [AWS] SessionTags: "key=value" each. */
-static int add_tags(struct parameters *parameters, const struct config_list *tags,
+static int add_tags(struct parameters *parameters, const struct aws_options *options,
                     struct error *err)
 {
-    if (tags->count > TAG_CEILING) {
+    if (options->session_tag_count > TAG_CEILING) {
         return error_set(err, ERROR_USAGE, 0, "[AWS] SessionTags: more than %d tags", TAG_CEILING);
     }
-    for (size_t i = 0; i < tags->count; i++) {
-        const char *entry = tags->entries[i];
+    for (size_t i = 0; i < options->session_tag_count; i++) {
+        const char *entry = options->session_tags[i];
         const char *equals = strchr(entry, '=');
         size_t length = equals == NULL ? 0 : (size_t)(equals - entry);
         if (length == 0 || length >= sizeof(parameters->keys[i])) {
@@ -58,12 +59,7 @@ static int add_tags(struct parameters *parameters, const struct config_list *tag
     return 0;
 }
 
-static const char *text_of(const cJSON *object, const char *name)
-{
-    return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
-}
-
-/* Calls STS and keeps what it gives. Returns 1 or -1. */
+/* Calls STS and stores the credentials. Returns 1 or -1. */
 static int call_sts(struct aws_search *search, const struct aws_query *query, const char *source,
                     struct error *err)
 {
@@ -80,20 +76,13 @@ static int call_sts(struct aws_search *search, const struct aws_query *query, co
     const cJSON *got = cJSON_GetObjectItemCaseSensitive(
         cJSON_GetObjectItemCaseSensitive(answer, result_name), "Credentials");
     struct aws_credentials_texts texts = {
-        .key_id = text_of(got, "AccessKeyId"),
-        .secret = text_of(got, "SecretAccessKey"),
-        .token = text_of(got, "SessionToken"),
-        .expiration = text_of(got, "Expiration"),
+        .key_id = json_text_at(got, "AccessKeyId"),
+        .secret = json_text_at(got, "SecretAccessKey"),
+        .token = json_text_at(got, "SessionToken"),
+        .expiration = json_text_at(got, "Expiration"),
     };
     int result = aws_credentials_set(search->out, &texts, source, err) < 0 ? -1 : 1;
-    cJSON *item = NULL;
-    cJSON_ArrayForEach(item, got)
-    {
-        if (cJSON_IsString(item)) {
-            explicit_bzero(item->valuestring, strlen(item->valuestring));
-        }
-    }
-    cJSON_Delete(answer);
+    json_delete_wiped(answer);
     return result;
 }
 
@@ -101,13 +90,13 @@ static int enter(struct aws_search *search, const char *profile, struct error *e
 {
     if (search->visited_count == AWS_ROLE_CHAIN_CEILING) {
         return error_set(err, ERROR_USAGE, 0,
-                         "profile '%s': more than %d profiles in a row by source_profile", profile,
-                         AWS_ROLE_CHAIN_CEILING);
+                         "profile '%s': source_profile forms a chain of more than %d profiles",
+                         profile, AWS_ROLE_CHAIN_CEILING);
     }
     for (size_t i = 0; i < search->visited_count; i++) {
         if (strcmp(search->visited[i], profile) == 0) {
-            return error_set(err, ERROR_USAGE, 0,
-                             "profile '%s': source_profile leads back to itself", profile);
+            return error_set(err, ERROR_USAGE, 0, "profile '%s': source_profile forms a loop",
+                             profile);
         }
     }
     search->visited[search->visited_count++] = profile;
@@ -152,15 +141,15 @@ static bool has_role(const struct aws_search *search, const char *profile)
            aws_profile_get(search->profiles, profile, "web_identity_token_file") == NULL;
 }
 
-/* The credentials that may assume the role. */
+/* The credentials that assume the role. */
 static int from_source_profile(struct aws_search *search, const char *source, const char *profile,
                                struct error *err)
 {
     if (!aws_profile_exists(search->profiles, source)) {
-        return error_set(err, ERROR_USAGE, 0, "profile '%s': there is no source_profile '%s'",
+        return error_set(err, ERROR_USAGE, 0, "profile '%s': source_profile '%s' does not exist",
                          profile, source);
     }
-    /* A profile with keys may name itself. */
+    /* A profile with keys may refer to itself. */
     if (has_keys(search, source) || !has_role(search, source)) {
         int found = aws_source_profile(search, source, err);
         return found != 0 ? found
@@ -196,8 +185,8 @@ static int assume(struct aws_search *search, const char *profile,
     add(&parameters, "RoleSessionName", session != NULL ? session : SESSION_NAME);
     add(&parameters, "DurationSeconds", aws_profile_get(profiles, profile, "duration_seconds"));
     add(&parameters, "ExternalId", aws_profile_get(profiles, profile, "external_id"));
-    /* Only the role that the work is done with carries the tags. */
-    if (last && add_tags(&parameters, &search->client->config->aws_session_tags, err) < 0) {
+    /* Only the last role of a chain gets the tags. */
+    if (last && add_tags(&parameters, &search->client->options, err) < 0) {
         return -1;
     }
     struct aws_query query = {
@@ -216,9 +205,9 @@ int aws_source_role(struct aws_search *search, const char *profile, struct error
         return 0;
     }
     if (aws_profile_get(search->profiles, profile, "mfa_serial") != NULL) {
-        return error_set(err, ERROR_USAGE, 0,
-                         "profile '%s': mfa_serial needs a person; use a role without MFA",
-                         profile);
+        (void)error_set(err, ERROR_USAGE, 0, "profile '%s': mfa_serial needs an interactive login",
+                        profile);
+        return error_hint(err, "use a role without MFA");
     }
     bool last = search->visited_count == 0;
     if (enter(search, profile, err) < 0) {
@@ -256,7 +245,7 @@ int aws_source_web_identity(struct aws_search *search, const char *profile, bool
     buffer_init(&token, TOKEN_CEILING_BYTES);
     if (aws_read_token_file(file, &token, err) < 0) {
         buffer_done(&token);
-        return error_wrap(err, "cannot read the web identity's token");
+        return error_wrap(err, "cannot read the web identity token");
     }
     struct parameters parameters = {.count = 0};
     add(&parameters, "RoleArn", role);

@@ -11,9 +11,9 @@
 
 #define TEXT_CEILING_BYTES (1UL << 20) /* of one leaf */
 
-/* What an element has turned out to be so far. */
+/* An open element. */
 struct element {
-    cJSON *node; /* object or array once it has children; NULL: a leaf so far */
+    cJSON *node; /* object or array; NULL: no children yet */
     char name[128];
 };
 
@@ -24,7 +24,7 @@ struct reader {
     size_t elements;
     struct buffer text; /* of the innermost element */
     cJSON *root;
-    const char *refusal; /* why parsing was stopped, NULL: it was not */
+    const char *refusal; /* why parsing stopped; NULL: it did not */
 };
 
 static void stop(struct reader *reader, const char *refusal)
@@ -56,7 +56,7 @@ static void on_start(void *context, const XML_Char *name, const XML_Char **attri
         bool list = is_list_entry(name);
         cJSON *node = list ? cJSON_CreateArray() : cJSON_CreateObject();
         if (node == NULL) {
-            stop(reader, "no memory");
+            stop(reader, "out of memory");
             return;
         }
         reader->open[reader->depth - 1].node = node;
@@ -80,7 +80,7 @@ static cJSON *make_leaf(struct reader *reader)
     return cJSON_CreateString(text + strspn(text, " \t\r\n"));
 }
 
-/* Puts a finished element into the one around it. Takes the node in every case. */
+/* Adds a finished element to its parent. Owns the node in every case. */
 static bool attach(cJSON *parent, const char *name, cJSON *node)
 {
     bool done = cJSON_IsArray(parent) ? cJSON_AddItemToArray(parent, node)
@@ -91,8 +91,7 @@ static bool attach(cJSON *parent, const char *name, cJSON *node)
     return done;
 }
 
-/* expat still tells the end of an empty element whose start stopped it: that one is not in 'open'.
- */
+/* After a stop, expat still reports the end of an empty element, which is not in 'open'. */
 static void on_end(void *context, const XML_Char *name)
 {
     struct reader *reader = context;
@@ -106,18 +105,18 @@ static void on_end(void *context, const XML_Char *name)
     reader->depth--;
     buffer_clear(&reader->text);
     if (node == NULL) {
-        stop(reader, "no memory");
+        stop(reader, "out of memory");
     } else if (reader->depth == 0) {
         reader->root = node;
     } else if (!attach(reader->open[reader->depth - 1].node, element->name, node)) {
-        stop(reader, "no memory");
+        stop(reader, "out of memory");
     }
 }
 
 static void on_text(void *context, const XML_Char *text, int length)
 {
     struct reader *reader = context;
-    /* White space between elements is no one's text. */
+    /* Ignores white space between elements. */
     if (reader->depth > 0 && reader->open[reader->depth - 1].node == NULL &&
         buffer_append(&reader->text, text, (size_t)length) < 0) {
         stop(reader, "a text is too long");
@@ -131,7 +130,7 @@ static void on_doctype(void *context, const XML_Char *name, const XML_Char *syst
     (void)system_id;
     (void)public_id;
     (void)has_subset;
-    stop(context, "it has a DOCTYPE");
+    stop(context, "DOCTYPE is not allowed");
 }
 
 static void drop(struct reader *reader)
@@ -154,9 +153,9 @@ static void run_parser(struct reader *reader, const char *text, size_t length, s
         return;
     }
     const char *why = reader->refusal != NULL   ? reader->refusal
-                      : status == XML_STATUS_OK ? "no elements in it"
+                      : status == XML_STATUS_OK ? "it has no elements"
                                                 : XML_ErrorString(XML_GetErrorCode(reader->parser));
-    (void)error_set(err, ERROR_PEER, 0, "no usable XML in %zu bytes: %s", length, why);
+    (void)error_set(err, ERROR_PEER, 0, "not valid XML (%zu bytes): %s", length, why);
     drop(reader);
 }
 
@@ -180,18 +179,18 @@ static const cJSON *child(const cJSON *parent, const char *name)
     return cJSON_GetObjectItemCaseSensitive(parent, name);
 }
 
-void xml_read_error(const char *text, size_t length, struct aws_told *out)
+void xml_read_error(const char *text, size_t length, struct aws_error_body *out)
 {
-    struct error ignored; /* what is no XML says nothing */
+    struct error ignored; /* other bodies leave the struct empty */
     cJSON *root = xml_parse(text, length, &ignored);
     const cJSON *errors = child(root, "Errors");
     const cJSON *error = child(errors == NULL ? root : errors, "Error");
     const char *code = cJSON_GetStringValue(child(error, "Code"));
-    const char *told = cJSON_GetStringValue(child(error, "Message"));
+    const char *message = cJSON_GetStringValue(child(error, "Message"));
     const char *id = cJSON_GetStringValue(child(root, "RequestId"));
     id = id != NULL ? id : cJSON_GetStringValue(child(root, "RequestID"));
     (void)snprintf(out->code, sizeof(out->code), "%s", code == NULL ? "" : code);
-    (void)snprintf(out->text, sizeof(out->text), "%s", told == NULL ? "" : told);
+    (void)snprintf(out->text, sizeof(out->text), "%s", message == NULL ? "" : message);
     (void)snprintf(out->request_id, sizeof(out->request_id), "%s", id == NULL ? "" : id);
     cJSON_Delete(root);
 }

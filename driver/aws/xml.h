@@ -6,8 +6,8 @@
  * leaf a string without surrounding white space (so is an empty list), and an element whose first
  * child is an 'item' or 'member' an array. Of several elements of one name cJSON finds the first.
  * Attributes are dropped.
- * Documents with a DOCTYPE are refused, whatever is in it: entities are what XML bombs are made of,
- * and no answer of AWS has any. Depth and elements have ceilings. The caller deletes the tree.
+ * Documents with a DOCTYPE are refused: entities allow XML bombs, and AWS does not use them. Depth
+ * and elements have ceilings. The caller deletes the tree.
  */
 #ifndef BERTH_DRIVER_AWS_XML_H
 #define BERTH_DRIVER_AWS_XML_H
@@ -25,6 +25,6 @@ cJSON *xml_parse(const char *text, size_t length, struct error *err);
 
 /* An error body of the query protocol: <Response><Errors><Error> of EC2, <ErrorResponse><Error> of
  * the others. */
-void xml_read_error(const char *text, size_t length, struct aws_told *out);
+void xml_read_error(const char *text, size_t length, struct aws_error_body *out);
 
 #endif

@@ -11,7 +11,7 @@
 #include "common/fd.h"
 
 #ifndef MFD_EXEC
-#define MFD_EXEC 0x0010U /* since Linux 6.3; before that a flag it does not know */
+#define MFD_EXEC 0x0010U /* since Linux 6.3; older kernels refuse it */
 #endif
 
 extern const unsigned char berth_embedded_agent_start[];

@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * embedded_agent.h - the berth-agent program inside this one, and how to become it.
+ * embedded_agent.h - the berth-agent program that the driver contains.
  *
- * The driver needs no second file: the agent's bytes are executed from a memory file. Where a
- * system refuses that (vm.memfd_noexec, a security module), a copy in the job's directory is
- * executed instead.
+ * It is executed from a memory file. If the system refuses that (vm.memfd_noexec, a security
+ * module), a copy in the job's directory is executed instead.
  */
 #ifndef BERTH_DRIVER_BACKEND_EMBEDDED_AGENT_H
 #define BERTH_DRIVER_BACKEND_EMBEDDED_AGENT_H
 
 #include <stddef.h>
 
-/* The program file's bytes, which are part of this program's own memory. */
+/* The bytes of the program file. */
 size_t embedded_agent_bytes(const void **out_bytes);
 
-/* A descriptor of the memory file, or -1 when the system has none; close-on-exec. */
+/* A close-on-exec descriptor of the memory file, or -1 if the system has none. */
 int embedded_agent_open(void);
 
 /* In a child: executes the agent, from 'fd' or else from a copy at 'copy_path'. Returns only on

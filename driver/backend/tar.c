@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define BLOCK_BYTES 512
-#define SIZE_LIMIT  (8UL << 30) /* what 11 octal digits can say */
+#define SIZE_LIMIT  (8UL << 30) /* the most that 11 octal digits can express */
 
 /* POSIX.1-1988, "Extended tar format": every number is octal text. */
 struct header {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tar.h - a small tar archive in memory, as the Docker Engine takes it for a container's files.
+ * tar.h - a small tar archive in memory, for files of a container.
  *
  * Format: POSIX.1-1988 ustar, owner root, time 0, so that the same input is the same bytes. The
  * caller owns the buffer: entries in order, then tar_end(). Names are relative, up to 99 bytes.
@@ -12,7 +12,7 @@
 
 #include "common/buffer.h"
 
-/* Return -1 when the name is too long or the buffer is full. */
+/* Return -1 if the name is too long or the buffer is full. */
 int tar_directory(struct buffer *archive, const char *name, unsigned mode)
     __attribute__((warn_unused_result));
 int tar_file(struct buffer *archive, const char *name, unsigned mode, const void *bytes,

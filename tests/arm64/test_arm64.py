@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The agent for aarch64, cross-built, under qemu-user.
+"""The programs for aarch64, cross-built, under qemu-user: mainly the agent.
 
 qemu-user refuses to install a seccomp filter. The program that is shipped must therefore refuse to
 serve there, and everything else of it is tested. Logins are tested with a second build, the same
@@ -21,6 +21,7 @@ from support.ssh import Ssh
 
 TOP = Path(__file__).resolve().parents[2]
 SHIPPED = TOP / "build/release-arm64/bin/berth-agent"
+DRIVER = TOP / "build/release-arm64/bin/berth-driver"
 UNFILTERED = TOP / "build/arm64-unfiltered/bin/berth-agent"
 QEMU = "qemu-aarch64-static"
 
@@ -66,7 +67,9 @@ def test_tools_are_there():
     assert shutil.which(QEMU), f"not installed: {QEMU}"
 
 
-@pytest.mark.parametrize("program", [SHIPPED, UNFILTERED], ids=["shipped", "unfiltered"])
+@pytest.mark.parametrize(
+    "program", [SHIPPED, UNFILTERED, DRIVER], ids=["shipped", "unfiltered", "driver"]
+)
 def test_is_a_static_program_for_aarch64(program):
     kind = subprocess.run(["file", "-b", program], capture_output=True, text=True, check=True)
     assert "ARM aarch64" in kind.stdout
@@ -74,11 +77,16 @@ def test_is_a_static_program_for_aarch64(program):
     assert "stripped" in kind.stdout
 
 
-def test_shipped_one_says_its_version():
+@pytest.mark.parametrize("program", [SHIPPED, DRIVER], ids=["agent", "driver"])
+def test_shipped_one_says_its_version(program):
     version = re.search(r"project\(berth VERSION (\S+)", (TOP / "CMakeLists.txt").read_text())[1]
-    done = run(SHIPPED, "--version")
+    done = run(program, "--version")
     assert done.returncode == 0
     assert version in done.stdout
+
+
+def test_driver_contains_the_agent_for_aarch64():
+    assert SHIPPED.read_bytes() in DRIVER.read_bytes()
 
 
 @pytest.mark.parametrize("status", [0, 7, 255])
@@ -125,7 +133,7 @@ def test_another_key_is_refused(start, client, tmp_path):
 
 def allowed_calls():
     source = (TOP / "agent/session/confine.c").read_text()
-    return set(re.findall(r"^    (?:ANY|WITH|WITHOUT)\((\w+)", source, re.M))
+    return set(re.findall(r"^    (?:ANY|WITH\w*)\((\w+)", source, re.M))
 
 
 def test_sessions_make_only_system_calls_that_the_filter_allows(start, client):

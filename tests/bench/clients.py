@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """OpenSSH's client, and counting what comes out of it."""
 
-import fcntl
 import hashlib
 import os
 import resource
@@ -9,7 +8,6 @@ import subprocess
 import time
 
 PIECE = 1 << 20
-F_SETPIPE_SZ = 1031
 
 
 def ssh_command(fleet, server, command, cipher=None, kex="curve25519-sha256"):
@@ -20,18 +18,13 @@ def ssh_command(fleet, server, command, cipher=None, kex="curve25519-sha256"):
     return [*words, "root@127.0.0.1", command]
 
 
-def count_output(command, expected, env=None, pipe_bytes=0):
-    """Seconds until 'expected' bytes and a status of 0 arrived; RuntimeError for anything else.
-
-    With 'pipe_bytes' that is the size of the pipe; else the system's, 64 KiB.
-    """
+def count_output(command, expected, env=None):
+    """Seconds until 'expected' bytes and a status of 0 arrived; RuntimeError for anything else."""
     buffer = bytearray(PIECE)
     total = 0
     started = time.perf_counter()
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=env)
     with child.stdout as pipe:
-        if pipe_bytes:
-            fcntl.fcntl(pipe, F_SETPIPE_SZ, pipe_bytes)
         while got := os.readv(pipe.fileno(), [buffer]):
             total += got
     status = child.wait()

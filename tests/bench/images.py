@@ -138,7 +138,7 @@ def _client(container, name):
 
 
 def _idle_memory(container):
-    """Of what is left when the login is over: one process of ours, tini and sshd of the other's."""
+    """Of the processes after the login: the agent, or tini and sshd."""
     identity = container.inspect()["Id"]
     least = 1 if container.image == IMAGES[OURS] else 2
     pids = until(lambda: _settled(identity, least), DEADLINE_S, "the end of the login")

@@ -17,6 +17,7 @@ from bench import report  # noqa: E402
 from bench.context import Context  # noqa: E402
 from bench.measures import (  # noqa: E402
     connections,
+    docker_jobs,
     driver,
     ecs,
     idle,
@@ -28,6 +29,7 @@ from bench.measures import (  # noqa: E402
     start,
     throughput,
     upload,
+    warm,
 )
 from bench.servers import Fleet  # noqa: E402
 
@@ -40,10 +42,12 @@ MEASURES = (
     idle,
     reaping,
     connections,
+    docker_jobs,
     driver,
     stages,
     images,
     ecs,
+    warm,
 )
 
 

@@ -41,7 +41,7 @@ class Server:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
                 return self
             except OSError:
-                time.sleep(0.0005)  # a server that starts: nothing else tells that it listens
+                time.sleep(0.0005)  # poll until it listens
         raise RuntimeError(f"{self.name} does not listen; {self.log_path.read_text()[-500:]}")
 
     def own_pids(self):

@@ -9,7 +9,7 @@ import pytest
 
 from bench import figures, report, svg
 from bench.figures import Growth, Row, Target
-from bench.measures import ecs
+from bench.measures import docker_jobs, ecs
 
 ROW = Row(
     "throughput",
@@ -134,3 +134,9 @@ def test_what_ecs_jobs_found_becomes_rows_with_targets():
     assert met[f"{many}: DescribeTasks, busiest second"] is False, "a storm is seen"
     table = "\n".join(report.summary_table(ecs.rows_of(ECS)))
     assert "| ECS: run, start to connection | at most 5 ms | 4 ms | met |" in table
+
+
+@pytest.mark.parametrize(("seconds", "met"), [(1.25, True), (1.26, False)])
+def test_a_job_with_a_helper_may_cost_a_quarter_more(seconds, met):
+    (row,) = docker_jobs.rows_of({"helper": [seconds], "no helper": [1.0]})
+    assert row.met() is met and row.unit == "s"

@@ -24,6 +24,8 @@ from support.cgroups import limited  # noqa: F401
 from support.doctor import place  # noqa: F401
 from support.driver import berth_driver, job  # noqa: F401
 from support.ecs import cloud, ecs_job, moto  # noqa: F401
+from support.ecs_generated import generated_job  # noqa: F401
+from support.home import empty_home  # noqa: F401
 from support.keys import KeyPair
 from support.ssh import Ssh
 from support.waiting import until as _until
@@ -135,7 +137,7 @@ def until():
 
 @pytest.fixture(scope="session")
 def free_port():
-    """free_port(): a TCP port on loopback that nobody listened on a moment ago."""
+    """free_port(): a TCP port on loopback that was free a moment ago."""
 
     def find():
         with socket.socket() as probe:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a session process may still do, and what one process's death does to the others."""
+"""The confinement of session processes, and the effect of a killed process on the others."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ import pytest
 from support import processes
 
 MIB = 1 << 20
-# A hundred exchanges of keys; the hybrid ones would take most of a second each.
+# A hundred key exchanges; hybrid ones would take most of a second each.
 REKEYING = ["-o", "RekeyLimit=256K", "-o", "KexAlgorithms=curve25519-sha256"]
 
 
@@ -25,7 +25,7 @@ def status_of(pid):
 
 
 def ready(process):
-    """Reads the line that a job prints when it runs."""
+    """Reads the first line of a running job."""
     line = process.stdout.readline()
     assert line, process.stderr.read()
     return int(line)
@@ -42,7 +42,7 @@ def test_the_confinement_took_effect_before_login(agent, programs, until):
 
     server = agent()
     with socket.create_connection(("127.0.0.1", server.port)) as silent:
-        assert silent.recv(8) == b"SSH-2.0-"  # confined before it says a word
+        assert silent.recv(8) == b"SSH-2.0-"  # confined before it sends anything
         (pid,) = until(lambda: processes.named(server.pid, "berth-session"))
         status = status_of(pid)
         assert status["NoNewPrivs"] == "1"
@@ -52,7 +52,7 @@ def test_the_confinement_took_effect_before_login(agent, programs, until):
         if not programs.sanitized:
             assert status["Seccomp"] == "2"
             assert f"Max address space         {256 * MIB}" in limits
-            # Not dumpable: its files in /proc belong to root, whoever runs it.
+            # Not dumpable: its files in /proc belong to root.
             assert Path(f"/proc/{pid}/mem").stat().st_uid == 0
 
 
@@ -94,12 +94,12 @@ def test_large_output_under_the_filter(agent, ssh, cipher):
 
 
 def test_long_command_under_the_filter(agent, ssh):
-    # One argument of the client's own exec call is all that it can be given.
+    # The client's command is one argument of its exec call.
     done = ssh(agent()).run("printf %s " + "x" * 120_000)
     assert done.stdout == b"x" * 120_000
 
 
-def test_unknown_user_and_wrong_key_are_refused_alive(agent, ssh, tmp_path):
+def test_unknown_user_and_wrong_key_do_not_kill_the_session(agent, ssh, tmp_path):
     from support.keys import KeyPair
 
     server = agent()
@@ -112,7 +112,7 @@ def test_unknown_user_and_wrong_key_are_refused_alive(agent, ssh, tmp_path):
     assert "SIGSYS" not in server.log()
 
 
-def test_a_session_killed_leaves_the_others(agent, ssh, until):
+def test_a_killed_session_does_not_affect_others(agent, ssh, until):
     server = agent(args=["--grace", "1s"])
     client = ssh(server)
     one = client.start("echo $$; exec sleep 1000")
@@ -122,13 +122,13 @@ def test_a_session_killed_leaves_the_others(agent, ssh, until):
     ready(two)
     os.kill(session, signal.SIGKILL)
     assert one.wait(10) == 255
-    until(lambda: not processes.alive(one_job), what="the end of the job nobody listens to")
+    until(lambda: not processes.alive(one_job), what="the end of the job without a client")
     assert two.communicate(b"still here\n", timeout=10)[0] == b"still here\n"
     assert two.returncode == 7
-    until(lambda: "died of signal 9" in server.log())
+    until(lambda: "was killed by signal 9" in server.log())
 
 
-def test_a_monitor_killed_takes_its_job_and_no_other(agent, ssh, until):
+def test_a_killed_monitor_stops_only_its_job(agent, ssh, until):
     server = agent()
     client = ssh(server)
     one = client.start("echo $$; trap '' TERM; sleep 1000 & sleep 1000; sleep 1000")
@@ -139,8 +139,8 @@ def test_a_monitor_killed_takes_its_job_and_no_other(agent, ssh, until):
     ready(two)
     bystander = subprocess.Popen(["sleep", "1000"])
     os.kill(monitor, signal.SIGKILL)
-    until(lambda: not any(map(processes.alive, tree)), 3, what="the end of the dead monitor's job")
-    assert one.wait(10) == 255  # OpenSSH's way to tell a signal
+    until(lambda: not any(map(processes.alive, tree)), 10, what="the end of the dead monitor's job")
+    assert one.wait(10) == 255  # OpenSSH's exit status for a signal
     assert two.communicate(b"still here\n", timeout=10)[0] == b"still here\n"
     assert two.returncode == 7
     assert client.run("echo new").stdout == b"new\n"
@@ -148,11 +148,11 @@ def test_a_monitor_killed_takes_its_job_and_no_other(agent, ssh, until):
     bystander.kill()
     bystander.wait()
     log = server.log()
-    assert "died of signal 9" in log
+    assert "was killed by signal 9" in log
     assert "reporting SIGKILL" in log
 
 
-def test_a_job_killed_is_told(agent, ssh):
+def test_a_killed_job_is_reported(agent, ssh):
     server = agent()
     job = ssh(server).start("echo $$; exec sleep 1000")
     os.kill(ready(job), signal.SIGKILL)
@@ -160,7 +160,7 @@ def test_a_job_killed_is_told(agent, ssh):
     assert ssh(server).run("echo works").stdout == b"works\n"
 
 
-def test_the_agent_killed_ends_every_job(agent, ssh, until):
+def test_a_killed_agent_stops_every_job(agent, ssh, until):
     server = agent(args=["--grace", "1s"])
     job = ssh(server).start("echo $$; trap '' TERM; sleep 1000 & while :; do sleep 1000; done")
     top = ready(job)
@@ -173,10 +173,10 @@ def test_the_agent_killed_ends_every_job(agent, ssh, until):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs a user of its own, so root")
-def test_no_process_to_be_had_is_a_refusal(agent, ssh, programs, until):
+def test_no_process_for_a_session(agent, ssh, programs, until):
     if programs.sanitized:
         pytest.skip("the sanitizer's own processes count")
-    user = 54_321  # nobody's, so that the count is ours alone
+    user = 54_321  # no other process has this user ID, so only this test's processes count
     limited = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
     server = agent(before=[*limited, "prlimit", "--nproc=4"])
     client = ssh(server)
@@ -192,7 +192,7 @@ def test_no_process_to_be_had_is_a_refusal(agent, ssh, programs, until):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs a user of its own, so root")
 @pytest.mark.parametrize("processes_left", [2, 3])
-def test_a_job_that_cannot_be_forked_says_so(agent, ssh, programs, processes_left):
+def test_no_process_for_a_job(agent, ssh, programs, processes_left):
     if programs.sanitized:
         pytest.skip("the sanitizer's own processes count")
     user = 54_322

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a client may set for its job, and as whom the job runs."""
+"""Variables that a client may set for its job, and the user that a job runs as."""
 
 import os
 import pwd
@@ -7,6 +7,8 @@ import shutil
 import subprocess
 
 import pytest
+
+from support.jobwire import Job
 
 HOSTILE = [
     "LD_PRELOAD",
@@ -44,10 +46,10 @@ def test_permitted_by_default(agent, ssh):
 def test_everything_else_is_refused(agent, ssh):
     found = job_environment(ssh, agent(), {"FOO": "1", "LANGUAGES": "1", "LC_X": "2"})
     assert "FOO" not in found and "LANGUAGES" not in found
-    assert found["LC_X"] == "2"  # the connection and the others are not harmed
+    assert found["LC_X"] == "2"  # connection and other variables work
 
 
-def test_list_of_the_operator(agent, ssh):
+def test_accept_env_option(agent, ssh):
     target = agent(env={"BERTH_ACCEPT_ENV": "FOO_*, BAR"})
     found = job_environment(ssh, target, {"FOO_A": "1", "BAR": "2", "BARS": "3", "LC_X": "4"})
     assert (found.get("FOO_A"), found.get("BAR")) == ("1", "2")
@@ -70,7 +72,7 @@ def test_too_much_is_refused(agent, ssh):
 
 @pytest.fixture
 def other_user():
-    """A user in two groups, made for the test and removed after it."""
+    """A user in two groups, created for the test and removed after it."""
     if os.geteuid() != 0 or shutil.which("useradd") is None:
         pytest.skip(
             "needs root, and useradd that is not installed" if os.geteuid() == 0 else "needs root"
@@ -107,6 +109,33 @@ def test_terminal_belongs_to_the_other_user(agent, ssh, other_user):
     assert got.stdout.decode().split() == [user.pw_name, "x"]
 
 
+STREAMS = "echo out >/dev/stdout; echo err >/dev/stderr; cat /dev/stdin; echo x >/proc/self/fd/1"
+
+
+def test_another_user_can_open_its_streams_by_name(agent, ssh, other_user):
+    """Programs log to /dev/stdout, which opens the pipe again: it belongs to the user."""
+    user, _ = other_user
+    got = ssh(agent(), user=user.pw_name).run(STREAMS, input=b"in\n")
+    assert (got.returncode, got.stdout) == (0, b"out\nin\nx\n"), got.stderr
+    assert got.stderr.endswith(b"err\n")
+
+
+def test_another_users_resumable_job_can_open_its_streams_by_name(agent, private_key, other_user):
+    user, _ = other_user
+    with Job(agent().port, private_key, user=user.pw_name) as job:
+        job.start(os.urandom(16).hex(), STREAMS, b"in\n")
+        assert job.collect().exit == (0, "")
+        job.release()
+    assert (bytes(job.outputs[0]), bytes(job.outputs[1])) == (b"out\nin\nx\n", b"err\n")
+
+
+def test_another_user_without_cap_chown(agent, ssh, other_user):
+    user, _ = other_user
+    before = ("setpriv", "--bounding-set=-chown", "--inh-caps=-chown")
+    got = ssh(agent(before=before), user=user.pw_name).run("id -u; exit 3")
+    assert (got.returncode, got.stdout) == (3, f"{user.pw_uid}\n".encode())
+
+
 def test_no_such_user(agent, ssh):
     got = ssh(agent(), user="no-such-user").run("true")
     assert got.returncode == 255
@@ -117,8 +146,8 @@ def test_no_such_user(agent, ssh):
 @pytest.mark.parametrize(("uid", "identity"), [
     (65534, "65534 nobody nobody /nonexistent /bin/sh"), (54_324, "54324 54324 54324 / /bin/sh"),
 ], ids=["in passwd", "not in passwd"])  # fmt: skip
-def test_a_job_is_whom_the_agent_runs_as(agent, ssh, uid, identity):
-    """Whatever name the client gave: the driver logs in as root everywhere."""
+def test_a_job_runs_as_the_agents_user(agent, ssh, uid, identity):
+    """The name of the login does not matter: the driver always logs in as root."""
     unset = dict.fromkeys(("USER", "LOGNAME", "HOME", "SHELL"))
     drop = ("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups")
     client = ssh(agent(before=drop, env=unset), user="root")
@@ -127,7 +156,7 @@ def test_a_job_is_whom_the_agent_runs_as(agent, ssh, uid, identity):
 
 
 def test_image_without_passwd(agent, ssh, programs, tmp_path):
-    """Root alone, with HOME and SHELL that exist."""
+    """Only root exists, with a valid HOME and SHELL."""
     busybox = shutil.which("busybox")
     static = (
         busybox is not None

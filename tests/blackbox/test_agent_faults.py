@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""What the machine may do to an agent: stop it, run out of descriptors, disk or memory, turn back
-the clock. Whatever it is, no result is wrong and the agent serves on once it has passed."""
+"""An agent that is stopped, or has no descriptors, disk space or memory, or whose clock jumps.
+Results stay correct, and the agent serves clients again when the fault is over."""
 
 import contextlib
 import os
 import resource
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -22,36 +21,28 @@ from support.mounts import small_disk
 MIB = 1 << 20
 
 
-def own_processes(started):
-    """The agent's own: init, sessions, monitors."""
-    found = processes.descendants(started.pid) | {started.pid}
-    return [pid for pid in found if processes.name(pid).startswith("berth-")]
-
-
 @contextlib.contextmanager
-def stopped(pids):
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+def stopped(started):
+    """Init, sessions and monitors."""
+    pids = processes.freeze(started.pid, lambda pid: processes.name(pid).startswith("berth-"))
     try:
         yield
     finally:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+        processes.thaw(pids)
 
 
-# What the agent waits for an answer, and for how long it is stopped.
+# The keepalive interval, and how long the agent is stopped.
 STOPS = [("300ms", 1.5)] + ([("15s", 60)] if os.environ.get("BERTH_TEST_FULL") == "1" else [])
 
 
 @pytest.mark.parametrize(("keepalive", "stopped_s"), STOPS)
-def test_a_stopped_agent_takes_no_live_client_for_dead(agent, ssh, keepalive, stopped_s):
-    """Time passes for it, but it has not asked: silence then proves nothing."""
+def test_a_stopped_agent_does_not_disconnect_its_clients(agent, ssh, keepalive, stopped_s):
+    """Time passes, but it has sent no keepalives that the client could have answered."""
     started = agent(args=["--keepalive", keepalive, "--keepalive-count", "2"])
     process = ssh(started).start("echo up; read x; echo $x; exit 7")
     assert process.stdout.readline() == b"up\n"
-    with stopped(own_processes(started)):
-        time.sleep(stopped_s)  # longer than it would wait for its answers
+    with stopped(started):
+        time.sleep(stopped_s)  # longer than it waits for replies
     out, _ = process.communicate(b"still here\n", timeout=20)
     assert (out, process.returncode) == (b"still here\n", 7)
     assert "keepalive" not in started.log()
@@ -59,19 +50,19 @@ def test_a_stopped_agent_takes_no_live_client_for_dead(agent, ssh, keepalive, st
 
 def test_a_stopped_agent_loses_no_output(agent, ssh):
     started = agent()
-    # More than fits in all the buffers on the way: the job cannot be over before the stop.
+    # More than all buffers hold: the job cannot exit before the stop.
     last = 3_000_000
     process = ssh(started).start(f"seq 1 {last}; exit 7")
     assert process.stdout.read(2) == b"1\n"
-    with stopped(own_processes(started)):
+    with stopped(started):
         time.sleep(1)
     rest = process.stdout.read()
     assert rest == "".join(f"{i}\n" for i in range(2, last + 1)).encode()
     assert process.wait(20) == 7
 
 
-def test_a_stopped_agent_starts_no_durable_job_twice(agent, client_key_path, tmp_path):
-    """The driver loses patience meanwhile and attaches anew."""
+def test_a_stopped_agent_starts_no_resumable_job_twice(agent, client_key_path, tmp_path):
+    """The driver times out meanwhile and attaches again."""
     mark, go = tmp_path / "mark", tmp_path / "go"
     started = agent(env={"MARK": str(mark), "GO": str(go)})
     key = paramiko.Ed25519Key.from_private_key_file(str(client_key_path))
@@ -80,7 +71,7 @@ def test_a_stopped_agent_starts_no_durable_job_twice(agent, client_key_path, tmp
     with Job(started.port, key) as job:
         job.start(name, "sh -s", script)
         job.step()
-        with stopped(own_processes(started)):
+        with stopped(started):
             time.sleep(1.5)
             job.close()
     with Job(started.port, key, offsets=job.offsets) as again:
@@ -99,7 +90,7 @@ def ticks(pid):
 
 
 def test_out_of_descriptors(agent, until):
-    """Connections wait meanwhile; the agent neither spins nor floods its log, and forgets none."""
+    """Connections wait meanwhile; the agent does not spin or flood its log, and serves all."""
     started = agent(args=["--max-unauthenticated-per-address", "10"])
     with transport(started) as logged_in:
         run(logged_in, "exit 0")
@@ -121,9 +112,9 @@ def test_out_of_descriptors(agent, until):
             assert run(link, "exit 5")[0] == 5
 
 
-def test_a_full_disk_blocks_a_durable_job_like_a_full_spool(agent, private_key, tmp_path):
-    """The spool may have 64 MiB, the disk has one: the job waits for its reader, and no byte is
-    lost."""
+def test_a_full_disk_blocks_a_resumable_job_like_a_full_spool(agent, private_key, tmp_path):
+    """The limit is 64 MiB, the disk has one: the job blocks until output is read, and no byte
+    is lost."""
     disk = tmp_path / "disk"
     started = agent(before=small_disk(disk), args=["--spool-dir", str(disk)])
     with Job(started.port, private_key) as job:
@@ -133,7 +124,7 @@ def test_a_full_disk_blocks_a_durable_job_like_a_full_spool(agent, private_key, 
     assert bytes(job.outputs[0]) == "".join(f"{i}\n" for i in range(1, 600001)).encode()
 
 
-def test_a_disk_that_is_full_before_the_start_refuses_the_job(agent, private_key, tmp_path, until):
+def test_a_full_disk_refuses_a_job(agent, private_key, tmp_path, until):
     disk = tmp_path / "disk"
     started = agent(before=small_disk(disk), args=["--spool-dir", str(disk)])
     with transport(started) as link:
@@ -150,7 +141,7 @@ def test_a_disk_that_is_full_before_the_start_refuses_the_job(agent, private_key
         job.release()
 
 
-def test_a_log_that_cannot_be_written_stops_nothing(agent, tmp_path):
+def test_a_closed_log_stops_nothing(agent, tmp_path):
     disk = tmp_path / "disk"
     started = agent(before=small_disk(disk, f"2>{disk}/log"), args=["--log-level", "debug"])
     with transport(started) as link:
@@ -162,8 +153,7 @@ def test_a_log_that_cannot_be_written_stops_nothing(agent, tmp_path):
 
 @pytest.fixture
 def stuck_pipe(tmp_path):
-    """(path, descriptor) of a named pipe that is full and that nobody reads: a log driver that
-    waits for its service."""
+    """(path, descriptor) of a full named pipe without a reader: a blocked log driver."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
     descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -182,8 +172,8 @@ def read_everything(descriptor):
     return text.lstrip(b"x").decode()
 
 
-def test_a_log_that_nobody_reads_stops_nothing(agent, stuck_pipe):
-    """Neither jobs nor the end; what was lost is told once somebody reads again."""
+def test_a_blocked_log_stops_nothing(agent, stuck_pipe):
+    """Jobs and shutdown go on; the number of lost lines is logged once the pipe is read."""
     path, descriptor = stuck_pipe
     started = agent(before=("bash", "-c", f'exec "$@" 2>{path}', "bash"))
     with transport(started) as link:
@@ -193,15 +183,15 @@ def test_a_log_that_nobody_reads_stops_nothing(agent, stuck_pipe):
         assert run(link, "exit 5")[0] == 5
     began = time.monotonic()
     assert started.terminate() == 0
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 8, "not the grace period"
     text = read_everything(descriptor)
-    assert text.count("log lines were lost, since nobody read them\n") >= 2, (
+    assert text.count("log lines were lost because the log was blocked\n") >= 2, (
         "init's and a session's"
     )
-    assert "SIGTERM: ending" in text and text.endswith("info: done\n")
+    assert "SIGTERM: stopping" in text and text.endswith("info: exiting with status 0\n")
 
 
-def test_a_session_out_of_memory_ends_alone(agent, ssh, programs):
+def test_a_session_out_of_memory(agent, ssh, programs):
     if programs.sanitized:
         pytest.skip("the sanitizer needs more than the limit")
     started = agent()
@@ -282,7 +272,7 @@ time_t time(time_t *out)
 
 @pytest.mark.parametrize("hours", [1, -1, 24 * 365])
 def test_a_clock_that_jumps(agent, ssh, programs, tmp_path, hours):
-    """The wall clock, by a library in front of the C library's; every deadline goes on unmoved."""
+    """A preloaded library changes the wall clock; no deadline moves."""
     if not programs.sanitized:
         pytest.skip(
             "a static program's clock cannot be changed from outside; the sanitizer's build runs it"

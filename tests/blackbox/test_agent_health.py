@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""berth-agent health: what a container's health check runs."""
+"""berth-agent health, the command of a container's health check."""
 
 import os
 import socket
@@ -30,14 +30,14 @@ def test_answers(agent, health):
     assert (got.returncode, got.stdout, got.stderr) == (0, b"", b"")
 
 
-def test_many_checks_take_no_login_away(agent, health, ssh):
+def test_many_checks_do_not_prevent_logins(agent, health, ssh):
     target = agent(args=["--max-unauthenticated-per-address", "2"])
     assert [health(BERTH_LISTEN=str(target.port)).returncode for _ in range(20)] == [0] * 20
     assert ssh(target).run("echo in").stdout == b"in\n"
 
 
-def test_checks_leave_the_log_alone(agent, health, ssh):
-    """One every few seconds, for days; a load balancer's are the same."""
+def test_checks_are_not_logged(agent, health, ssh):
+    """A health check, or a load balancer, connects every few seconds for days."""
     target = agent()
     before = target.log()
     assert [health(BERTH_LISTEN=str(target.port)).returncode for _ in range(3)] == [0] * 3
@@ -49,13 +49,13 @@ def test_checks_leave_the_log_alone(agent, health, ssh):
 
 
 @pytest.mark.parametrize("word", ["--help", "-h", "--version"])
-def test_a_question_is_answered_without_a_check(health, word):
+def test_help_and_version_of_health(health, word):
     got = health(word)
     assert (got.returncode, got.stderr) == (0, b"")
     assert b"berth-agent" in got.stdout
 
 
-def test_nobody_listens(health, free_port):
+def test_no_listener(health, free_port):
     got = health("--listen", f":{free_port()}")
     assert got.returncode == 1
     assert got.stderr.count(b"\n") == 1
@@ -63,12 +63,12 @@ def test_nobody_listens(health, free_port):
 
 
 @pytest.mark.parametrize("greeting", [None, b"HTTP/1.1 400 Bad Request\r\n"])
-def test_somebody_else_listens(health, greeting):
+def test_another_server_listens(health, greeting):
     with socket.create_server(("127.0.0.1", 0)) as server:
         checked = subprocess.Popen if greeting else None
         started = time.monotonic()
         if checked:
-            import threading  # the check blocks until it has its answer
+            import threading  # the check waits for a reply
 
             def answer():
                 connection, _ = server.accept()

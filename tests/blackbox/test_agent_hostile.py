@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Bytes that no SSH client sends. Whatever comes, the connection ends and the agent serves on."""
+"""Bytes that no SSH client sends: the connection is closed and the agent keeps serving."""
 
 import contextlib
+import getpass
 import os
 import socket
 import struct
@@ -13,16 +14,16 @@ import pytest
 
 from support import processes
 from support.attackers import BitFlipper, packet
-from support.clients import run, start, transport
+from support.clients import paramiko_key, run, start, transport
 from support.waiting import until
 
 DEADLINE_S = 8.0
-AT_ONCE_S = 2.0  # a hundredth of a second by itself; the rest is for a loaded machine
+AT_ONCE_S = 10.0  # takes 10 ms on an idle machine; the login grace is 30 s
 BANNER = b"SSH-2.0-test\r\n"
 
 
 def settle(started):
-    """Connections of before are over, or the limit for one address counts them."""
+    """Waits for earlier connections to end, since the limit per address counts them."""
     until(lambda: not processes.descendants(started.pid, True), DEADLINE_S, "the sessions' end")
 
 
@@ -33,15 +34,24 @@ def connect(started):
     return link
 
 
+def resident(pid):
+    """Private resident bytes of a process; 0 when it has exited."""
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            return int(file.read().split("RssAnon:")[1].split()[0]) * 1024
+    except (OSError, IndexError):
+        return 0
+
+
 def send(link, content):
     try:
         link.sendall(content)
     except (BrokenPipeError, ConnectionResetError):
-        pass  # it had enough already
+        pass  # it has already disconnected
 
 
 def ended(link):
-    """Reads to the end of the connection; a time-out fails the test."""
+    """Reads until the connection is closed; a timeout fails the test."""
     text = b""
     try:
         while chunk := link.recv(65536):
@@ -53,14 +63,14 @@ def ended(link):
 
 def serves_on(started):
     assert started.process.poll() is None
-    assert "died of signal" not in started.log()
+    assert "was killed by signal" not in started.log()
     settle(started)
     with transport(started) as link:
         assert run(link, "exit 17") == (17, b"")
 
 
 def message(number, *values):
-    """One message of RFC 4252 to 4254 as paramiko sends it."""
+    """A message of RFC 4252 to 4254 as paramiko sends it."""
     result = paramiko.Message()
     result.add_byte(bytes([number]))
     for value in values:
@@ -126,7 +136,7 @@ def test_wrong_packet(agent, content):
 
 
 def test_a_packet_that_may_be_ignored(agent):
-    """RFC 4253, section 11.3: SSH_MSG_DEBUG, which says nothing, is not answered."""
+    """RFC 4253, section 11.3: SSH_MSG_DEBUG gets no reply."""
     started = agent(args=["--login-grace", "3s"])
     with connect(started) as link:
         link.settimeout(1)
@@ -151,11 +161,11 @@ def test_every_message_before_the_key_exchange(agent, first):
 
 @pytest.mark.parametrize("first", range(1, 256, 51))
 def test_every_message_before_the_login(agent, first):
-    """Those of RFC 4252 and 4254 too: no USERAUTH_SUCCESS, CHANNEL_OPEN or exec gets anywhere."""
+    """Also those of RFC 4252 and 4254: USERAUTH_SUCCESS, CHANNEL_OPEN and exec have no effect."""
     started = agent()
     for number in range(first, first + 51):
         if number in (20, 21):
-            continue  # a key exchange of paramiko's own
+            continue  # paramiko's key exchange
         settle(started)
         with transport(started, login=False) as link:
             link._send_message(message(number, "session", 0, 1 << 20, 32768, 0))
@@ -165,7 +175,7 @@ def test_every_message_before_the_login(agent, first):
 
 
 @pytest.mark.parametrize("number", [52, 90, 98, 80])
-def test_what_only_a_server_or_a_known_user_may_say(agent, number):
+def test_messages_of_a_server_or_a_logged_in_user(agent, number):
     started = agent()
     with transport(started, login=False) as link:
         link._send_message(message(number, "session", 0, 1 << 20, 32768))
@@ -191,7 +201,7 @@ def test_every_message_after_the_login(agent, first):
 ])  # fmt: skip
 @pytest.mark.parametrize("at", [0, 3, 9, 1000000])
 @pytest.mark.parametrize("from_client", [True, False], ids=["sent", "received"])
-def test_a_flipped_bit_ends_the_connection(agent, ssh, cipher, at, from_client):
+def test_a_flipped_bit(agent, ssh, cipher, at, from_client):
     started = agent(args=["--grace", "500ms"])
     proxy = BitFlipper(started.port, from_client, at)
     client = ssh(started)
@@ -202,7 +212,7 @@ def test_a_flipped_bit_ends_the_connection(agent, ssh, cipher, at, from_client):
     proxy.armed.set()
     process.stdin.write(b"x" * 5000)
     process.stdin.flush()
-    # A spoiled length leaves the reader waiting for bytes: more of them come.
+    # After a wrong length the agent waits for more bytes: send some.
     more = b"y" * 300000
     threading.Thread(target=write_ignoring, args=(process, more), daemon=True).start()
     assert process.wait(DEADLINE_S) == 255
@@ -219,8 +229,8 @@ def write_ignoring(process, content):
         pass
 
 
-def test_a_connection_that_breaks_off_anywhere(agent, client_key):
-    """Reset after each number of bytes of a real conversation, which is cut to pieces too."""
+def test_a_connection_reset_at_any_byte(agent, client_key):
+    """A reset after each number of bytes of a real connection, sent in pieces too."""
     started = agent()
     with connect(started) as link:
         assert link.recv(8) == b"SSH-2.0-"
@@ -232,7 +242,7 @@ def test_a_connection_that_breaks_off_anywhere(agent, client_key):
 
 
 def test_repeated_close_and_bytes_after_eof(agent):
-    """The agent may end the connection over any of it, so the rest may find nobody."""
+    """Sends all of it; the agent may disconnect before the end."""
     started = agent()
     with transport(started) as link:
         channel = start(link, "sleep 1; cat")
@@ -243,3 +253,155 @@ def test_repeated_close_and_bytes_after_eof(agent):
             with contextlib.suppress(EOFError, OSError):
                 link._send_user_message(message(code, number, *values))
     serves_on(started)
+
+
+class Flood:
+    """A client that repeats one message and reads nothing, before the key exchange (raw) or
+    after it; 'sent' counts the bytes."""
+
+    def __init__(self, started, payload, raw, source="127.0.0.1"):
+        self.payload, self.sent, self.over = payload, 0, False
+        self.link = socket.socket()
+        self.link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.link.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)  # a small socket buffer
+        self.link.bind((source, 0))
+        self.link.settimeout(DEADLINE_S)
+        self.link.connect(("127.0.0.1", started.port))
+        self.transport = None
+        self.reads = threading.Event()
+        if raw:
+            self.link.sendall(BANNER)
+        else:
+            self.transport = paramiko.Transport(self.link)
+            self.transport.start_client(timeout=20)
+        self.thread = threading.Thread(target=self._send, daemon=True)
+
+    def log_in(self, client_key):
+        self.transport.auth_publickey(getpass.getuser(), paramiko_key(client_key))
+
+    def start(self):
+        if self.transport:  # the limit is reached at the next message
+            read = self.transport.packetizer.read_message
+            self.transport.packetizer.read_message = lambda: (self.reads.wait(), read())[1]
+        self.thread.start()
+
+    def _send(self):
+        content = packet(self.payload)
+        try:
+            while not self.over:
+                if self.transport:
+                    self.transport._send_message(paramiko.Message(self.payload))
+                else:
+                    self.link.sendall(content)
+                self.sent += 1
+        except (OSError, EOFError, paramiko.SSHException):
+            pass
+
+    def ended(self):
+        return not self.thread.is_alive()
+
+    def close(self):
+        self.over = True
+        self.reads.set()
+        if self.transport:
+            self.transport.close()
+        self.link.close()
+        self.thread.join(5)
+
+
+# Messages without effect or of unknown type: the number, then the payload.
+ENDLESS = {
+    "unknown": b"\xc0",
+    "unknown, of the login's range": b"\x45",
+    "IGNORE": b"\x02" + struct.pack(">I", 0),
+    "IGNORE of 200 KiB": b"\x02" + struct.pack(">I", 200000) + b"x" * 200000,
+    "UNIMPLEMENTED": b"\x03" + struct.pack(">I", 0),
+    "DEBUG": b"\x04\0" + struct.pack(">II", 0, 0),
+}
+# Only after the key exchange.
+ENDLESS_ENCRYPTED = {
+    "EXT_INFO": b"\x07" + struct.pack(">I", 0),
+    "SERVICE_REQUEST": b"\x05" + struct.pack(">I", 12) + b"ssh-userauth",
+}
+SESSION_GROWTH = 4 << 20  # bytes; the memory of one session before its login
+
+
+@pytest.mark.parametrize("kind, raw", [
+    *((kind, True) for kind in ENDLESS), *((kind, False) for kind in [*ENDLESS, *ENDLESS_ENCRYPTED])
+])  # fmt: skip
+def test_endless_messages_before_the_login(agent, programs, kind, raw):
+    """Ten concurrent connections that read nothing: each is closed soon, and none has grown."""
+    started = agent(args=["--max-unauthenticated", "20"])
+    payload = {**ENDLESS, **ENDLESS_ENCRYPTED}[kind]
+    most = 0
+    with connect(started) as silent:
+        assert silent.recv(4) == b"SSH-"
+        usual = max(map(resident, processes.named(started.pid, "berth-session")))
+    floods = [Flood(started, payload, raw, f"127.0.0.{2 + i}") for i in range(10)]
+    try:
+        for flood in floods:
+            flood.start()
+
+        def all_ended():
+            nonlocal most
+            sizes = map(resident, processes.named(started.pid, "berth-session"))
+            most = max(most, *sizes, 0)
+            return all(flood.ended() for flood in floods)
+
+        until(all_ended, 20, "the end of the connections")
+    finally:
+        for flood in floods:
+            flood.close()
+    assert programs.sanitized or most < usual + SESSION_GROWTH
+    assert started.log().count("too many ") == 10, started.log()
+    serves_on(started)
+
+
+@pytest.mark.parametrize("count, alive", [(15, True), (16, False)])
+def test_sixteen_unknown_messages(agent, count, alive):
+    """The limit of a connection; the agent replies to each until then."""
+    started = agent()
+    with transport(started) as link:
+        for _ in range(count):
+            link._send_message(message(192))
+        if alive:
+            assert run(link, "exit 5")[0] == 5
+        else:
+            link.join(DEADLINE_S)
+            assert not link.is_active()
+    assert ("too many unknown messages" in started.log()) is not alive
+
+
+def test_a_few_messages_without_effect_are_allowed(agent, client_key):
+    """Some clients send IGNORE against traffic analysis, and EXT_INFO."""
+    with transport(agent(), login=False) as link:
+        for payload in [*[ENDLESS["IGNORE"]] * 10, ENDLESS["DEBUG"], ENDLESS_ENCRYPTED["EXT_INFO"]]:
+            link._send_message(paramiko.Message(payload))
+        link.auth_publickey(getpass.getuser(), paramiko_key(client_key))
+        assert run(link, "exit 6")[0] == 6
+
+
+def test_unread_replies_pause_a_logged_in_client(agent, client_key):
+    """The agent stops reading while too much is queued, and sends every reply in the end."""
+    started = agent()
+    flood = Flood(started, b"\x50" + struct.pack(">I", 3) + b"abc\x01", raw=False)
+    try:
+        flood.log_in(client_key)
+        answers = []
+        flood.transport._handler_table = {**flood.transport._handler_table, 82: answers.append}
+        flood.start()
+        last = -1
+
+        def stands_still():
+            nonlocal last
+            before, last = last, flood.sent
+            time.sleep(0.5)  # time in which nothing must happen
+            return before == last == flood.sent
+
+        until(stands_still, 60, "the client to be stopped")
+        flood.over = True
+        flood.reads.set()
+        until(lambda: flood.ended() and len(answers) >= flood.sent, 60, "every answer")
+        assert run(flood.transport, "exit 7")[0] == 7
+    finally:
+        flood.close()

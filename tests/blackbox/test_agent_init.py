@@ -12,7 +12,7 @@ import pytest
 
 @pytest.fixture
 def init_only(programs):
-    """init_only(words, options): runs 'berth-agent --init-only ... -- words' to its end."""
+    """init_only(words, options): runs 'berth-agent --init-only ... -- words'."""
 
     def run(words, options=(), before=(), **how):
         return subprocess.run(
@@ -31,12 +31,12 @@ def test_all_exit_codes(init_only):
 
 
 @pytest.mark.parametrize("number", [1, 2, 6, 9, 11, 15])
-def test_death_by_signal(init_only, number):
+def test_killed_by_signal(init_only, number):
     got = init_only(["sh", "-c", f"ulimit -c 0; kill -{number} $$"])
     assert got.returncode == 128 + number
 
 
-def test_output_is_the_commands_own(init_only):
+def test_output_of_the_command_is_unchanged(init_only):
     got = init_only(["sh", "-c", "cat; echo err >&2"], input=b"through\n")
     assert got.stdout == b"through\n"
     assert b"err\n" in got.stderr
@@ -44,7 +44,7 @@ def test_output_is_the_commands_own(init_only):
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&- 2>&-"])
 def test_without_standard_descriptors(init_only, closed):
-    """The command's are /dev/null then, and nothing of the agent's."""
+    """The command gets /dev/null, and no descriptor of the agent."""
     script = "for n in 0 1 2; do [ -e /proc/self/fd/$n ] || exit 1; done; cat >&2; exit 7"
     before = ["sh", "-c", f'exec "$@" {closed}', "sh"]
     assert init_only(["sh", "-c", script], before=before, stdin=subprocess.DEVNULL).returncode == 7
@@ -79,8 +79,8 @@ def test_wrong_options(init_only, options):
 
 
 @pytest.mark.parametrize("before", [[], ["--init-only"], ["-g"]])
-def test_words_need_the_dashes(programs, before):
-    """A misspelt option's value must not be executed; the message says how a command is given."""
+def test_a_command_needs_the_dashes(programs, before):
+    """The value of a misspelt option is not executed; the message mentions '--'."""
     got = subprocess.run([programs.agent, *before, "true"], capture_output=True, check=False)
     assert got.returncode == 2
     assert b"unexpected argument 'true'; a command comes after '--'" in got.stderr
@@ -104,7 +104,7 @@ def test_debug_of_dumb_inits_environment(init_only):
     env = {**os.environ, "DUMB_INIT_DEBUG": "1"}
     rewriting = ["-r", "USR1:0"]
     words = ["sh", "-c", "kill -USR1 $PPID; sleep 0.2"]
-    assert b": debug: signal 10 is not passed on" in init_only(words, rewriting, env=env).stderr
+    assert b": debug: signal 10 is not forwarded" in init_only(words, rewriting, env=env).stderr
     env["DUMB_INIT_DEBUG"] = "0"
     assert b": debug: " not in init_only(words, rewriting, env=env).stderr
 
@@ -179,7 +179,7 @@ def test_signals_reach_the_main_command(running):
         ["-r", "15:QUIT,HUP:0"],
         ["--rewrite", "TERM:3,1:0"],
         ["-r", "15:3", "-r", "1:0"],
-        ["-r", "15:2", "-r", "1:0", "--rewrite", "15:3"],  # of one signal's the last
+        ["-r", "15:2", "-r", "1:0", "--rewrite", "15:3"],  # the last one for a signal
     ],
 )
 def test_rewritten_signals(running, option):
@@ -257,7 +257,7 @@ def test_main_command_beside_ssh(agent, ssh):
     assert target.wait(15) == 21
 
 
-def test_idle_timers_spare_a_main_command(agent):
+def test_idle_timers_are_off_with_a_main_command(agent):
     target = agent(
         args=[
             "--connect-timeout",

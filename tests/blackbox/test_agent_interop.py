@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Other people's clients: each moves 1 MiB there and back intact and learns the exit status."""
+"""Third-party clients: each sends and receives 1 MiB intact and gets the exit status."""
 
 import getpass
 import os
@@ -168,7 +168,7 @@ def test_asyncssh(agent, event_loop_run, cipher):
 
 @pytest.mark.parametrize("exchange", KEY_EXCHANGES)
 def test_asyncssh_key_exchanges(agent, event_loop_run, exchange):
-    """mlkem768x25519-sha256 among them, which not every OpenSSH knows."""
+    """With mlkem768x25519-sha256, which older versions of OpenSSH do not have."""
     if exchange.encode() not in asyncssh.kex.get_kex_algs():
         pytest.skip(f"this asyncssh does not know '{exchange}'")
 

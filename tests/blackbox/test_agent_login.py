@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Who gets in, who does not, and how many at a time; what a client may ask for once it is in."""
+"""Authentication, limits of concurrent connections, and requests after the login."""
 
 import base64
+import getpass
 import json
 import socket
 import subprocess
@@ -10,6 +11,8 @@ import time
 
 import paramiko
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
 
 from support import processes
 from support.clients import paramiko_key, run, start, transport
@@ -45,7 +48,7 @@ def test_wrong_key_is_refused_quickly(agent):
         assert min(took) < 0.1
 
 
-def test_the_sixth_try_ends_the_connection(agent):
+def test_the_sixth_attempt_disconnects(agent):
     started = agent()
     with transport(started, login=False) as link:
         for _ in range(5):
@@ -59,6 +62,62 @@ def test_the_sixth_try_ends_the_connection(agent):
     assert "failed logins, disconnecting" in started.log()
 
 
+def by_none(link):
+    link.auth_none("root")
+
+
+def by_password(link):
+    link.auth_password("root", "secret", fallback=False)
+
+
+def by_questions(link):
+    link.auth_interactive("root", lambda *_: [])
+
+
+def by_another_service(link):
+    """An authentication request of an unknown method, which paramiko has no function for."""
+    request = paramiko.Message()
+    request.add_byte(bytes([50]))
+    for text in ("root", "ssh-nonsense", "none"):
+        request.add_string(text)
+    link.auth_handler = None
+    link._send_message(request)
+
+
+@pytest.mark.parametrize("ask", [by_none, by_password, by_questions])
+def test_every_method_counts_as_an_attempt(agent, ask):
+    """ "none" too, by which clients learn the accepted methods."""
+    started = agent(args=["--login-tries", "4"])
+    with transport(started, login=False) as link:
+        for _ in range(3):
+            with pytest.raises(paramiko.SSHException):
+                ask(link)
+        assert link.is_active()
+        with pytest.raises(paramiko.SSHException):
+            ask(link)
+        link.join(5)
+        assert not link.is_active()
+    assert "4 failed logins, disconnecting" in started.log()
+
+
+def test_attempts_sent_at_once_count_separately(agent):
+    """Requests in one packet of TCP count separately."""
+    started = agent(args=["--login-tries", "4"])
+    with transport(started, login=False) as link:
+        service = paramiko.Message()
+        service.add_byte(bytes([5]))
+        service.add_string("ssh-userauth")
+        link._send_message(service)
+        for _ in range(40):
+            try:
+                by_another_service(link)
+            except (OSError, EOFError, paramiko.SSHException):
+                break
+        link.join(5)
+        assert not link.is_active()
+    assert "4 failed logins, disconnecting" in started.log()
+
+
 def test_a_good_key_after_wrong_ones(agent, client_key):
     with transport(agent(), login=False) as link:
         for _ in range(4):
@@ -68,11 +127,11 @@ def test_a_good_key_after_wrong_ones(agent, client_key):
         assert run(link, "exit 4")[0] == 4
 
 
-# In OpenSSH's banner, after it, in and after its KEXINIT, and before its login.
+# In OpenSSH's version line, after it, in and after KEXINIT, and before the login.
 @pytest.mark.parametrize("at", [10, 41, 500, 1600, 2800, 3000])
 def test_a_slow_client_logs_in(agent, ssh, at):
-    """It has the login grace, however long it takes from one message to the next: a machine under
-    load needs seconds for a post-quantum key exchange."""
+    """It has the whole login grace, whatever the pauses between messages: a busy machine needs
+    seconds for a post-quantum key exchange."""
     started = agent()
     client = ssh(started)
     with Proxy(started.port, [Fault(at, upload=True, kind="pause")]) as proxy:
@@ -84,7 +143,7 @@ def test_a_slow_client_logs_in(agent, ssh, at):
 
 
 def login_request(key_type, blob, signature=None):
-    """SSH_MSG_USERAUTH_REQUEST of RFC 4252, section 7, whatever the parts are."""
+    """SSH_MSG_USERAUTH_REQUEST of RFC 4252, section 7, with these fields."""
     message = paramiko.Message()
     message.add_byte(bytes([50]))
     for text in ("root", "ssh-connection", "publickey"):
@@ -99,25 +158,44 @@ def login_request(key_type, blob, signature=None):
 
 def unanswerable(client_key):
     blob = base64.b64decode(client_key.public.split()[1])
-    wrong = paramiko.Message()
-    wrong.add_string("ssh-ed25519")
-    wrong.add_string(b"x" * 64)
+
+    def signature(name):
+        text = paramiko.Message()
+        text.add_string(name)
+        text.add_string(b"x" * 64)
+        return text.asbytes()
+
+    wrong = paramiko.Message(signature("ssh-ed25519"))
+    red = "\x1b[31m"
     return {
-        "unknown type": login_request("ssh-nonsense", blob, wrong.asbytes()),
-        "a type that is not accepted": login_request("ssh-dss", blob, wrong.asbytes()),
-        "SHA-1": login_request("ssh-rsa", blob, wrong.asbytes()),
+        "unknown type": login_request("ssh-nonsense", blob, signature("ssh-nonsense")),
+        "a type that is not accepted": login_request("ssh-dss", blob, signature("ssh-dss")),
+        "SHA-1": login_request("ssh-rsa", blob, signature("ssh-rsa")),
+        "SHA-1 under another name": login_request("rsa-sha2-512", blob, signature("ssh-rsa")),
+        "control bytes": login_request(red, blob, signature(red)),
         "no key": login_request("ssh-ed25519", b"nonsense"),
         "a wrong signature": login_request("ssh-ed25519", blob, wrong.asbytes()),
         "no signature": login_request("ssh-ed25519", blob, b""),
     }
 
 
+# The refused algorithm in the log; the other logins are refused for other reasons.
+NAMED = {
+    "unknown type": "ssh-nonsense'",
+    "a type that is not accepted": "ssh-dss'",
+    "SHA-1": "ssh-rsa' (RSA with SHA-1)",
+    "SHA-1 under another name": "ssh-rsa' (RSA with SHA-1)",
+    "control bytes": "\\x1b[31m",
+}
+
+
 @pytest.mark.parametrize("case", [
+    "SHA-1 under another name", "control bytes",
     "unknown type", "a type that is not accepted", "SHA-1", "no key", "a wrong signature",
     "no signature",
 ])  # fmt: skip
-def test_a_login_that_the_library_leaves_unanswered(agent, client_key, case):
-    """It is over in two seconds, not at the end of the login grace."""
+def test_a_login_without_a_reply_from_libssh(agent, client_key, case):
+    """The agent disconnects after two seconds, not at the end of the login grace."""
     started = agent()
     with transport(started, login=False) as link:
         service = paramiko.Message()
@@ -129,7 +207,43 @@ def test_a_login_that_the_library_leaves_unanswered(agent, client_key, case):
         link.join(10)
         assert not link.is_active()
         assert time.monotonic() - began < 6
-    assert "a login that cannot be answered, disconnecting" in started.log()
+    log = started.log()
+    assert "no reply to a login request, disconnecting" in log
+    named = NAMED.get(case)
+    assert log.count("signs its login with") == (named is not None)
+    assert named is None or f"signs its login with '{named}" in log
+
+
+class OldRsaKey(paramiko.RSAKey):
+    """Signs with SHA-1, as clients did before RFC 8332; paramiko no longer does."""
+
+    def sign_ssh_data(self, data, algorithm=None):
+        text = paramiko.Message()
+        text.add_string("ssh-rsa")
+        text.add_string(self.key.sign(data, padding.PKCS1v15(), hashes.SHA1()))
+        return text
+
+
+@pytest.mark.parametrize("kind", [paramiko.RSAKey, OldRsaKey], ids=["SHA-2", "SHA-1"])
+def test_rsa_with_sha_1_is_logged(agent, kind):
+    """GitLab's driver 0.1.0 signs with SHA-1; the same key with SHA-2 logs in."""
+    key = kind(key=paramiko.RSAKey.generate(2048).key)
+
+    class Pair:
+        public = f"ssh-rsa {key.get_base64()}"
+
+    old = kind is OldRsaKey
+    started = agent(client_key=Pair)
+    with transport(started, login=False) as link:
+        link.auth_timeout = 8
+        if old:
+            with pytest.raises(paramiko.SSHException):
+                link.auth_publickey(getpass.getuser(), key)
+        else:
+            link.auth_publickey(getpass.getuser(), key)
+            assert run(link, "exit 3")[0] == 3
+    said = "signs its login with 'ssh-rsa' (RSA with SHA-1), which is not accepted"
+    assert (said in started.log()) is old
 
 
 def test_unknown_user(agent, client_key):
@@ -138,7 +252,7 @@ def test_unknown_user(agent, client_key):
 
 
 @pytest.mark.parametrize("name", ["a\nfake: line", "\x1b[31mred", "tab\there", "x" * 300, ""])
-def test_control_bytes_of_a_name_stay_out_of_the_log(agent, client_key, name):
+def test_control_characters_of_a_name_are_masked_in_the_log(agent, client_key, name):
     started = agent()
     with transport(started, login=False) as link, pytest.raises(paramiko.SSHException):
         link.auth_publickey(name, paramiko_key(client_key))
@@ -148,7 +262,7 @@ def test_control_bytes_of_a_name_stay_out_of_the_log(agent, client_key, name):
 
 
 def test_unauthenticated_connections_of_one_address(agent, until):
-    """Five from one address; the next is refused at once, and a place that is free again counts."""
+    """Five from one address; the next is refused at once, until one of them is closed."""
     started = agent()
     opened = []
     try:
@@ -158,7 +272,7 @@ def test_unauthenticated_connections_of_one_address(agent, until):
             assert link.recv(4) == b"SSH-"
         with socket.create_connection(("127.0.0.1", started.port), 5) as refused:
             assert refused.recv(4) == b""
-        # Another address is not kept out by them.
+        # Another address can connect.
         other = socket.create_connection(("127.0.0.1", started.port), 5, ("127.0.0.2", 0))
         opened.append(other)
         assert other.recv(4) == b"SSH-"
@@ -171,7 +285,7 @@ def test_unauthenticated_connections_of_one_address(agent, until):
 
 
 def test_unauthenticated_connections_in_all(agent):
-    """Ten, whatever the addresses; those logged in are not counted."""
+    """Ten from all addresses; logged-in connections do not count."""
     started = agent()
     opened = []
     with transport(started) as logged_in:
@@ -196,7 +310,7 @@ def test_ten_sessions_on_one_connection(agent):
         with pytest.raises(paramiko.ChannelException):
             link.open_session(timeout=5)
         channels.pop().close()
-        for _ in range(100):  # the place is free once the agent saw the close
+        for _ in range(100):  # the place is free once the agent has seen the close
             try:
                 extra = link.open_session(timeout=5)
                 break
@@ -265,7 +379,7 @@ def test_a_second_command_on_one_channel_is_refused(agent):
     with transport(agent()) as link:
         channel = start(link, "read x; exit $x")
         assert not request(link, channel, "exec", "exit 1")
-        # paramiko closes a channel that was refused something; the connection lives.
+        # paramiko closes a channel after a refusal; the connection stays open.
         assert run(link, "exit 9")[0] == 9
 
 

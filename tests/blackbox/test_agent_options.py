@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Options that no other test shows at work: each against its absence or another value."""
+"""Options without tests elsewhere: each compared with its default or another value."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ def test_keepalive(agent, ssh, value, asked):
 
 
 def test_drain(agent, ssh):
-    """How long a silent background process may hold the output of a shell that has ended."""
+    """How long a silent background process may hold the output after the shell has exited."""
 
     def seconds(client):
         began = time.monotonic()
@@ -27,7 +27,7 @@ def test_drain(agent, ssh):
         return time.monotonic() - began
 
     assert seconds(ssh(agent(args=["--drain", "2500ms"]))) >= 2.4
-    # Less than the default; a busy machine may take its time for most of them.
+    # Less than the default, on a busy machine too.
     brief = ssh(agent(args=["--drain", "100ms"]))
     assert any(seconds(brief) < 1 for _ in range(20))
 
@@ -43,7 +43,7 @@ def test_rekey_time(agent, ssh, value, more):
 
 
 def test_parent_death_signal(programs, client_key, until, tmp_path):
-    """The parent is a shell that is killed; the agent gets its signal and ends in order."""
+    """The parent, a shell, is killed; the agent gets the signal and shuts down."""
     log = tmp_path / "log"
     shell = subprocess.Popen(
         ["sh", "-c", '"$0" -p TERM --listen 127.0.0.1:0 2>"$1" & echo $!; wait',
@@ -56,9 +56,9 @@ def test_parent_death_signal(programs, client_key, until, tmp_path):
         until(lambda: log.exists() and "listening" in log.read_text(), 10)
         shell.kill()
         shell.wait()
-        until(lambda: "done" in log.read_text(), 10, "the agent's end")
-        assert "SIGTERM: ending" in log.read_text()
-        pid, status = os.waitpid(agent, 0)  # an orphan's way to this process
+        until(lambda: "exiting with status 0" in log.read_text(), 10)
+        assert "SIGTERM: stopping" in log.read_text()
+        pid, status = os.waitpid(agent, 0)  # this process reaps orphans
         assert (pid, status) == (agent, 0)
     finally:
         shell.stdout.close()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Files by the real sftp and scp, in all their modes."""
+"""File transfer by sftp and scp, in all their modes."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ SIZES = [0, 1, 32768, 3_000_001]
 
 @pytest.fixture
 def copy(ssh, client_key_path):
-    """copy(agent, program, words): runs scp or sftp; 'HOST' in a word is the agent's address."""
+    """copy(agent, program, words): runs scp or sftp; 'HOST' stands for the agent's address."""
 
     def run(target, program, words, input=b""):
         client = ssh(target)
@@ -55,7 +55,7 @@ def test_scp_of_a_tree(agent, copy, tmp_path, mode):
     assert names == list(range(50))
 
 
-def test_scp_tells_of_a_missing_file(agent, copy, tmp_path):
+def test_scp_reports_a_missing_file(agent, copy, tmp_path):
     got = copy(agent(), "scp", ["HOST:/no/such/file", str(tmp_path / "x")])
     assert got.returncode != 0
     assert b"No such file" in got.stderr
@@ -77,7 +77,7 @@ def test_sftp_batch(agent, copy, tmp_path):
     assert b"two" in got.stdout
 
 
-def test_program_of_the_operator(agent, copy, tmp_path):
+def test_sftp_server_option(agent, copy, tmp_path):
     program = tmp_path / "my-server"
     program.write_text("#!/bin/sh\necho served >&2\nexec /usr/lib/openssh/sftp-server\n")
     program.chmod(0o755)
@@ -98,7 +98,7 @@ def test_image_without_a_server(agent, copy, ssh, tmp_path):
     assert got.returncode == 0, got.stderr
 
 
-def test_a_server_that_comes_later_serves_the_next_connection(agent, copy, tmp_path):
+def test_a_server_installed_later(agent, copy, tmp_path):
     program = tmp_path / "my-server"
     target = agent(args=["--sftp-server", str(program)])
     assert copy(target, "sftp", ["-b", "-", "HOST"], input=b"pwd\n").returncode != 0
@@ -114,7 +114,7 @@ def test_other_subsystems_are_refused(agent, ssh):
     assert "no subsystem 'nonsense', refusing" in target.log()
 
 
-def test_nothing_is_left_of_sftp(agent, copy, until):
+def test_no_leftovers_of_sftp(agent, copy, until):
     target = agent()
     assert copy(target, "sftp", ["-b", "-", "HOST"], input=b"pwd\n").returncode == 0
     until(lambda: not target.jobs(), 5)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the agent makes of its options and variables: it starts, or says in one line why not."""
+"""Options and variables: the agent starts, or prints one line with the reason."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ GOOD = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHUCZsNAnEVCEN6EVQPGbnLVzBs0/uzr4eqQ
 
 
 def start(programs, *words, env=None):
-    """Runs an agent that is not expected to serve: (exit status, stdout, stderr)."""
+    """Runs an agent that must fail to start: (exit status, stdout, stderr)."""
     full = {k: v for k, v in os.environ.items() if not k.startswith("BERTH_")}
     full.update({k: v for k, v in (env or {}).items() if v is not None})
     done = subprocess.run(
@@ -134,7 +134,7 @@ def fingerprint(pair):
 
 
 def test_host_key_of_the_seed(agent):
-    """RFC 8032, section 7.1, test 1: the seed is the private key, nothing is derived from it."""
+    """RFC 8032, section 7.1, test 1: the seed is used as the private key."""
     seed = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
     pair = KeyPair(seed)
     assert fingerprint(pair) in agent(host_key=pair).log()
@@ -164,7 +164,7 @@ KEY_LINES = {
 
 @pytest.mark.parametrize("form", KEY_LINES.values(), ids=KEY_LINES.keys())
 def test_a_good_key_among_others(agent, client_key, form):
-    # Linux takes at most 128 KiB of one variable.
+    # Linux limits a variable to 128 KiB.
     started = agent(env={"SSH_PUBLIC_KEY": form.format(client_key.public)})
     with transport(started) as link:
         assert run(link, "exit 5") == (5, b"")

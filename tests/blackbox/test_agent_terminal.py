@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Interactive terminals: a real ssh client that itself runs in a terminal of this test."""
+"""Interactive terminals: a real ssh client in a terminal of this test."""
 
 import re
 import time
@@ -13,7 +13,7 @@ from support.terminal import Terminal
 
 @pytest.fixture
 def terminal(ssh):
-    """terminal(agent, command=None): ssh -t in a terminal of its own."""
+    """terminal(agent, command=None): ssh -t in its own terminal."""
     opened = []
 
     def start(target, command=None, options=("-t",), **how):
@@ -28,16 +28,18 @@ def terminal(ssh):
 
 
 BASH = "exec env PS1='ready> ' bash --norc --noprofile --noediting -i"
-SLEEPER = "bash -c 'echo go$((1+1)); exec sleep 300'\n"  # the echo of what was typed has no "go2"
+SLEEPER = (
+    "bash -c 'echo go$((1+1)); exec sleep 300'\n"  # the echo of the input does not contain "go2"
+)
 
 
-def test_the_terminal_is_one(agent, terminal):
+def test_the_job_has_a_terminal(agent, terminal):
     shell = terminal(agent(), "tty; echo $SSH_TTY; stty size; echo $TERM; test -t 2 && echo yes")
     shell.expect(r"/dev/pts/(\d+)\r\n/dev/pts/\1\r\n37 91\r\n\S+\r\nyes\r\n")
     assert shell.wait() == 0
 
 
-def test_without_a_request_there_is_none(agent, ssh):
+def test_no_terminal_without_a_request(agent, ssh):
     got = ssh(agent()).run("tty; echo ${SSH_TTY-unset}")
     assert got.stdout == b"not a tty\nunset\n"
 
@@ -98,23 +100,23 @@ def test_signal_of_a_terminal_job(agent, terminal):
     assert terminal(agent(), "kill -TERM $$").wait() == 255  # exit-signal
 
 
-def test_vanished_client_ends_the_interactive_shell(agent, terminal, until):
+def test_a_vanished_client_stops_the_interactive_shell(agent, terminal, until):
     target = agent()
     shell = terminal(target, BASH)
     shell.expect("ready> ")
     shell.type(SLEEPER)
     shell.expect("\ngo2\r\n")
     shell.process.kill()
-    until(lambda: not target.jobs(), 5)  # SIGTERM alone would need the whole grace period
+    until(lambda: not target.jobs(), 5)  # SIGTERM alone would take the whole grace period
 
 
-def test_shutdown_ends_the_interactive_shell(agent, terminal):
+def test_shutdown_stops_the_interactive_shell(agent, terminal):
     target = agent()
     shell = terminal(target, BASH)
     shell.expect("ready> ")
     started = time.monotonic()
     assert target.terminate() == 0
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 8, "not the grace period"
     shell.wait()
 
 
@@ -126,8 +128,8 @@ def test_background_process_holds_the_terminal(agent, terminal):
     assert target.jobs()
 
 
-def test_leftover_idles_after_the_terminal_is_gone(agent, terminal, until):
-    """The monitor of a leftover must not spin on the terminal's other end."""
+def test_monitor_of_a_leftover_does_not_spin(agent, terminal, until):
+    """The monitor of a leftover must not spin on the closed terminal."""
     target = agent()
     shell = terminal(target, "trap '' HUP; sleep 300 </dev/null >/dev/null 2>&1 &")
     assert shell.wait(10) == 0
@@ -153,7 +155,7 @@ MODES = {
 }  # fmt: skip
 
 
-def test_modes_that_the_client_wants(agent, event_loop_run):
+def test_modes_of_the_client(agent, event_loop_run):
     async def check(connection):
         done = await connection.run("stty -a", term_type="xterm", term_modes=MODES)
         plain = await connection.run("stty -a", term_type="xterm")

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Somebody on the way who changes the key exchange, which nothing protects until it is done.
+"""An attacker in the network path who changes the key exchange, which is not authenticated yet.
 
-Terrapin (CVE-2023-48795): a packet put in before NEWKEYS shifts the sequence numbers, so that the
-first protected packet of the other side can be dropped unseen. Strict key exchange (the sequence
-numbers start anew, and nothing unexpected may come before NEWKEYS) is what prevents it. Then every
-message number in the middle of a key exchange, where a packet in the clear can still say anything.
+Terrapin (CVE-2023-48795): a packet inserted before NEWKEYS shifts the sequence numbers, so that the
+first protected packet of the other side can be dropped unnoticed. Strict key exchange prevents it:
+sequence numbers restart, and no unexpected packet is allowed before NEWKEYS. Another test inserts
+every message number during a key exchange.
 """
 
 import os
@@ -45,7 +45,7 @@ INSERTED = {
 @pytest.mark.parametrize("inserted", INSERTED.values(), ids=INSERTED.keys())
 @pytest.mark.parametrize("before", [KEXINIT, NEWKEYS, 30], ids=["KEXINIT", "NEWKEYS", "KEX_INIT"])
 def test_terrapin_towards_the_agent(agent, ssh, inserted, before):
-    """The agent itself must end it: nobody logs in."""
+    """The agent must disconnect: no login succeeds."""
     started = agent()
     attacker = PacketForger(started.port, True, inserted, before)
     done = connect_through(started, ssh(started), attacker)
@@ -55,9 +55,9 @@ def test_terrapin_towards_the_agent(agent, ssh, inserted, before):
 
 
 @pytest.mark.parametrize("inserted", INSERTED.values(), ids=INSERTED.keys())
-def test_what_is_put_in_ends_it_though_nothing_is_dropped(agent, ssh, inserted):
-    """Strict key exchange numbers the packets anew, so no checksum would show it: the agent has to
-    look, and does at NEWKEYS."""
+def test_an_inserted_packet_alone_disconnects(agent, ssh, inserted):
+    """Strict key exchange restarts the sequence numbers, so no MAC would fail: the agent must
+    check, and does so at NEWKEYS."""
     started = agent()
     attacker = PacketForger(started.port, True, inserted, NEWKEYS, drop=False)
     done = connect_through(started, ssh(started), attacker)
@@ -67,7 +67,7 @@ def test_what_is_put_in_ends_it_though_nothing_is_dropped(agent, ssh, inserted):
 
 @pytest.mark.parametrize("before", [NEWKEYS, 31], ids=["NEWKEYS", "KEX_REPLY"])
 def test_terrapin_towards_the_client(agent, ssh, before):
-    """What the agent offers must make a client that knows strict key exchange see it."""
+    """The agent offers strict key exchange, so that the client detects the attack."""
     started = agent()
     attacker = PacketForger(started.port, False, INSERTED["IGNORE"], before)
     done = connect_through(started, ssh(started), attacker)
@@ -75,14 +75,14 @@ def test_terrapin_towards_the_client(agent, ssh, before):
     assert "logged in" not in started.log()
 
 
-def test_without_the_attack_the_same_way_works(agent, ssh):
+def test_proxy_without_an_attack(agent, ssh):
     started = agent()
     attacker = PacketForger(started.port, True, b"", NEWKEYS, drop=False)
     done = connect_through(started, ssh(started), attacker)
     assert (attacker.reached, done.returncode, done.stdout) == (True, 9, b"through\n")
 
 
-def test_a_dropped_packet_alone_is_seen(agent, ssh):
+def test_a_dropped_packet_alone_is_detected(agent, ssh):
     started = agent(args=["--login-grace", "2s"])
     attacker = PacketForger(started.port, True, b"", NEWKEYS, drop=True)
     assert connect_through(started, ssh(started), attacker).returncode == 255
@@ -102,7 +102,7 @@ def kexinit(strict):
 
 @pytest.mark.parametrize("strict", [True, False], ids=["strict", "not strict"])
 @pytest.mark.parametrize("first", range(1, 256, 51))
-def test_every_message_in_the_middle_of_a_key_exchange(agent, first, strict):
+def test_every_message_during_a_key_exchange(agent, first, strict):
     started = agent(args=["--max-unauthenticated-per-address", "10"])
     for number in range(first, first + 51):
         with socket.create_connection(("127.0.0.1", started.port), DEADLINE_S) as link:
@@ -116,6 +116,6 @@ def test_every_message_in_the_middle_of_a_key_exchange(agent, first, strict):
             except ConnectionResetError:
                 pass
         until(lambda: not processes.descendants(started.pid, True), DEADLINE_S, "its end")
-    assert "died of signal" not in started.log() and "logged in" not in started.log()
+    assert "was killed by signal" not in started.log() and "logged in" not in started.log()
     with transport(started) as link:
         assert run(link, "exit 17") == (17, b"")

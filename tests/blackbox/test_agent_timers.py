@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Limits of connections and the timers that end an agent nobody needs."""
+"""Limits of connections, and the automatic exit of an unused agent."""
 
 import hashlib
 import os
@@ -18,7 +18,7 @@ from support.clients import start, transport
 
 
 def banner(port, deadline_s=5.0):
-    """A connection that never logs in, with the server's first line; b'' when refused."""
+    """A connection without a login, and the server's version line; b'' when refused."""
     connection = socket.create_connection(("127.0.0.1", port), deadline_s)
     try:
         return connection, connection.recv(256)
@@ -26,15 +26,15 @@ def banner(port, deadline_s=5.0):
         return connection, b""
 
 
-def test_nobody_ever_logged_in(agent):
+def test_no_login(agent):
     started = time.monotonic()
     target = agent(args=["--connect-timeout", "700ms"])
     assert target.wait(5) == 0
     assert time.monotonic() - started >= 0.6
-    assert "nobody logged in within 0.7 s (--connect-timeout)" in target.log()
+    assert "no login within 0.7 s (--connect-timeout)" in target.log()
 
 
-def test_a_scanner_is_no_login(agent):
+def test_a_port_scan_is_not_a_login(agent):
     target = agent(args=["--connect-timeout", "1s"])
     connection, text = banner(target.port)
     with connection:
@@ -59,29 +59,29 @@ def test_idle_after_the_last_job(agent, ssh):
     assert "no job and no login for 1.0 s (--idle-timeout)" in target.log()
 
 
-def test_leftovers_do_not_keep_an_idle_agent(agent, ssh, until):
+def test_leftovers_do_not_prevent_the_idle_exit(agent, ssh, until):
     target = agent(args=["--idle-timeout", "1s", "--grace", "1s"])
     assert ssh(target).run("setsid sleep 300 >/dev/null 2>&1 & echo on").stdout == b"on\n"
     assert target.jobs()
     assert target.wait(8) == 0
-    until(lambda: not target.jobs(), 2)
+    until(lambda: not target.jobs(), 10)
 
 
-def test_lifetime_ends_even_a_running_job(agent, ssh):
+def test_lifetime_stops_a_running_job(agent, ssh):
     target = agent(args=["--max-lifetime", "1s", "--grace", "1s"])
     client = ssh(target)
     process = client.start("sleep 300")
     assert target.wait(6) == 0
     assert process.wait(5) != 0
-    assert "the time is up after 1.0 s (--max-lifetime)" in target.log()
+    assert "lifetime limit reached after 1.0 s (--max-lifetime)" in target.log()
 
 
-def test_environment_twin(agent):
+def test_option_by_variable(agent):
     target = agent(env={"BERTH_CONNECT_TIMEOUT": "300ms"})
     assert target.wait(5) == 0
 
 
-def test_wrong_figure_names_the_option(programs):
+def test_invalid_number_names_the_option(programs):
     got = subprocess.run(
         [programs.agent, "--login-tries", "0"],
         env={"SSH_PUBLIC_KEY": "x"},
@@ -100,7 +100,7 @@ def test_login_grace(agent):
         started = time.monotonic()
         while connection.recv(4096):
             pass
-        assert 0.5 < time.monotonic() - started < 4
+        assert 0.5 < time.monotonic() - started < 20
     assert "logging in took too long" in target.log()
 
 
@@ -124,7 +124,7 @@ def test_unauthenticated_connections(agent, args, reason):
 
 
 def test_a_closed_session_makes_room_at_once(agent):
-    """Both requests reach the agent together, since its session process is stopped meanwhile."""
+    """Both requests arrive together, since the session process is stopped meanwhile."""
     target = agent(args=["--max-sessions", "3"])
     with transport(target) as link:
         channels = [start(link, "cat") for _ in range(3)]
@@ -164,11 +164,11 @@ def test_sessions_of_one_connection(agent, ssh, tmp_path):
         master.wait(5)
 
 
-def test_keepalive_finds_a_dead_client(agent, ssh, until):
+def test_keepalive_detects_a_dead_client(agent, ssh, until):
     target = agent(args=["--keepalive", "300ms", "--keepalive-count", "2"])
     process = ssh(target).start("sleep 300")
     until(lambda: "started" in target.log(), 5)
-    process.send_signal(19)  # SIGSTOP: the link stands, nobody answers
+    process.send_signal(19)  # SIGSTOP: connected, but without replies
     try:
         until(lambda: "no answer to 2 keepalives" in target.log(), 5)
         until(lambda: not target.jobs(), 5)
@@ -205,11 +205,11 @@ def test_idle_agent_makes_no_system_call(agent, ssh, tmp_path):
     try:
         assert b"attached" in tracer.stderr.readline()
         with pytest.raises(subprocess.TimeoutExpired):
-            target.wait(IDLE_S)  # nothing happens meanwhile
+            target.wait(IDLE_S)  # time in which nothing happens
     finally:
         tracer.terminate()
         tracer.wait()
         tracer.stderr.close()
     calls = [line for line in trace.read_text().splitlines() if "(" in line]
-    assert len(calls) <= 1, calls  # the poll it stood in when the tracer came
+    assert len(calls) <= 1, calls  # the poll() in which the tracer attached
     assert os.path.exists(f"/proc/{target.pid}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the log tells of each job, and that it tells no secret."""
+"""The log line of each job, and no secrets in the log."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def test_output_is_counted(agent, ssh, until):
 
 
 def test_processor_time_of_children_and_orphans_is_counted(agent, ssh, until, tmp_path):
-    """Each takes 0.3 s of processor time, however long that is on a busy machine."""
+    """Each uses 0.3 s of CPU time, however long that takes on a busy machine."""
     server = agent()
     spin = 'python3 -c "import time\nwhile time.process_time() < 0.3: pass"'
     pid = tmp_path / "pid"
@@ -58,7 +58,7 @@ def test_peak_and_limit(agent, ssh, until, programs, limited):
     server.stop()
 
 
-def test_an_oom_kill_is_called_one(agent, ssh, until, programs, limited):
+def test_an_oom_kill_is_logged(agent, ssh, until, programs, limited):
     if programs.sanitized:
         pytest.skip("the sanitizer needs more than the limit")
     server = agent(before=limited)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The AWS client: signatures, retries, clock and errors, with botocore's code as the judge."""
+"""The AWS client: signatures, retries, clock and errors, compared with botocore."""
 
 import datetime
 import json
@@ -22,7 +22,7 @@ def faults():
 
 @pytest.fixture
 def aws(programs, tmp_path, faults):
-    """aws(*words, env={}): the lines aws-probe prints, and its log in aws.log."""
+    """aws(*arguments, env={}): the output of aws-probe; its log is in aws.log."""
     environment = {
         name: os.environ[name]
         for name in ("PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS")
@@ -137,12 +137,12 @@ def test_three_attempts_and_no_more(aws, faults, fault):
         ("code:400,InvalidSignatureException", "InvalidSignatureException"),
     ],
 )
-def test_what_cannot_heal_is_not_tried_again(aws, faults, fault, code):
+def test_permanent_errors_are_not_retried(aws, faults, fault, code):
     faults.then(fault)
     answer = ecs(aws)
     assert not answer["ok"] and len(faults.calls) == 1
     assert answer["permanent"] and not answer["maybe_done"] and answer["code"] == code
-    assert answer["message"].startswith(f"ecs ListTasks: {code}: told by the test")
+    assert answer["message"].startswith(f"ecs ListTasks: {code}: reported by the test")
     assert ("doctor --policy" in answer["message"]) == (code == "AccessDeniedException")
 
 
@@ -165,7 +165,7 @@ def test_hostile_answers_are_refused(aws, faults, service, fault):
 
 def test_a_bomb_is_refused_for_its_doctype(aws, faults):
     faults.then(*["bomb"] * 3)
-    assert "it has a DOCTYPE" in aws("ec2", "DescribeSubnets")["message"]
+    assert "DOCTYPE is not allowed" in aws("ec2", "DescribeSubnets")["message"]
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_no_wait_beyond_the_deadline(aws, faults):
     assert answer["code"] == "ThrottlingException" and answer["took_ms"] < 2500
 
 
-def test_nobody_there(aws, free_port):
+def test_connection_refused(aws, free_port):
     url = f"http://127.0.0.1:{free_port()}"
     answer = ecs(aws, env={"AWS_ENDPOINT_URL": url})
     assert not answer["ok"] and not answer["maybe_done"] and not answer["permanent"]
@@ -247,4 +247,4 @@ def test_an_endpoint_that_is_none(aws, url):
 @pytest.mark.parametrize("region", ["eu west", "x.example.com/", "-a", "EU-WEST-1", "a" * 64])
 def test_a_region_that_is_none(aws, region):
     answer = ecs(aws, env={"AWS_REGION": region})
-    assert not answer["ok"] and "is no AWS region" in answer["message"]
+    assert not answer["ok"] and "is not a valid AWS region" in answer["message"]

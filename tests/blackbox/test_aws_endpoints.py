@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which endpoint and region a call goes to, how often, and whom it trusts: as botocore decides."""
+"""Endpoint, region, attempts and CA bundle of calls, compared with botocore."""
 
 import os
 
@@ -30,7 +30,7 @@ def their_endpoints(service):
     return resolve
 
 
-@pytest.mark.parametrize("service", ["ecs", "ecr", "ec2", "sts", "iam"])
+@pytest.mark.parametrize("service", ["ecs", "ecr", "ec2", "sts", "iam", "logs"])
 def test_endpoints_are_those_of_botocore(account, service, monkeypatch):
     monkeypatch.setenv("HOME", str(account.home))
     account.env.pop("AWS_ENDPOINT_URL_STS")
@@ -52,7 +52,7 @@ def test_endpoints_are_those_of_botocore(account, service, monkeypatch):
 
 
 def test_an_image_may_be_in_another_region(account):
-    """Only ECR is asked there: what is called, and what is signed for."""
+    """Calls of ECR in another region: the address and the region of the signature."""
     account.env.pop("AWS_ENDPOINT_URL_STS")
     account.env |= {"AWS_REGION": "eu-west-1"}
     found = account.probe("endpoint", "ecr", "us-east-1")
@@ -119,7 +119,10 @@ def test_region(account, tmp_path, own, env, region):
         assert "no AWS region" in answer["message"]
 
 
-@pytest.mark.parametrize("text,attempts", [("1", 1), ("5", 5), ("0", None), ("x", None)])
+@pytest.mark.parametrize(
+    "text,attempts",
+    [("1", 1), pytest.param("5", 5, marks=pytest.mark.waits), ("0", None), ("x", None)],
+)
 def test_number_of_attempts(account, sts, text, attempts):
     account.env |= ENV_KEYS | {"AWS_MAX_ATTEMPTS": text, "AWS_ENDPOINT_URL": sts.url}
     sts.then(*["status:503"] * 6)

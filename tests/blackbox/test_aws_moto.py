@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Every operation of AWS that a job needs, by our client against moto, next to boto3's.
+"""Each AWS operation of a job, with Berth's client and boto3 against moto.
 
 A proxy in between has botocore check each signature and each request against AWS's model.
 """
@@ -32,7 +32,7 @@ def proxy(moto):
 
 @pytest.fixture
 def probe(programs, tmp_path, proxy):
-    """probe(*words, env={}, config=''): what our client got; the keys are moto's."""
+    """probe(*arguments, env={}, config=''): the answer to Berth's client, with moto's keys."""
     keep = ("PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS")
     base = {name: os.environ[name] for name in keep if name in os.environ}
     base |= {"HOME": str(tmp_path), "AWS_REGION": REGION, "AWS_ENDPOINT_URL": proxy.url}
@@ -86,7 +86,7 @@ def start(probe, place, **more):
 
 
 def differences(ours, theirs, path=""):
-    """What boto3 read and we did not; boto3 drops what its model does not have."""
+    """Values in boto3's answer that are missing in ours; boto3 drops unknown ones."""
     if isinstance(theirs, dict):
         rows = [(ours.get(name), value, f"{path}.{name}") for name, value in theirs.items()]
     elif isinstance(theirs, list) and len(ours) == len(theirs):
@@ -160,7 +160,7 @@ def test_an_interface_that_does_not_exist(programs, proxy, tmp_path):
 
 
 def test_a_role_with_session_tags(probe, proxy, place, tmp_path):
-    """STS AssumeRole by moto; what it gives away signs the next call."""
+    """STS AssumeRole by moto; its credentials sign the next call."""
     (tmp_path / ".aws").mkdir()
     key, secret = KEYS.values()
     (tmp_path / ".aws/config").write_text(
@@ -209,14 +209,17 @@ def test_a_web_identity(probe, proxy, tmp_path):
 
 
 def test_nothing_else_is_called(top):
-    """An operation that the driver gets to need for a job gets a test above."""
+    """A new operation of the driver needs a test above, or one with the play of ECS."""
     called = set()
     for directory in ("driver/aws", "driver/backend"):
-        for path in (top / directory).glob("*.c"):
+        for path in (top / directory).rglob("*.c"):
             text = path.read_text()
             called |= set(re.findall(r'aws_(?:ecs|query)\([^;"]*"(\w+)"', text))
             called |= set(re.findall(r'\.operation = "(\w+)"', text))
     assert called == {
         "RunTask", "DescribeTasks", "ListTasks", "StopTask", "DescribeNetworkInterfaces",
         "AssumeRole", "AssumeRoleWithWebIdentity",
+        # test_ecs_generated.py, test_ecs_managed.py, test_ecs_warm.py
+        "RegisterTaskDefinition", "DescribeTaskDefinition", "DescribeCapacityProviders",
+        "TagResource",
     }  # fmt: skip

@@ -1,12 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""The image of the task definition, as 'berth-driver doctor' finds it in ECR: moto's, but for the
-addresses of layers, which moto does not have; what they lead to lies in moto's S3."""
+"""'berth-driver doctor': the image of the task definition in moto's ECR. moto has no layer URLs;
+those of the tests lead to moto's S3."""
 
 import json
 
 import pytest
 
-from support.doctor import ACCOUNT, DOCKER, OCI, answered, assert_told, index_of, platform, sha256
+from support.doctor import (
+    ACCOUNT,
+    DOCKER,
+    OCI,
+    answered,
+    assert_reported,
+    index_of,
+    platform,
+    sha256,
+)
 from support.ecs import REGION
 
 SINGLE = '{"architecture": "amd64", "os": "linux"}'
@@ -64,19 +73,19 @@ WRONG = [
             container={"image": f"{ACCOUNT}.dkr.ecr-fips.us-east-1.amazonaws.com/ci:1"},
             drop=("executionRoleArn", "logConfiguration"),
         ),
-        "FAIL it has no execution role: ECS can neither pull '.*ecr-fips",
+        "FAIL it has no execution role: ECS cannot pull '.*ecr-fips",
         "AmazonECSTaskExecutionRolePolicy",
     ),
     (
         "no name of an image",
         image("ci:1:2"),
-        "FAIL 'ci:1:2' is no name of an image",
+        "FAIL 'ci:1:2' is not a valid image name",
         "REPOSITORY:TAG",
     ),
     (
         "built for ARM",
         pushed(index_of(platform("linux/arm64"))),
-        "FAIL image '.*:2' is built for linux/arm64, and the task definition asks for linux/amd64",
+        "FAIL image '.*:2' is built for linux/arm64, and the task definition requires linux/amd64",
         "docker build --platform=linux/amd64' and push it, or register the task definition with "
         '"runtimePlatform": {"cpuArchitecture": "ARM64"}',
     ),
@@ -86,7 +95,7 @@ WRONG = [
             index_of(platform("linux/amd64"), kind=f"{DOCKER}.list.v2+json"),
             runtimePlatform={"cpuArchitecture": "ARM64"},
         ),
-        "FAIL image '.*:2' is built for linux/amd64, and the task definition asks for linux/arm64",
+        "FAIL image '.*:2' is built for linux/amd64, and the task definition requires linux/arm64",
         "docker build --platform=linux/arm64",
     ),
     (
@@ -98,13 +107,13 @@ WRONG = [
     (
         "attestations alone",
         pushed(index_of(platform("unknown/unknown"))),
-        "FAIL image '.*:2' is built for nothing that runs, and",
+        "FAIL image '.*:2' is built for no known platform, and",
         "docker build --platform=linux/amd64' and push it",
     ),
     (
         "built for ARM alone",
         pushed_single('{"architecture": "arm64", "os": "linux"}'),
-        "FAIL image '.*:2' is built for linux/arm64, and the task definition asks for linux/amd64",
+        "FAIL image '.*:2' is built for linux/arm64, and the task definition requires linux/amd64",
         "docker build --platform=linux/amd64",
     ),
 ]
@@ -113,9 +122,9 @@ WRONG = [
 @pytest.mark.parametrize(
     "change, line, remedy", [row[1:] for row in WRONG], ids=[row[0] for row in WRONG]
 )
-def test_an_image_that_no_task_could_run(place, change, line, remedy):
+def test_reports_image_mistakes(place, change, line, remedy):
     change(place)
-    assert_told(place, line, remedy)
+    assert_reported(place, line, remedy)
 
 
 @pytest.mark.parametrize(
@@ -134,11 +143,11 @@ def test_an_image_that_no_task_could_run(place, change, line, remedy):
     ],
     ids=["of two", "one that does not say", "ARM", "a single one"],
 )
-def test_an_image_as_it_should_be(place, change, wanted):
+def test_image_for_the_platform(place, change, wanted):
     change(place)
     code, out, err = place.run()
     assert (code, err) == (0, "")
-    assert f"  ok    image '{place.image(':2')}' is there, for {wanted}\n" in out, out
+    assert f"  ok    image '{place.image(':2')}' exists, for {wanted}\n" in out, out
     assert "0 warnings, 0 failures, 0 not checked" in out
     (call,) = [call for call in place.faults.calls if call.operation == "BatchGetImage"]
     request = json.loads(call.body)
@@ -146,11 +155,11 @@ def test_an_image_as_it_should_be(place, change, wanted):
     assert {f"{OCI}.index.v1+json", f"{DOCKER}.v2+json"} <= set(request["acceptedMediaTypes"])
 
 
-def test_an_image_by_its_digest(place):
+def test_image_by_digest(place):
     digest = place.push("2", index_of(platform("linux/arm64"), platform("linux/amd64")))
     place.define(container={"image": place.image(f":1@{digest}")})
     code, out, _ = place.run()
-    assert code == 0 and f"@{digest}' is there, for linux/amd64" in out, out
+    assert code == 0 and f"@{digest}' exists, for linux/amd64" in out, out
     (call,) = [call for call in place.faults.calls if call.operation == "BatchGetImage"]
     assert json.loads(call.body)["imageIds"] == [{"imageDigest": digest}]
 
@@ -165,7 +174,7 @@ def test_a_configuration_is_fetched_without_credentials(place):
 
 
 def test_the_image_of_another_region_and_account(place):
-    """Signed for the region that the registry's name says."""
+    """Signed for the region in the registry's name."""
     other = "111122223333.dkr.ecr-fips.us-east-2.amazonaws.com"
     place.faults.always["BatchGetImage"] = "code:400,RepositoryNotFoundException"
     place.define(container={"image": f"{other}/ci:1"})
@@ -177,7 +186,7 @@ def test_the_image_of_another_region_and_account(place):
 
 
 def layer_answered(what):
-    """The image is there, and its configuration is asked for."""
+    """The image exists, and its configuration is fetched."""
     return lambda place: (
         pushed_single(SINGLE)(place),
         answered("GetDownloadUrlForLayer", what)(place),
@@ -189,7 +198,7 @@ def refused(code):
     return answered("BatchGetImage", "body:" + json.dumps(answer))
 
 
-IS_THERE = "is there, what it is built for is not checked: "
+IS_THERE = "exists, but its platform was not checked: "
 NOT_CHECKED = [
     # name, change, what the line says, what to do
     ("elsewhere", image("ruby:3.3"), "not checked: it is not in ECR, and no other registry", ""),
@@ -215,20 +224,20 @@ NOT_CHECKED = [
     (
         "no reason",
         answered("BatchGetImage", 'body:{"images": []}'),
-        "not checked: ECR gives neither it nor a reason",
+        "not checked: ECR returned neither the image nor a reason",
         "",
     ),
-    ("an index without platforms", pushed(index_of(None)), IS_THERE + "it does not say", ""),
+    ("an index without platforms", pushed(index_of(None)), IS_THERE + "it does not name", ""),
     (
         "an unknown kind",
         pushed({"mediaType": "x", "fsLayers": []}),
-        IS_THERE + "its manifest is of a kind",
+        IS_THERE + "its manifest has an unknown",
         "",
     ),
     (
         "no JSON",
         answered("BatchGetImage", 'body:{"images": [{"imageManifest": "[[["}]}'),
-        IS_THERE + "its manifest is of a kind",
+        IS_THERE + "its manifest has an unknown",
         "",
     ),
     (
@@ -246,7 +255,7 @@ NOT_CHECKED = [
     (
         "no address",
         layer_answered("body:{}"),
-        IS_THERE + "ECR gave no address",
+        IS_THERE + "ECR returned no URL",
         "",
     ),
     (
@@ -258,27 +267,27 @@ NOT_CHECKED = [
     (
         "a file too large",
         pushed_single(SINGLE, fetched=SINGLE + " " * (1 << 20)),
-        IS_THERE + "its configuration cannot be fetched: the answer of http://127.0.0.1:",
+        IS_THERE + "its configuration cannot be fetched: the response of http://127.0.0.1:",
         "",
     ),
     (
         "another file",
         pushed_single(SINGLE, fetched=SINGLE + " "),
-        IS_THERE + "what was fetched is not its configuration",
+        IS_THERE + "the digest of its configuration does not match",
         "",
     ),
-    ("no object", pushed_single("[1]"), IS_THERE + "its configuration is no JSON object", ""),
-    ("no platform", pushed_single('{"os": ""}'), IS_THERE + "it does not say so itself", ""),
+    ("no object", pushed_single("[1]"), IS_THERE + "its configuration is not a JSON object", ""),
+    ("no platform", pushed_single('{"os": ""}'), IS_THERE + "it does not name its platform", ""),
     (
         "a digest that is none",
         pushed({"mediaType": "x", "config": {"digest": "sha256:../../x"}}),
-        IS_THERE + "its manifest is of a kind",
+        IS_THERE + "its manifest has an unknown",
         "",
     ),
     (
         "Windows",
         lambda p: p.define(runtimePlatform={"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE"}),
-        IS_THERE + "the task definition asks for a platform that jobs do not run on",
+        IS_THERE + "the task definition has a platform that Berth does not run on",
         "",
     ),
 ]
@@ -289,7 +298,7 @@ NOT_CHECKED = [
     [row[1:] for row in NOT_CHECKED],
     ids=[row[0] for row in NOT_CHECKED],
 )
-def test_an_image_that_cannot_be_looked_at(place, change, line, remedy):
+def test_image_that_cannot_be_checked(place, change, line, remedy):
     change(place)
     code, out, err = place.run()
     lines = out.splitlines()
@@ -297,11 +306,11 @@ def test_an_image_that_cannot_be_looked_at(place, change, line, remedy):
     assert line in lines[at], out
     assert remedy in lines[at + 1] and lines[at + 1].startswith("        -> ") == (remedy != "")
     assert "1 not checked" in out and "X-Amz-" not in out + err
-    assert code == (1 if "jobs do not run on" in line else 0)
+    assert code == (1 if "Berth does not run on" in line else 0)
 
 
 @pytest.mark.parametrize("name", ["ruby:3.3", "public.ecr.aws/docker/library/ruby:3.3"])
-def test_no_other_registry_is_asked(place, name):
+def test_no_other_registry_is_contacted(place, name):
     place.define(container={"image": name})
     assert place.run()[0] == 0
     assert {call.service for call in place.faults.calls} <= {"ecs", "ec2", "sts", "iam"}

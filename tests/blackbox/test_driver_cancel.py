@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""A request to stop: the job in the task is dead, children included, before the driver exits."""
+"""A request to stop: the job is killed, children included, before the driver exits."""
 
+import itertools
 import os
+import shutil
 import signal
+import subprocess
 import threading
 
 import pytest
 
-from support.driver import BUILD_FAILURE
+from support.driver import BUILD_FAILURE, SYSTEM_FAILURE
 from support.processes import with_marker
 
 
@@ -26,7 +29,7 @@ def marked(job):
     return with_marker(f"MARK={job.home()}".encode())
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
 @pytest.mark.parametrize(
     "text",
     [
@@ -37,7 +40,7 @@ def marked(job):
     ],
     ids=["simple", "ignores TERM", "daemon"],
 )
-def test_the_tree_is_dead_when_the_driver_exits(job, until, number, text):
+def test_all_processes_have_exited_when_the_driver_exits(job, until, number, text):
     process = started(job, text, until)
     until(lambda: marked(job))
     os.kill(process.pid, number)
@@ -48,7 +51,7 @@ def test_the_tree_is_dead_when_the_driver_exits(job, until, number, text):
     assert job.exit_code() is None
 
 
-def test_a_trap_may_say_goodbye(job, until):
+def test_output_of_a_trap_is_kept(job, until):
     process = started(job, "trap 'echo bye; exit 7' TERM\necho up\nsleep 60 & wait\n", until)
     os.kill(process.pid, signal.SIGTERM)
     assert process.stdout.read() == b"bye\n"
@@ -63,13 +66,82 @@ def test_the_task_survives_for_later_stages(job, until):
 
 
 def test_stopping_prepare_leaves_nothing(job):
-    for delay_ms in range(0, 60, 10):
+    """With the build code GitLab would report a failure of the script that never ran."""
+    codes = set()
+    for delay_ms in itertools.chain(range(0, 60, 10), range(0, 60, 3), range(60)):
+        if delay_ms % 10 and SYSTEM_FAILURE in codes:
+            break  # the finer steps are for machines where 'prepare' takes a few milliseconds
         process = job.driver.start("custom", "prepare", env=job.env)
         stopper = threading.Timer(delay_ms / 1000, process.terminate)
         stopper.start()
         code = process.wait(20)
         stopper.join()
-        assert code in (0, BUILD_FAILURE, -signal.SIGTERM), process.stderr.read()
-        if code == BUILD_FAILURE:
+        # The kernel ends a program that has not come to its first line.
+        assert code in (0, SYSTEM_FAILURE, -signal.SIGTERM), process.stderr.read()
+        if code == SYSTEM_FAILURE:
             assert job.nothing_kept() == []
+        codes.add(code)
         job.stage("cleanup")
+    assert SYSTEM_FAILURE in codes
+
+
+STOPS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT]
+
+
+def stopped(number):
+    """In the child: the signal has come already, and waits through exec for the program."""
+
+    def before_exec():
+        signal.pthread_sigmask(signal.SIG_BLOCK, [number])
+        os.kill(os.getpid(), number)
+
+    return before_exec
+
+
+@pytest.mark.parametrize("number", STOPS)
+def test_a_stop_before_the_first_line_of_prepare(job, number):
+    process = job.driver.start("custom", "prepare", env=job.env, preexec_fn=stopped(number))
+    assert process.wait(20) == SYSTEM_FAILURE
+    assert job.nothing_kept() == [] and job.exit_code() is None
+
+
+def test_a_stop_that_finds_a_mistake_too(job):
+    """The runner stopped it: what else was wrong does not turn that into the script's failure."""
+    job.driver.settings["Backend"] = "lokal"
+    for stage in ("config", "prepare"):
+        process = job.driver.start("custom", stage, env=job.env, preexec_fn=stopped(signal.SIGTERM))
+        assert process.wait(20) == SYSTEM_FAILURE, process.stderr.read()
+        assert job.stage(stage).returncode == BUILD_FAILURE, "without a stop"
+    job.driver.settings["Backend"] = "local"
+
+
+# What the C library and constructors call before main().
+START_OF_A_PROGRAM = {
+    "execve",
+    "arch_prctl",
+    "set_tid_address",
+    "brk",
+    "mmap",
+    "mprotect",
+    "munmap",
+}
+
+
+def test_nothing_comes_before_the_signals(job, programs, tmp_path):
+    """A stop request that comes before they are held ends prepare: that time is the shortest."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    if programs.sanitized:
+        pytest.skip("the sanitizers do a lot before main()")
+    trace = tmp_path / "trace"
+    words = ["strace", "-o", trace, programs.driver, "custom", "prepare"]
+    subprocess.run(words, env=job.env, check=False, capture_output=True)
+    calls = trace.read_text().splitlines()
+    held = next(i for i, c in enumerate(calls) if "SIG_BLOCK, [HUP INT QUIT TERM]" in c)
+    assert {call.split("(")[0] for call in calls[:held]} <= START_OF_A_PROGRAM, calls[:held]
+
+
+def test_a_stop_of_run_keeps_the_build_code(job, until):
+    process = started(job, "echo up\nsleep 60\n", until)
+    os.kill(process.pid, signal.SIGQUIT)
+    assert process.wait(30) == BUILD_FAILURE

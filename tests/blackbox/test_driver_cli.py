@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""The command line and the configuration of berth-driver: what it says and how it exits."""
+"""The command line and the configuration of berth-driver: output and exit status."""
 
 import os
 import re
+import signal
+import socket
+import subprocess
 
 import pytest
 
@@ -23,7 +26,8 @@ def one_line(text):
 
 @pytest.mark.parametrize(
     "words",
-    [["--help"], ["custom", "--help"], ["exec", "-h"]]
+    [["--help"], ["custom", "--help"], ["exec", "-h"], ["help"], ["h"], ["custom"], ["c"]]
+    + [["custom", "help"], ["help", "exec"], ["help", "custom", "run"], ["custom", "help", "run"]]
     + [["custom", stage, "--help"] for stage in STAGES],
 )
 def test_help_goes_to_stdout(berth_driver, words):
@@ -39,11 +43,20 @@ def test_help_goes_to_stdout(berth_driver, words):
         (["custom", "prepare"], ["image", "task-def", "platform-version"]),
         (["custom", "run"], []),
         (["exec"], ["image", "task-def", "platform-version", "workdir", "no-mount"]),
-        (["gc"], ["stop"]),
+        (["gc"], ["stop", "task-definitions", "json"]),
+        (["ps"], ["watch", "quiet", "json"]),
+        (["history"], ["since", "project", "failed", "json"]),
+        (["report"], ["since", "output"]),
+        (["metrics"], ["output"]),
+        (["push-agent"], ["policy", "helper", "runner-version"]),
+        (["ssh"], ["container"]),
+        (["warm"], ["watch", "drain", "if-due"]),
         (["init"], ["force"]),
-        (["doctor"], ["image", "task-def", "platform-version", "policy"]),
+        (["doctor"], ["image", "task-def", "platform-version", "policy", "json"]),
         ([], ["image", "task-def", "platform-version", "workdir", "no-mount", "stop", "policy",
-              "force"]),
+              "force", "container", "task-definitions", "helper",
+              "runner-version", "since", "project", "failed", "output", "json", "watch", "quiet",
+              "drain", "if-due"]),
     ],
 )  # fmt: skip
 def test_help_of_a_command_lists_its_options(berth_driver, words, own):
@@ -63,9 +76,24 @@ def test_help_of_a_command_lists_its_options(berth_driver, words, own):
     assert listed == common | task | set(own)
 
 
+def test_help_of_the_given_command(berth_driver):
+    def shown(*words):
+        return berth_driver.run(*words, config=False).stdout
+
+    assert shown("help") == shown("--help")
+    assert shown("custom") == shown("custom", "help") == shown("custom", "--help")
+    assert shown("help", "exec") == shown("exec", "--help")
+    assert shown("custom", "help", "run") == shown("help", "c", "r") == shown("c", "run", "-h")
+
+
+def test_letter_v_is_version_alone_and_volume_otherwise(berth_driver):
+    done = berth_driver.run("exec", "-v", config=False)
+    assert done.returncode != 0 and "option '--volume' needs a value" in done.stderr
+
+
 @pytest.mark.parametrize("word", ["-config", "--config"])
-def test_options_behind_one_dash(berth_driver, word):
-    """Today's driver is a Go program, which takes both."""
+def test_long_options_with_one_dash(berth_driver, word):
+    """The Fargate driver, a Go program, accepts both."""
     path = berth_driver.config()
     done = berth_driver.run(
         word, path, "-debug", "custom", "config", config=False, env=in_runner(berth_driver)
@@ -73,18 +101,16 @@ def test_options_behind_one_dash(berth_driver, word):
     assert done.returncode == 0, done.stderr
 
 
-def test_local_directory_of_somebody_else(berth_driver):
-    berth_driver.local.mkdir(exist_ok=True)
-    os.chown(berth_driver.local, 65534, -1)
-    done = berth_driver.run("custom", "prepare", env=in_runner(berth_driver))
-    assert done.returncode == BUILD_FAILURE and "must be yours" in done.stderr, done.stderr
-
-
-def test_version_names_the_libraries(berth_driver):
-    done = berth_driver.run("--version", config=False)
+@pytest.mark.parametrize("word", ["--version", "-V", "-version", "-v", "version"])
+def test_version_names_the_libraries(berth_driver, word):
+    done = berth_driver.run(word, config=False)
     assert done.returncode == 0
     for name in (b"berth-driver 0.", b"libssh 0.", b"OpenSSL 3.", b"libsodium 1.", b"cJSON 1."):
         assert name in done.stdout
+    first = done.stdout.decode().splitlines()[0]
+    assert re.search(
+        r"\((unknown commit|commit [0-9a-f]{12}(-modified)?, \d{4}-\d\d-\d\d)\)$", first
+    )
 
 
 @pytest.mark.parametrize(
@@ -94,13 +120,13 @@ def test_version_names_the_libraries(berth_driver):
         ["custom", "--bogus", "config"],
         ["frob"],
         ["custom", "frob"],
-        ["custom"],
         [],
+        ["help", "frob"],
         ["--config"],
     ],
 )
-@pytest.mark.parametrize("runner", [False, True], ids=["by hand", "in a runner"])
-def test_a_mistake_is_one_line_with_a_hint(berth_driver, words, runner):
+@pytest.mark.parametrize("runner", [False, True], ids=["manually", "in a runner"])
+def test_errors_are_one_line_with_a_hint(berth_driver, words, runner):
     env = in_runner(berth_driver) if runner else None
     done = berth_driver.run(*words, config=False, env=env)
     assert done.stdout == b"" and one_line(done.stderr), done.stderr
@@ -130,15 +156,31 @@ def test_other_aliases_mean_their_stage(berth_driver, alias, name):
     [
         ("LogLevel = \n", "bad.toml:1:"),
         ('\n[SSH]\nPort = "22"\n', "bad.toml:3: SSH.Port: wanted a whole number"),
-        ('Backend = "kvm"\n', "backend 'kvm' is not in this version; set Backend to one of"),
+        ('Backend = "kvm"\n', "bad.toml:1: Backend: unknown backend 'kvm'; use 'docker', 'ecs'"),
         ('Backend = "ecs"\n', "has no [Fargate] Cluster"),
         ('[Fargate]\nCluster = "x"\n', "has no [Fargate] TaskDefinition"),
         ('[SSH]\nHostKey = "never"\n', 'wanted "strict" or "accept-new"'),
         (
-            '[Local]\nDirectory = "relative"\n',
-            "[Local] Directory 'relative' is not an absolute path",
+            'Backend = "local"\n[Local]\nDirectory = "relative"\n',
+            "bad.toml:3: Local.Directory: 'relative' is not an absolute path",
         ),
-        ('[Local]\nAgent = "/nonexistent"\n', "cannot execute [Local] Agent '/nonexistent'"),
+        (
+            'Backend = "local"\n[Local]\nAgent = "/nonexistent"\n',
+            "bad.toml:3: Local.Agent: cannot execute '/nonexistent'",
+        ),
+        *[
+            (
+                f'Backend = "docker"\n[Docker]\nImage = "x"\n{key} = {value}\n',
+                f"bad.toml:4: Docker.{key}: {wanted}",
+            )
+            for key, value, wanted in [
+                ("Labels", '["a=b", "c"]', "'c' is not NAME=VALUE"),
+                ("Environment", '["BERTH_X=1"]', "'BERTH_X' cannot be the name of"),
+                ("Network", '"host"', "'host' gives containers no address"),
+                ("Volumes", '["/tmp"]', "volume '/tmp' has no ':'; use FROM:TO"),
+                ("Agent", '"/nonexistent"', "cannot read '/nonexistent'"),
+            ]
+        ],
         ('LogFile = "/nonexistent/dir/log"\n', "cannot open LogFile '/nonexistent/dir/log'"),
     ],
 )
@@ -154,15 +196,51 @@ def test_broken_configuration(berth_driver, tmp_path, text, message, stage):
     assert done.stdout == b""
 
 
-def test_cleanup_needs_no_log(berth_driver):
-    """Or a full disk would keep tasks running."""
+@pytest.mark.parametrize(
+    "value, wanted",
+    [
+        ("ssh://host", "Docker's address 'ssh://host' is neither unix://PATH nor tcp://HOST:PORT"),
+        ("tcp://:1", "Docker's address 'tcp://:1' is not tcp://HOST:PORT"),
+        ("unix://socket", "Docker's socket 'socket' is not an absolute path"),
+    ],
+)
+@pytest.mark.parametrize("named", ["key", "variable"])
+def test_where_the_address_of_an_engine_is_from(berth_driver, tmp_path, value, wanted, named):
+    path = tmp_path / "bad.toml"
+    key = f'Host = "{value}"\n' if named == "key" else ""
+    path.write_text(f'Backend = "docker"\n[Docker]\nImage = "x"\n{key}')
+    env = in_runner(berth_driver) | ({} if named == "key" else {"DOCKER_HOST": value})
+    done = berth_driver.run("--config", path, "custom", "prepare", config=False, env=env)
+    assert done.returncode == BUILD_FAILURE
+    place = f"{path}:4: Docker.Host: " if named == "key" else "error: DOCKER_HOST: "
+    assert place + wanted in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+    "option, wanted",
+    [
+        (("--env", "BERTH_X=1"), "--env: 'BERTH_X' cannot be the name of"),
+        (("--volume", "/tmp"), "--volume: volume '/tmp' has no ':'"),
+    ],
+)
+def test_a_mistake_in_an_option_names_no_line_of_the_file(berth_driver, option, wanted):
+    berth_driver.settings |= {
+        "Backend": "docker",
+        "Docker": {"Image": "x", "Environment": ["A=1"], "Volumes": ["/a:/b"]},
+    }
+    done = berth_driver.run(*option, "exec", "true")
+    assert done.returncode == 255 and f"error: {wanted}" in done.stderr, done.stderr
+
+
+def test_cleanup_works_without_the_log_file(berth_driver):
+    """A full disk must not leave tasks running."""
     berth_driver.settings["LogFile"] = "/nonexistent/dir/log"
     done = berth_driver.run("custom", "cleanup", env=in_runner(berth_driver))
     assert done.returncode == 0, done.stderr
     assert "cannot open LogFile '/nonexistent/dir/log'" in done.stderr
 
 
-def test_a_setting_said_twice(berth_driver, tmp_path):
+def test_key_given_twice(berth_driver, tmp_path):
     path = tmp_path / "twice.toml"
     text = '[Fargate]\nSubnet = "subnet-1"\nRegion = "a"\nSubnets = ["subnet-2"]\nREGION = "b"\n'
     path.write_text('Backend = "local"\n' + text)
@@ -171,8 +249,7 @@ def test_a_setting_said_twice(berth_driver, tmp_path):
     assert done.returncode == 0, done.stderr
     for line, key, before in ((5, "Subnets", 3), (6, "REGION", 4)):
         assert (
-            f"twice.toml:{line}: Fargate.{key}: counts instead of what line {before} says"
-            in done.stderr
+            f"twice.toml:{line}: Fargate.{key}: overrides the value in line {before}" in done.stderr
         )
 
 
@@ -227,7 +304,7 @@ def test_log_file_and_format(berth_driver, tmp_path):
         log,
         env=berth_driver.environment(),
     )
-    assert done.returncode == 1 and done.stderr == ""
+    assert done.returncode == 1 and "error: no job:" in done.stderr
     assert '"level":"error"' in log.read_text() and "berth-driver exec" in log.read_text()
 
 
@@ -241,13 +318,111 @@ def test_unset_exit_codes_warn_and_fall_back(berth_driver):
 
 @pytest.mark.parametrize("name", ["BUILD_FAILURE_EXIT_CODE", "SYSTEM_FAILURE_EXIT_CODE"])
 @pytest.mark.parametrize("value", ["x", "0", "256", "-1", "1 "])
-def test_exit_codes_that_are_none(berth_driver, name, value):
+def test_invalid_exit_codes(berth_driver, name, value):
     done = berth_driver.run("custom", "config", env=in_runner(berth_driver) | {name: value})
     assert done.returncode in (1, BUILD_FAILURE) and one_line(done.stderr)
     assert f"{name} is '{value}'" in done.stderr
 
 
-def test_wrong_number_of_words(berth_driver, tmp_path):
-    for words in ([], ["script"], ["script", "stage", "more"]):
-        done = berth_driver.run("custom", "run", *words, env=in_runner(berth_driver))
-        assert done.returncode == BUILD_FAILURE and "takes a script file and" in done.stderr
+def test_wrong_number_of_arguments(berth_driver, tmp_path):
+    for words, message in (
+        (["custom", "run"], "needs a script file and a stage name"),
+        (["custom", "run", "script"], "needs a script file and a stage name"),
+        (["custom", "run", "script", "stage", "more"], "unexpected argument 'more'; try --help"),
+    ):
+        done = berth_driver.run(*words, env=in_runner(berth_driver))
+        assert done.returncode == BUILD_FAILURE and message in done.stderr, words
+
+
+@pytest.mark.parametrize("runner", [False, True], ids=["manually", "in a runner"])
+@pytest.mark.parametrize(
+    "words,message",
+    [
+        (["ps", "more"], "unexpected argument 'more'; try --help"),
+        (["init", "file", "more"], "unexpected argument 'more'; try --help"),
+        (["exec"], "'exec' needs a command; try 'berth-driver exec -- uname -a'"),
+        (["ssh"], "'ssh' needs a job: GitLab's job id"),
+        (["logs"], "'logs' needs a job, as 'ps' lists them; try 'berth-driver ps'"),
+        (["exec", "--workdir", "/", "--", "true"], "--workdir is for the backend 'docker'"),
+        (["gc", "--force"], "--force does not apply to 'gc'"),
+        (["exec", "-it", "node:16"], "'exec' has a terminal whenever it is started in one"),
+        (["exec", "--rm", "node:16"], "'exec' always removes its task"),
+        (["exec", "-p", "80:80", "nginx"], "'exec' publishes no ports"),
+        (["exec", "--publish=80", "nginx"], "'exec' publishes no ports"),
+        (["completion"], "'completion' needs a shell; try 'berth-driver completion bash'"),
+        (["completion", "bsh"], "did you mean 'bash'?"),
+        (["versoin"], "did you mean 'version'?"),
+    ],
+)
+def test_a_wrong_command_line_exits_with_2(berth_driver, words, message, runner):
+    """Of every command but the stages, whatever the runner's variables say."""
+    if runner and words == ["versoin"]:
+        return  # might have been meant as a stage: the runner's code
+    env = in_runner(berth_driver) if runner else None
+    done = berth_driver.run(*words, env=env)
+    assert done.returncode == 2 and one_line(done.stderr) and message in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("command", ["gc", "ps", "init"])
+def test_a_failure_of_other_commands_exits_with_1(berth_driver, tmp_path, command):
+    path = tmp_path / "broken.toml"
+    path.write_text("Backend = 3\n")
+    done = berth_driver.run("--config", path, command, config=False)
+    assert done.returncode == 1 and "broken.toml" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["berth-driver", "fargate"])
+def test_calls_itself_as_it_is_called(berth_driver, tmp_path, name):
+    link = tmp_path / name
+    link.symlink_to(berth_driver.program)
+
+    def shown(*words):
+        return subprocess.run(
+            [link, *words], capture_output=True, text=True, timeout=20, check=False
+        )
+
+    assert f"Usage: {name} [OPTION...] COMMAND" in shown("--help").stdout
+    assert f"\n  {name} exec --image node:16" in shown("help", "exec").stdout
+    assert shown("version").stdout.startswith(f"{name} 0.")
+    assert shown("frob").stderr.startswith(f"{name}[")
+    assert f"try '{name} exec -- uname -a'" in shown("exec").stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("words", [["ps"], ["gc"], ["doctor"]], ids=" ".join)
+def test_interrupt_is_quiet(berth_driver, words, number):
+    """Ctrl-C while a command that only reads waits for an engine that does not answer."""
+    with socket.create_server(("127.0.0.1", 0)) as engine:
+        engine.settimeout(20)
+        address = f"tcp://127.0.0.1:{engine.getsockname()[1]}"
+        berth_driver.settings |= {"Backend": "docker", "Docker": {"Image": "x", "Host": address}}
+        process = berth_driver.start(*words)
+        connection, _ = engine.accept()
+        with connection:
+            process.send_signal(number)
+            _, err = process.communicate(timeout=10)
+    assert process.returncode == 128 + number
+    assert err == b"berth-driver: interrupted\n"
+
+
+@pytest.mark.parametrize(
+    "terminal,variables,coloured",
+    [
+        (True, {"TERM": "xterm"}, True),
+        (True, {"TERM": "xterm", "NO_COLOR": ""}, True),
+        (True, {"TERM": "xterm", "NO_COLOR": "1"}, False),
+        (True, {"TERM": "dumb"}, False),
+        (True, {}, False),
+        (False, {"TERM": "xterm"}, False),
+    ],
+)
+def test_errors_have_colour_on_a_terminal_only(berth_driver, terminal, variables, coloured):
+    ours, theirs = os.openpty() if terminal else os.pipe()  # the ends to read and to write
+    env = berth_driver.environment() | variables
+    process = berth_driver.start("frob", config=False, env=env, stderr=theirs)
+    os.close(theirs)
+    shown = os.read(ours, 4096)
+    assert process.wait(20) == 2
+    os.close(ours)
+    word = rb"\033\[31;1merror\033\[0m" if coloured else b"error"
+    assert re.match(rb"berth-driver\[\d+\]: " + word + rb": unknown command", shown), shown

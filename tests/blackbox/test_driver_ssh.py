@@ -44,7 +44,7 @@ def test_a_job_that_is_not_there_is_answered_with_those_that_are(job):
     job.prepare()
     done = job.driver.run("ssh", "9")
     assert done.returncode == OWN_FAILURE and job.metadata()["job"] in done.stderr
-    assert job.driver.run("ssh").returncode == OWN_FAILURE
+    assert job.driver.run("ssh").returncode == 2
 
 
 def test_an_id_of_two_jobs_is_not_guessed(job):
@@ -77,7 +77,7 @@ def test_a_shell_with_job_control_and_the_terminal_as_before(job, terminal, end)
     shell.expect(r"start\r\n")
     shell.type("\x1a")
     shell.expect("Stopped")
-    # Until the shell knows that it is dead: else 'exit' says that jobs are stopped, and stays.
+    # Until the shell has reaped it: else 'exit' reports stopped jobs, and the shell stays.
     shell.type("kill -9 %1; until [ -z \"$(jobs -s)\" ]; do :; done; echo do''ne\n")
     shell.expect("done")
     if end == "exit":

@@ -14,7 +14,16 @@ import pytest
 
 from support.driver import BUILD_FAILURE, SYSTEM_FAILURE
 from support.mounts import without_shell
-from support.processes import alive, command_line, descendants, environment, with_marker
+from support.processes import (
+    alive,
+    command_line,
+    descendants,
+    end_tree,
+    environment,
+    freeze,
+    thaw,
+    with_marker,
+)
 
 
 def test_config_prints_only_json(job):
@@ -31,8 +40,8 @@ def test_a_job_from_prepare_to_cleanup(job):
     builds = json.loads(job.stage("config").stdout)["builds_dir"]
     assert b"running after" in job.stage("prepare").stdout
     assert job.run(f"cd {builds}\necho made > file\n", "prepare_script").returncode == 0
-    done = job.run(f"cat {builds}/file\necho err >&2\n", "a stage nobody knows")
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"made\n", "err\n")
+    done = job.run(f"cat {builds}/file\necho err >&2\n", "an unknown stage")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"made\nerr\n", "")
     pid = job.agent_pid()
     assert alive(pid)
     assert job.stage("cleanup").returncode == 0
@@ -46,7 +55,7 @@ def test_metadata_is_private_and_complete(job):
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(job.driver.metadata.stat().st_mode) == 0o700
     assert path.name.startswith("job-4711-") and job.token not in path.name
-    assert job.metadata()["version"] == 1 and job.metadata()["port"] > 0
+    assert job.metadata()["version"] == 2 and job.metadata()["port"] > 0
 
 
 def test_an_interrupted_write_is_cleaned_up(job):
@@ -153,10 +162,10 @@ def test_output_byte_for_byte(job, size):
     assert job.exit_code() == "3\n"
 
 
-def test_stdout_and_stderr_stay_apart(job):
+def test_stdout_and_stderr_come_in_order(job):
     text = "for i in $(seq 2000); do echo out; echo err >&2; done\n"
     done = job.prepare().run(text)
-    assert done.stdout == b"out\n" * 2000 and done.stderr == "err\n" * 2000
+    assert done.stdout == b"out\nerr\n" * 2000 and done.stderr == ""
 
 
 def test_an_image_without_a_shell_is_a_build_failure(job, programs):
@@ -209,7 +218,7 @@ def test_a_reader_that_goes_away_ends_the_job(job, until):
     process.stdout.read(1)
     process.stdout.close()
     assert process.wait(30) == SYSTEM_FAILURE
-    assert b"cannot pass on the job's output" in process.stderr.read()
+    assert b"cannot write the job's output" in process.stderr.read()
     until(lambda: not [p for p in descendants(job.agent_pid()) if command_line(p) == "yes"])
 
 
@@ -297,7 +306,7 @@ def test_cleanup_spares_a_recycled_pid(job, until):
     job.prepare()
     (path,) = job.driver.metadata.iterdir()
     agent = job.agent_pid()
-    # A process is told apart by its start, which the kernel gives in hundredths of a second.
+    # A process is identified by its start time, in hundredths of a second.
     born = int(open(f"/proc/{agent}/stat").read().rpartition(")")[2].split()[19])
     until(lambda: time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK") > born + 1)
     bystander = subprocess.Popen(["sleep", "60"])
@@ -314,13 +323,10 @@ def test_cleanup_spares_a_recycled_pid(job, until):
 def test_a_lost_task_is_a_system_failure(job, until):
     process = job.prepare().start("echo up\nsleep 60\n")
     assert process.stdout.readline() == b"up\n"
-    task = [job.agent_pid(), *descendants(job.agent_pid())]
-    for number in (signal.SIGSTOP, signal.SIGKILL):  # all at once: nobody sees another die
-        for pid in task:
-            os.kill(pid, number)
+    end_tree(job.agent_pid())
     assert process.wait(30) == SYSTEM_FAILURE
     message = process.stderr.read().decode()
-    assert "was lost while the job ran" in message and "has ended" in message
+    assert "was lost while the job ran" in message and "has exited" in message
     assert job.exit_code() is None
 
 
@@ -328,13 +334,11 @@ def test_a_silent_link_is_a_system_failure(job, until):
     job.driver.settings["SSH"] = {"Keepalive": "1s", "ReattachTimeout": "0s"}
     process = job.prepare().start("echo up\nsleep 60\n")
     assert process.stdout.readline() == b"up\n"
-    frozen = descendants(job.agent_pid())
-    for pid in frozen:
-        os.kill(pid, signal.SIGSTOP)
+    agent = job.agent_pid()
+    frozen = freeze(agent, lambda pid: pid != agent)
     assert process.wait(30) == SYSTEM_FAILURE
-    assert b"no sign of life for 3 s" in process.stderr.read()
-    for pid in frozen:
-        os.kill(pid, signal.SIGCONT)
+    assert b"no response to keepalives for 3 s" in process.stderr.read()
+    thaw(frozen)
 
 
 def test_keepalives_do_not_disturb_a_quiet_job(job):
@@ -343,9 +347,10 @@ def test_keepalives_do_not_disturb_a_quiet_job(job):
     assert (done.returncode, done.stdout) == (0, b"end\n")
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize("way", ["run", "ssh"])
-def test_a_slow_reader_takes_no_link_for_dead(job, programs, way):
-    """The connection is left alone for moments only: the agent's keepalives are still answered. The
+def test_a_slow_reader_does_not_lose_the_connection(job, programs, way):
+    """The connection is paused only for moments: the agent's keepalives are still answered. The
     driver has none of its own here, since it receives whenever it sends."""
     job.driver.settings["SSH"] = {"Keepalive": "0"}
     settings = ["BERTH_KEEPALIVE=500ms", "BERTH_KEEPALIVE_COUNT=3"]
@@ -366,12 +371,13 @@ def test_a_slow_reader_takes_no_link_for_dead(job, programs, way):
     assert (process.returncode, read + len(out)) == (0, total), err
 
 
-def test_a_stop_request_while_nobody_reads_the_rest(job, until):
+@pytest.mark.waits
+def test_a_stop_request_while_the_output_is_blocked(job, until):
     process = job.prepare().start("head -c 1000000 /dev/zero; touch ~/done\n")
     until((job.home() / "done").exists)
     process.terminate()
     assert process.wait(30) == SYSTEM_FAILURE
-    assert b"nobody reads the output" in process.stderr.read()
+    assert b"its output was not read" in process.stderr.read()
 
 
 def test_prepare_killed_half_way_leaves_nothing(job):
@@ -390,10 +396,10 @@ def test_prepare_killed_half_way_leaves_nothing(job):
     "agent,message",
     [
         ("#!/bin/sh\necho 'cannot listen: it hurts' >&2\nexit 3\n", "cannot listen: it hurts"),
-        ("#!/bin/sh\nexit 0\n", "it said nothing"),
-        ("#!/bin/sh\necho nonsense >&3\nexec sleep 60\n", "the agent named no port"),
-        ("#!/bin/sh\nexec sleep 60\n", "does not listen in time"),
-        ("#!/bin/sh\necho 1 >&3\nexec 3>&-\n", "has ended"),
+        ("#!/bin/sh\nexit 0\n", "the agent exited during startup without output"),
+        ("#!/bin/sh\necho nonsense >&3\nexec sleep 60\n", "the agent did not report its port"),
+        ("#!/bin/sh\nexec sleep 60\n", "did not start listening in time"),
+        ("#!/bin/sh\necho 1 >&3\nexec 3>&-\n", "has exited"),
     ],
 )
 def test_an_agent_that_dies_at_start(job, tmp_path, agent, message):
@@ -428,7 +434,7 @@ def test_another_user_key_is_refused(job):
     values["user_key_seed"] = "A" * 43 + "="
     path.write_text(json.dumps(values))
     done = job.run("echo no\n")
-    assert done.returncode == SYSTEM_FAILURE and "refuses this job's key" in done.stderr
+    assert done.returncode == SYSTEM_FAILURE and "rejected this job's key" in done.stderr
     path.write_text(whole)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A request to stop while a script runs under the old image's sshd: nothing of it is left."""
+"""A request to stop while a script runs under sshd of the old image: no process is left."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ from support.processes import with_marker
     ],
     ids=["simple", "ignores TERM", "daemon"],
 )
-def test_the_tree_is_dead_when_the_driver_exits(ecs_job, cloud, until, image, script):
+def test_the_process_tree_has_ended_when_the_driver_exits(ecs_job, cloud, until, image, script):
     cloud.image = image
     assert ecs_job.stage("prepare").returncode == 0
     mark = f"MARK={cloud.directory}"
@@ -30,9 +30,9 @@ def test_the_tree_is_dead_when_the_driver_exits(ecs_job, cloud, until, image, sc
     until(lambda: with_marker(mark.encode()))
     os.kill(process.pid, signal.SIGTERM)
     code = process.wait(30)
-    told = process.stderr.read().decode()
-    assert with_marker(mark.encode()) == set(), f"at the driver's exit, {code}: {told}"
-    assert code == BUILD_FAILURE and "stopped on request" in told, told
+    stderr = process.stderr.read().decode()
+    assert with_marker(mark.encode()) == set(), f"at the driver's exit, {code}: {stderr}"
+    assert code == BUILD_FAILURE and "stopped on request" in stderr, stderr
     done = ecs_job.run("echo after\n", "after_script")
     assert done.stdout == b"after\n", "the task itself goes on"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What AWS does when it does not do what was asked: refusals, shortages, silence, dead tasks."""
+"""Faults of AWS: refusals, missing capacity, no answers, tasks that stop."""
 
 import collections
 import json
@@ -25,7 +25,7 @@ def provider(request):
 
 
 def said_twice(text):
-    """Parts of messages that stand there more than once; an address or a name may."""
+    """Parts that occur more than once in a message, except addresses and names."""
     parts = re.split(r"[;:] |\n", text)
     counts = collections.Counter(part.strip(" ()") for part in parts)
     return [part for part, count in counts.items() if count > 1 and len(part.split()) > 3]
@@ -85,7 +85,7 @@ def test_a_task_that_stops_for_lack_of_addresses_is_the_next_subnets_turn(ecs_jo
     [
         (Fault(failures=QUOTA), "ask for a higher quota", BUILD_FAILURE),
         (Fault(failures=[{"reason": "MOON", "detail": "full"}]), "MOON: full", SYSTEM_FAILURE),
-        (Fault(failures=[]), "without a task and without a failure", SYSTEM_FAILURE),
+        (Fault(failures=[]), "neither a task nor a failure", SYSTEM_FAILURE),
         (
             Fault(status=400, body=refusal("ClusterNotFoundException", "Cluster not found.")),
             "check [Fargate] Cluster and Region",
@@ -177,7 +177,7 @@ STRANGE = {
 @pytest.mark.parametrize("operation", ["RunTask", "DescribeTasks", "DescribeNetworkInterfaces"])
 @pytest.mark.parametrize("name", STRANGE)
 def test_answers_that_cannot_be_right(ecs_job, cloud, operation, name):
-    """The next answer is good: the same task. One without an end is not asked for again."""
+    """The next answer names the same task."""
     cloud.listen_public = True
     ecs_job.fargate |= {"EnablePublicIP": True, "UsePublicIP": True}
     cloud.faults.append(Fault(operation, raw=STRANGE[name]))
@@ -218,8 +218,8 @@ def test_an_answer_that_never_comes_leaves_no_task(ecs_job, cloud):
     assert len(cloud.tasks) == 1 and cloud.count("ListTasks") >= 1
 
 
-def test_nobody_answers(ecs_job, cloud, free_port):
-    """One message, not a second one of the clean-up; nothing was sent, nothing is kept."""
+def test_no_answer(ecs_job, cloud, free_port):
+    """One message, without a second one from cleanup; no request was sent, no metadata is left."""
     url = f"http://127.0.0.1:{free_port()}"
     ecs_job.env["AWS_ENDPOINT_URL"] = url
     done = prepare(ecs_job, SYSTEM_FAILURE)
@@ -236,7 +236,7 @@ def test_nobody_answers(ecs_job, cloud, free_port):
     [
         (
             ("TaskFailedToStart", "CannotPullContainerError: pull image i/o timeout", ""),
-            "the way from the subnet to the registry",
+            "the route from the subnet to the registry",
         ),
         (
             ("TaskFailedToStart", "ResourceInitializationError: unable to pull secrets", ""),
@@ -269,7 +269,7 @@ def test_running_and_yet_out_of_reach(ecs_job, cloud):
     cloud.image = ""
     ecs_job.driver.settings["SSH"]["ConnectTimeout"] = "1s"
     done = prepare(ecs_job, SYSTEM_FAILURE)
-    assert "has been RUNNING for 1 s and nothing answers" in done.stderr
+    assert "has been RUNNING for 1 s, but" in done.stderr
     assert "security group" in done.stderr and cloud.running() == []
 
 

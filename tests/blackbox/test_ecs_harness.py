@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The stand-in for ECS, looked at by AWS's own client: what the other tests rely on."""
+"""Checks the stand-in for ECS with AWS's own client."""
 
 import boto3
 import pytest

@@ -7,6 +7,7 @@ on at once, each in a job of its own, since nearly all of their time is waiting.
 """
 
 import itertools
+import json
 import signal
 import threading
 
@@ -26,7 +27,7 @@ PARTS = (0, 0.02, 0.2, 0.5, 0.8, 0.95)
 
 
 class Play:
-    """One job that is held up at one moment."""
+    """A job that is held at one point."""
 
     def __init__(self, stage, cloud, directory, number, name, signal_name):
         self.stage, self.cloud, self.number = stage, cloud, number
@@ -50,7 +51,7 @@ class Play:
         return self.stage.driver.start(*words, env=self.job.env, config=False)
 
     def started_by(self):
-        """Tasks of this job that moto has not been told to stop."""
+        """Tasks of this job without StopTask."""
         return [
             arn
             for arn in self.cloud.running()
@@ -64,8 +65,9 @@ class Play:
     def kept(self):
         return list(self.stage.driver.metadata.glob(f"job-{self.id}-*"))
 
-    def end(self, process, what, codes=(BUILD_FAILURE,)):
-        """The signal, the driver's end, cleanup, and what has to be gone then."""
+    def end(self, process, what, codes=None):
+        """Sends the signal, waits for the driver, runs cleanup and checks for leftovers."""
+        codes = codes or ((SYSTEM_FAILURE if what == "prepare" else BUILD_FAILURE),)
         process.send_signal(self.signal)
         out, err = process.communicate(timeout=DEADLINE_S)
         wanted = codes if self.signal == signal.SIGTERM else (-signal.SIGKILL,)
@@ -80,13 +82,14 @@ class Play:
         self.expect(not self.started_by(), "a task is left")
         self.expect(not self.kept(), f"metadata is left: {self.kept()}")
         self.expect(
-            len([t for t in self.cloud.tasks.values() if t.job_id == self.id]) <= 1, "two tasks"
+            len([t for t in list(self.cloud.tasks.values()) if t.job_id == self.id]) <= 1,
+            "two tasks",
         )
         until(lambda: not with_marker(self.mark), DEADLINE_S, f"{self.name}: the job's end")
 
 
 class Stage:
-    """What the plays of one test have in common."""
+    """Shared by the jobs of one test."""
 
     def __init__(self, driver, cloud, directory):
         self.driver, self.cloud, self.directory = driver, cloud, directory
@@ -113,7 +116,7 @@ class Stage:
         return instance
 
     def perform(self, acts):
-        """acts: a function for each play; all at once."""
+        """acts: a function for each job; all run at once."""
 
         def one(play, act):
             try:
@@ -159,7 +162,7 @@ def at_state(status, pace):
 
 
 def out_of_reach(play):
-    """RUNNING, and nothing listens."""
+    """RUNNING, but nothing listens."""
     play.cloud.images[play.id] = ""
     play.cloud.paces[play.id] = (0, 0, 0)
     process = play.start("prepare")
@@ -170,8 +173,8 @@ def out_of_reach(play):
 
 
 def at_once(play):
-    """Before the driver takes signals, they end it as they end any process."""
-    play.end(play.start("prepare"), "prepare", (BUILD_FAILURE, -signal.SIGTERM))
+    """Before the driver handles signals, they end it like any process."""
+    play.end(play.start("prepare"), "prepare", (SYSTEM_FAILURE, -signal.SIGTERM))
 
 
 def at_byte(at):
@@ -247,7 +250,7 @@ def run_at_byte(at):
 
 
 def run_at_word(script, freeze=None):
-    """When the script has said 'up'; 'freeze': then the link falls silent, the script goes on."""
+    """After the script printed 'up'; 'freeze': the link then stalls while the script runs."""
 
     def act(play):
         if freeze is not None:
@@ -266,7 +269,7 @@ def run_at_word(script, freeze=None):
 
 
 def test_run(stage, cloud):
-    """From the first byte of the connection to the script's result, which is lost here."""
+    """From the first byte of the connection to the script's result, which is lost."""
     _, script = measure(stage)
 
     def script_ends(play):
@@ -323,7 +326,7 @@ def kill_at_run_task(play):
 
 
 def test_a_task_that_is_not_listed_yet(stage, cloud):
-    """The token names it."""
+    """The client token identifies it."""
     play = stage.play("not listed", "KILL")
     kill_at_run_task(play)
     cloud.listing = False
@@ -337,15 +340,20 @@ def test_a_task_that_is_not_listed_yet(stage, cloud):
 
 
 def test_a_token_of_another_request(stage, cloud):
-    """The configuration has changed meanwhile: the token starts nothing, the list is waited for."""
+    """Metadata of an earlier version lacks the request: after a change of the configuration, the
+    token starts nothing, so the list is polled."""
     play = stage.play("changed", "KILL")
     kill_at_run_task(play)
+    (path,) = stage.driver.metadata.glob(f"job-{play.id}-*.json")
+    kept = json.loads(path.read_text())
+    del kept["state"]["request"]
+    path.write_text(json.dumps(kept))
     cloud.listing = False
     stage.driver.settings["Fargate"]["PlatformVersion"] = "1.4.0"
     process = play.start("cleanup", config=stage.driver.config())
     until(lambda: cloud.count("RunTask") == 2 and cloud.count("ListTasks") >= 1, DEADLINE_S)
     assert cloud.running() != []
     cloud.listing = True
-    _, told = process.communicate(timeout=DEADLINE_S)
-    assert process.returncode == 0, told
+    _, stderr = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0, stderr
     assert len(cloud.tasks) == 1 and cloud.running() == [] and play.kept() == []

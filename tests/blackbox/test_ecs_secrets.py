@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""No stage tells a secret: in its debug output, its log file, a command line or an environment.
+"""No stage leaks a secret into debug output, log file, command line or environment.
 
-The keys of AWS come from a file and, by AssumeRole, from STS, so that nobody's environment has a
+The keys of AWS come from a file and, by AssumeRole, from STS, so that no environment has a
 reason to hold them.
 """
 
@@ -22,7 +22,7 @@ ROLE = "arn:aws:iam::123456789012:role/runner-role"
 
 
 def forms(seed):
-    """How 32 bytes may be written, less the padding and what an offset would change."""
+    """Encodings of 32 bytes, without padding and without what an offset would change."""
     raw = base64.b64decode(seed)
     return {seed.rstrip("=").encode(), raw, raw.hex().encode(), raw.hex().upper().encode()}
 
@@ -81,7 +81,7 @@ class Secrets:
 
 @pytest.fixture
 def secrets(ecs_job, cloud, tmp_path, monkeypatch):
-    """A job whose driver finds its keys in a file and takes a role."""
+    """A job whose driver reads its keys from a file and assumes a role."""
     aws = tmp_path / "aws"
     aws.mkdir()
     key = KEYS["AWS_ACCESS_KEY_ID"]
@@ -108,9 +108,9 @@ def run(secrets, *words, **how):
     return done.stdout + done.stderr.encode()
 
 
-def test_no_stage_tells_a_secret(secrets, cloud, until):
+def test_no_stage_leaks_a_secret(secrets, cloud, until):
     job = secrets.job
-    told = {"config": run(secrets, "custom", "config")}
+    output = {"config": run(secrets, "custom", "config")}
     gate = cloud.hold(4711, "DescribeTasks", "after")
     process = job.driver.start("--debug", "custom", "prepare", env=job.env)
     assert gate.reached.wait(30)
@@ -126,7 +126,7 @@ def test_no_stage_tells_a_secret(secrets, cloud, until):
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert b"debug" in err and b"RunTask, attempt 1" in err, "this is the debug output"
-    told["prepare"] = out + err
+    output["prepare"] = out + err
     show = "echo up\nenv\ncat /proc/$PPID/environ /proc/1/environ 2>/dev/null\n"
     wait = f"until [ -e {job.directory}/go ]; do sleep 0.05; done\n"
     path = job.script(show + wait)
@@ -141,20 +141,20 @@ def test_no_stage_tells_a_secret(secrets, cloud, until):
     (job.directory / "go").write_text("")
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    told["run"] = out + err
-    told["ps"], told["gc"] = run(secrets, "ps"), run(secrets, "gc")
-    told["ssh"] = run(secrets, "ssh", "4711", "--", "env")
-    told["cleanup"] = run(secrets, "custom", "cleanup")
+    output["run"] = out + err
+    output["ps"], output["gc"] = run(secrets, "ps"), run(secrets, "gc")
+    output["ssh"] = run(secrets, "ssh", "4711", "--", "env")
+    output["cleanup"] = run(secrets, "custom", "cleanup")
     secrets.learn_roles(cloud.sts_answers)
-    for name, text in told.items():
+    for name, text in output.items():
         secrets.check(f"the output of {name}", text)
     secrets.check_files(kept=False)
     sent = json.dumps([request for name, request in cloud.calls if name != "AssumeRole"]).encode()
     secrets.check("the requests", sent, {"host's seed"})
 
 
-def test_a_failure_tells_none_either(secrets, cloud):
-    """Into a log file, as JSON, with everything that can be said of an error."""
+def test_a_failure_leaks_no_secret(secrets, cloud):
+    """With a log file in JSON and long error messages."""
     job = secrets.job
     job.driver.settings |= {"LogFile": str(secrets.log), "LogFormat": "json"}
     cloud.start_failure = ("TaskFailedToStart", "CannotPullContainerError: i/o timeout", "")

@@ -21,8 +21,8 @@ def test_a_job_from_config_to_cleanup(ecs_job, cloud):
     assert "builds_dir" not in config, "config.toml's stays"
     assert b"reached by SSH at 127." in prepare(ecs_job).stdout
     done = ecs_job.run("echo out; echo err >&2; echo $CONTAINER_SAYS; env\n")
-    assert done.returncode == 0 and done.stderr == "err\n"
-    assert done.stdout.startswith(b"out\nhello\n")
+    assert done.returncode == 0 and done.stderr == ""
+    assert done.stdout.startswith(b"out\nerr\nhello\n")
     assert b"SSH_PUBLIC_KEY" not in done.stdout and b"SEED" not in done.stdout
     assert ecs_job.run("exit 42\n").returncode == BUILD_FAILURE
     assert ecs_job.exit_code() == "42\n"
@@ -43,8 +43,9 @@ def test_the_request_of_a_plain_configuration(ecs_job, cloud):
     assert request["startedBy"].split("/")[2].startswith("job-4711-")
     assert request["clientToken"] == state["client_token"]
     assert (request["cluster"], request["taskDefinition"]) == (cloud.cluster, FAMILY)
-    assert request["launchType"] == "FARGATE" and "capacityProviderStrategy" not in request
-    assert request["platformVersion"] == "LATEST" and request["count"] == 1
+    assert "launchType" not in request and "capacityProviderStrategy" not in request
+    assert "platformVersion" not in request and request["count"] == 1
+    assert state["form"] == "default"
     assert request["networkConfiguration"]["awsvpcConfiguration"] == {
         "subnets": [cloud.subnets[0]],
         "securityGroups": [cloud.group],
@@ -61,7 +62,7 @@ def test_the_request_of_a_plain_configuration(ecs_job, cloud):
 
 @pytest.mark.parametrize("timeout, variable", [("20m", "1260000ms"), ("0s", "60000ms")])
 def test_a_lost_link_has_as_long_as_the_driver_tries(ecs_job, cloud, timeout, variable):
-    """The agent reads it at its start, in a real task, and would refuse what it does not take."""
+    """The agent parses it at startup and would refuse an invalid value."""
     ecs_job.driver.settings["SSH"]["ReattachTimeout"] = timeout
     prepare(ecs_job)
     assert cloud.task().environment["BERTH_DETACH_TIMEOUT"] == variable
@@ -90,14 +91,14 @@ def test_everything_that_can_be_asked_for(ecs_job, cloud):
         "MaxMemory": 8192,
         "MaxEphemeralStorage": 100,
         "AllowedTaskRoles": ["arn:aws:iam::1:role/ci-*"],
-        "AllowedExecutionRoles": ["arn:aws:iam::1:role/pull-*"],
+        "AllowedExecutionRoles": ["arn:aws:iam::1:role/**"],
         "CapacityProviders": ["FARGATE_SPOT:3", "FARGATE:1:1"],
     }
     ecs_job.env |= {
         "CUSTOM_ENV_FARGATE_CPU": "4096",
         "CUSTOM_ENV_FARGATE_MEMORY": "8G",
         "CUSTOM_ENV_FARGATE_TASK_ROLE": "arn:aws:iam::1:role/ci-deploy",
-        "CUSTOM_ENV_FARGATE_EXECUTION_ROLE": "arn:aws:iam::1:role/pull-private",
+        "CUSTOM_ENV_FARGATE_EXECUTION_ROLE": "arn:aws:iam::1:role/ci/pull-private",
         "CUSTOM_ENV_FARGATE_EPHEMERAL_STORAGE": "100",
         "CUSTOM_ENV_CI_PROJECT_PATH": "group/with späce;x",
     }
@@ -110,7 +111,7 @@ def test_everything_that_can_be_asked_for(ecs_job, cloud):
         "memory": "8192",
         "ephemeralStorage": {"sizeInGiB": 100},
         "taskRoleArn": "arn:aws:iam::1:role/ci-deploy",
-        "executionRoleArn": "arn:aws:iam::1:role/pull-private",
+        "executionRoleArn": "arn:aws:iam::1:role/ci/pull-private",
     }
     assert {row["key"]: row["value"] for row in request["tags"]} == {
         "team": "ci",
@@ -131,9 +132,9 @@ def test_everything_that_can_be_asked_for(ecs_job, cloud):
 @pytest.mark.parametrize(
     "settings, variable, message",
     [
-        ({}, ("FARGATE_CPU", "512"), "does not let jobs choose it"),
+        ({}, ("FARGATE_CPU", "512"), "is not allowed on this runner"),
         ({"MaxCpu": 1024}, ("FARGATE_CPU", "2048"), "above this runner's [Fargate] MaxCpu = 1024"),
-        ({"MaxMemory": 2048}, ("FARGATE_MEMORY", "lots"), "wanted a number from 512 to 2048"),
+        ({"MaxMemory": 2048}, ("FARGATE_MEMORY", "lots"), "not a number from 512 to 2048"),
         ({"MaxMemory": 2048}, ("FARGATE_MEMORY", "3G"), "above this runner's"),
         ({"MaxEphemeralStorage": 50}, ("FARGATE_EPHEMERAL_STORAGE", "20"), "from 21 to 50"),
         ({}, ("FARGATE_TASK_ROLE", "arn:x"), "[Fargate] AllowedTaskRoles does not allow"),
@@ -141,10 +142,29 @@ def test_everything_that_can_be_asked_for(ecs_job, cloud):
         ({"AllowedTaskDefinitions": ["ruby*"]}, ("FARGATE_TASK_DEFINITION", "miner"), "not allow"),
         ({"AllowedTaskDefinitions": []}, ("FARGATE_TASK_DEFINITION", "miner"), "not allow"),
         ({"AllowedPlatformVersions": ["1.4.*"]}, ("FARGATE_PLATFORM_VERSION", "1.3"), "not allow"),
-        ({"Tags": ["aws:x=y"]}, ("X", "y"), "no KEY=VALUE"),
-        ({"CapacityProviders": ["FARGATE:many"]}, ("X", "y"), "no NAME, NAME:WEIGHT"),
+        (
+            {"AllowedTaskRoles": ["arn:aws:iam::1:role/*"]},
+            ("FARGATE_TASK_ROLE", "arn:aws:iam::1:role/admins/all"),
+            "AllowedTaskRoles does not allow",
+        ),
+        (
+            {"AllowedExecutionRoles": ["arn:aws:iam::1:role/*"]},
+            ("FARGATE_EXECUTION_ROLE", "arn:aws:iam::1:role/admins/all"),
+            "AllowedExecutionRoles does not allow",
+        ),
+        (
+            {"AllowedTaskDefinitions": ["arn:*"]},
+            ("FARGATE_TASK_DEFINITION", "arn:aws:ecs:r:1:task-definition/miner"),
+            "AllowedTaskDefinitions does not allow",
+        ),
+        ({"Tags": ["aws:x=y"]}, ("X", "y"), "Fargate.Tags: 'aws:x=y' is not KEY=VALUE"),
+        (
+            {"CapacityProviders": ["FARGATE:many"]},
+            ("X", "y"),
+            "Fargate.CapacityProviders: 'FARGATE:many' is not NAME, NAME:WEIGHT",
+        ),
         ({"Spot": True, "CapacityProviders": ["FARGATE"]}, ("X", "y"), "exclude each other"),
-        ({"TaskRole": "x" * 8192}, ("X", "y"), "ECS takes 8192"),
+        ({"TaskRole": "x" * 8192}, ("X", "y"), "ECS's limit of 8192"),
     ],
 )
 def test_what_a_job_may_not_have(ecs_job, cloud, settings, variable, message):
@@ -170,21 +190,6 @@ def test_the_container_may_have_another_name(ecs_job, cloud):
     prepare(ecs_job)
     (request,) = cloud.requests("RunTask")
     assert request["overrides"]["containerOverrides"][0]["name"] == "builder"
-
-
-def test_public_address(ecs_job, cloud):
-    cloud.listen_public = True
-    ecs_job.fargate |= {"EnablePublicIP": True, "UsePublicIP": True}
-    done = prepare(ecs_job)
-    assert cloud.task().public.encode() in done.stdout
-    assert cloud.count("DescribeNetworkInterfaces") >= 1
-    assert ecs_job.run("exit 3\n").returncode == BUILD_FAILURE
-
-
-def test_a_public_address_alone_is_not_used(ecs_job, cloud):
-    ecs_job.fargate |= {"EnablePublicIP": True}
-    assert cloud.count("DescribeNetworkInterfaces") == 0
-    assert b"reached by SSH at 127." in prepare(ecs_job).stdout
 
 
 def test_progress_by_state(ecs_job, cloud):
@@ -230,7 +235,7 @@ def test_our_agents_key_is_known_and_not_pinned(ecs_job, cloud):
 def test_the_old_images_key_is_pinned_with_a_warning(ecs_job, cloud):
     cloud.image = "sshd"
     done = prepare(ecs_job)
-    assert "pinned the key it showed at this first contact" in done.stderr
+    assert "pinned the key it presented on first connection" in done.stderr
     pinned = ecs_job.metadata()["host_key"]
     public = (cloud.directory / f"task-{cloud.task().id}/host_key.pub").read_text()
     assert pinned == " ".join(public.split()[:2])

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from support.driver import PS_COLUMNS
 from support.ecs import CONTAINER, FAMILY, EcsJob
 from support.ecs_requests import Fault, refusal
 
@@ -33,8 +34,8 @@ def test_ps(prepared, cloud, until):
     task = cloud.task()
     until(lambda: task.status == "RUNNING" and time.time() - task.running_at > 0.1)
     heading, row = run(prepared, "ps")[0]
-    assert heading.split() == ["JOB", "AGE", "STATE", "SIZE", "COST", "TASK"]
-    pattern = r"(job-4711-\S+) +(\d+)s +RUNNING +1 vCPU, 2 GiB +([\d.]+) +(\S+) (\S+)"
+    assert heading.split() == PS_COLUMNS
+    pattern = r"(job-4711-\S+) +(\d+)s +RUNNING +1 +2 GiB +([\d.]+) +- +- +(\S+) +(\S+)"
     match = re.fullmatch(pattern, row)
     assert match, row
     assert match[4] == task.arn and match[5] == prepared.url
@@ -42,8 +43,33 @@ def test_ps(prepared, cloud, until):
     assert 0 <= float(match[3]) - int(match[2]) < 1.01
 
 
+@pytest.mark.parametrize(
+    "capacity, factor",
+    [
+        (("FARGATE", "FARGATE"), 1),
+        (("FARGATE", "FARGATE_SPOT"), 0.3),
+        (("EC2", "our-instances"), None),
+        (("MANAGED_INSTANCES", "our-instances"), None),
+        (("EXTERNAL", ""), None),
+    ],
+)
+def test_ps_counts_by_what_ecs_reports(prepared, cloud, until, capacity, factor):
+    """A default strategy may use EC2 instances, to which [Price] does not apply."""
+    task = cloud.task()
+    until(lambda: task.status == "RUNNING")
+    task.running_at -= 1000
+    launch_type, provider = capacity
+    task.capacity = (launch_type, provider)
+    _, row = run(prepared, "ps")[0]
+    cost = row.split()[6]
+    if factor is None:
+        assert cost == "-", row
+    else:
+        assert 1000 * factor <= float(cost) < 1100 * factor, row
+
+
 def strange_tasks(cloud, owner="berth/0123456789ab/job-9-f00"):
-    """Tasks that are not ours."""
+    """Tasks of others."""
     network = {"subnets": [cloud.subnets[0]], "securityGroups": [cloud.group]}
     for started_by in ("", "somebody", owner):
         cloud.moto.ecs.run_task(
@@ -56,17 +82,17 @@ def strange_tasks(cloud, owner="berth/0123456789ab/job-9-f00"):
         )
 
 
-def test_gc_knows_what_is_ours(prepared, cloud):
+def test_gc_stops_only_tasks_of_this_runner(prepared, cloud):
     cloud.page = 2
     strange_tasks(cloud)
-    assert run(prepared, "gc") == ([], "every task on the backend 'ecs' has its job\n")
+    assert run(prepared, "gc") == ([], "no orphaned tasks on the backend 'ecs'\n")
     (path,) = prepared.driver.metadata.glob("job-*.json")
     text = path.read_bytes()
     path.unlink()
-    lines, told = run(prepared, "gc")
+    lines, reported = run(prepared, "gc")
     (line,) = lines
     assert cloud.task().arn in line and line.startswith("would stop")
-    assert "nothing was stopped" in told and cloud.task().arn in cloud.running()
+    assert "nothing was stopped" in reported and cloud.task().arn in cloud.running()
     lines, _ = run(prepared, "gc", "--stop")
     assert lines == [f"stopped {cloud.task().arn} of {path.stem}"]
     left = cloud.running()
@@ -96,7 +122,7 @@ def test_exec_leaves_nothing(ecs_job, cloud):
 
 
 def test_many_jobs_at_once(berth_driver, cloud, tmp_path):
-    """Each gets its own task and its own output, and their calls stay below the pace."""
+    """Each gets its own task and output, and calls stay below CallsPerSecond."""
     cloud.pending_s = 0.5
     jobs = []
     for number in range(24):
@@ -108,7 +134,7 @@ def test_many_jobs_at_once(berth_driver, cloud, tmp_path):
     results = {}
 
     def stage(job, *words):
-        # The file is written once: nobody may read it while another thread writes it anew.
+        # The file is written once: no thread may read it while another rewrites it.
         words = ("--config", path, "custom", *words)
         return berth_driver.run(*words, env=job.env, config=False)
 

@@ -48,7 +48,7 @@ def repository(tmp_path):
 
 
 class Pair:
-    """A driver and an image, and the runner between them and a job."""
+    """A driver, an image and the runner for a job."""
 
     def __init__(self, cloud, directory, repository, program, key):
         self.cloud, self.directory, self.repository = cloud, directory, repository
@@ -128,7 +128,7 @@ def test_a_job_that_succeeds(pair, until, driver, image):
 
 @pytest.mark.parametrize("driver, image", [("new", "sshd"), ("old", "agent")])
 def test_a_job_that_fails(pair, until, driver, image):
-    """The exit code, which the old driver loses, is what our driver is for."""
+    """The exit code, which the old driver loses, is reported."""
     pair.cloud.image = image
     result = pair.run(driver, ["cat file", "(exit 7)", "echo not reached"])
     log = pair.log.decode()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A task that stops while a script runs in it: the stage ends within seconds and says why."""
+"""A task that stops while a script runs: the stage ends within seconds, with the reason."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ SPOT = ("SpotInterruption", "Your Spot Task was interrupted.")
 
 @pytest.fixture
 def started(ecs_job, cloud, until):
-    """started(script, image): a run stage whose script has said 'up'."""
+    """started(script, image): a run stage whose script has printed 'up'."""
 
     def start(script, image="agent"):
         cloud.image = image
@@ -41,15 +41,15 @@ def end(process, deadline_s=15):
 def test_spot_interruption_is_no_failure_of_the_script(started, cloud, ecs_job, image):
     process = started("trap 'exit 1' TERM\nsleep 60 &\necho up\nwait\n", image)
     cloud.task().stop(*SPOT)
-    code, told, took = end(process)
-    assert code == SYSTEM_FAILURE, told
-    assert SPOT[0] in told and SPOT[1] in told and "retry: runner_system_failure" in told
+    code, stderr, took = end(process)
+    assert code == SYSTEM_FAILURE, stderr
+    assert SPOT[0] in stderr and SPOT[1] in stderr and "retry: runner_system_failure" in stderr
     assert ecs_job.exit_code() is None and took < 10
 
 
 @pytest.mark.parametrize("image", ["agent", "sshd"])
 def test_a_task_that_is_gone_without_a_word(started, cloud, ecs_job, image, until):
-    """Its connection stays open and silent, as behind a network interface that was taken away."""
+    """Its connection stays open without data, as after its network interface was removed."""
     process = started("echo up\nsleep 60\n", image)
     task = cloud.task()
 
@@ -57,24 +57,38 @@ def test_a_task_that_is_gone_without_a_word(started, cloud, ecs_job, image, unti
         return [processes.command_line(pid) for pid in processes.descendants(task.process.pid)]
 
     until(lambda: "sleep 60" in below())
-    stopped = [task.process.pid, *processes.descendants(task.process.pid)]
-    for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
+    stopped = processes.freeze(task.process.pid)
     try:
         task.stop_code, task.reason = "InfrastructureHealth", "The host was lost."
-        code, told, took = end(process)
+        code, stderr, took = end(process)
     finally:
         processes.end(stopped)  # or what is below an sshd would outlive it
-    assert code == SYSTEM_FAILURE and "The host was lost." in told, told
+    assert code == SYSTEM_FAILURE and "The host was lost." in stderr, stderr
     assert took < 12
+
+
+def test_the_one_who_looks_keeps_nothing_of_the_runners(started, ecs_job, until):
+    """GitLab Runner waits until all holders of its pipes have closed them."""
+    process = started("echo up\nsleep 60\n")
+    (watcher,) = until(lambda: processes.descendants(process.pid))
+
+    def streams():
+        return [os.readlink(f"/proc/{watcher}/fd/{fd}") for fd in range(3)]
+
+    until(lambda: streams() == ["/dev/null"] * 3, what="/dev/null as its streams")
+    runners = {os.fstat(stream.fileno()).st_ino for stream in (process.stdout, process.stderr)}
+    kept = {os.stat(f"/proc/{watcher}/fd/{fd}").st_ino for fd in os.listdir(f"/proc/{watcher}/fd")}
+    assert not runners & kept
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == BUILD_FAILURE
 
 
 def test_out_of_memory_is_named(started, cloud, ecs_job):
     process = started("echo up\nsleep 60\n")
     cloud.task().kill("OutOfMemoryError: Container killed due to memory usage")
-    code, told, _ = end(process, 30)
-    assert code == SYSTEM_FAILURE and "OutOfMemoryError" in told
-    assert "give the task more memory" in told
+    code, stderr, _ = end(process, 30)
+    assert code == SYSTEM_FAILURE and "OutOfMemoryError" in stderr
+    assert "give the task more memory" in stderr
 
 
 def test_scripts_need_no_call_of_aws(ecs_job, cloud):
@@ -90,8 +104,8 @@ def test_aws_out_of_order_does_not_end_a_job(started, cloud, ecs_job, until):
     process = started("echo up\nsleep 3\nexit 6\n")
     cloud.faults.append(throttled("DescribeTasks", 1000))
     until(lambda: cloud.count("DescribeTasks") > 3)
-    code, told, _ = end(process, 30)
-    assert code == BUILD_FAILURE and ecs_job.exit_code() == "6\n", told
+    code, stderr, _ = end(process, 30)
+    assert code == BUILD_FAILURE and ecs_job.exit_code() == "6\n", stderr
 
 
 def test_a_killed_driver_leaves_no_watch(started, cloud, until):

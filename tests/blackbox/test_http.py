@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""driver/http.c, through http-probe: what libcurl is told to do, and what comes back."""
+"""driver/base/http.c, through http-probe: requests and responses of libcurl."""
 
 import json
 import os
@@ -136,7 +136,7 @@ def test_unknown_host_was_not_sent(probe):
     assert "no-such-host.invalid" in answer["message"]
 
 
-def test_a_password_in_a_url_is_not_told(probe, free_port):
+def test_a_password_in_a_url_is_not_printed(probe, free_port):
     answer = probe(f"http://user:hunter2@127.0.0.1:{free_port()}/")
     assert not answer["ok"] and "hunter2" not in answer["message"]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One run of the guide's commands against moto, which all tests of this directory look at."""
+"""One run of the guide's commands against moto, shared by all tests of this directory."""
 
 import os
 import shutil
@@ -10,6 +10,7 @@ import pytest
 
 from docs import guide
 from support.ecs import Moto
+from support.home import empty_home  # noqa: F401
 
 TOP = Path(__file__).resolve().parents[2]
 DRIVER = Path(os.environ.get("BERTH_BIN", TOP / "build/release/bin")) / "berth-driver"
@@ -38,7 +39,7 @@ def moto(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def account(english, moto, tmp_path_factory):
-    """The account after the guide's commands up to the cleaning up, in a terminal of its own."""
+    """The account after the guide's commands up to the cleaning up, run in one terminal."""
     found = Account(english, moto, tmp_path_factory.mktemp("guide"))
     shutil.copytree(DRIVER.parent, found.directory / "build/release/bin")
     found.run([b for b in english.blocks if b.runs and b.heading != CLEANING_UP])
@@ -47,14 +48,14 @@ def account(english, moto, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def cleaned_account(account):
-    """The account after the rest of the commands, in a new terminal; it has its old names."""
+    """The account after the remaining commands in a new terminal, with the names from before."""
     account.made = account.names()
     account.run([b for b in account.guide.blocks if b.runs and b.heading == CLEANING_UP])
     return account
 
 
 def pytest_collection_modifyitems(items):
-    """What needs the cleaned account comes last: it ends what the others look at."""
+    """Tests of the cleaned account run last: it removes what the others check."""
     items.sort(key=lambda item: "cleaned_account" in item.fixturenames)
 
 
@@ -73,6 +74,6 @@ class Account:
         return (self.directory / f"line-{block.line}.out").read_text()
 
     def names(self):
-        """What the guide's 'keep' has remembered."""
+        """The variables that the guide's 'keep' stored."""
         lines = (self.directory / "berth-guide.env").read_text().splitlines()
         return dict(line.split("=", 1) for line in lines if line[:1].isupper() and "=" in line)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a guide in Markdown consists of, and a shell that runs it as a reader would.
+"""Parses a guide in Markdown and runs its commands in a shell, as a reader would.
 
 A block of shell commands is run unless the comment '<!-- not run: REASON -->' stands on the line
 before it.
@@ -29,7 +29,7 @@ class Block:
         return self.language == "sh" and self.not_run is None
 
     def commands(self):
-        """The text without comments, which are for people of one language."""
+        """The text without comments, which differ by language."""
         return [line for line in self.text.splitlines() if not line.startswith("#")]
 
 
@@ -77,27 +77,27 @@ class Guide:
 
 
 def anchor(title):
-    """The anchor that GitLab and GitHub make of a heading."""
+    """The anchor of a heading in GitLab and GitHub."""
     kept = re.sub(r"[^\w\- ]", "", title.lower().replace("`", ""))
     return kept.replace(" ", "-")
 
 
 def heredoc(text, name):
-    """What the command 'cat >NAME <<EOF' of a block writes, before the shell fills it in."""
+    """The file that 'cat >NAME <<EOF' of a block writes, before variables are expanded."""
     found = re.search(rf"^cat >{re.escape(name)} <<'?EOF'?\n(.*?)^EOF$", text, re.M | re.S)
     assert found, f"no 'cat >{name}' in the block"
     return found.group(1)
 
 
 def script(blocks, directory):
-    """Blocks as one program: the first command that fails ends it and says in which block."""
+    """Blocks as one program: it exits at the first command that fails and names the block."""
     parts = [
         "set -euo pipefail",
         'failed() { echo "guide: line $1 of the block at line $2: exit status $3" >&2; }',
     ]
     for block in blocks:
         # A group, not a subshell: later blocks use the variables. The trap's line counts from the
-        # block's first one, as LINENO is set by hand.
+        # block's first one, as LINENO is set manually.
         output = Path(directory) / f"line-{block.line}.out"
         parts += [
             f"trap 'failed \"$((LINENO - start))\" {block.line} $?' ERR",
@@ -109,7 +109,7 @@ def script(blocks, directory):
 
 
 def run(blocks, directory, environment, timeout_s):
-    """The finished process; what a block printed is in line-N.out of 'directory'."""
+    """The finished process; the output of each block is in line-N.out of 'directory'."""
     path = Path(directory) / "guide.sh"
     path.write_text(script(blocks, directory))
     return subprocess.run(

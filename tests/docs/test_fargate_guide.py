@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The guide's commands, run in order with the AWS CLI against moto, make what its text says."""
+"""The guide's commands, run in order with the AWS CLI against moto, create what its text says."""
 
 import ipaddress
 import json
@@ -13,7 +13,7 @@ import pytest
 from docs import guide
 from docs.conftest import DRIVER, REGION
 
-# The first test pays for the fixture: all of the guide's commands.
+# The first test runs the fixture: all commands of the guide.
 pytestmark = pytest.mark.timeout(900)
 
 
@@ -50,7 +50,7 @@ def test_subnets_are_where_the_text_says(account):
     assert not any(one["MapPublicIpOnLaunch"] for one in found)
 
 
-def test_private_subnets_leave_by_nat_alone(account):
+def test_private_subnets_use_the_nat_gateway(account):
     names = account.names()
     for subnet in (names["SUBNET_A"], names["SUBNET_B"]):
         assert routes_of(account, subnet)["0.0.0.0/0"]["NatGatewayId"] == names["NAT_GATEWAY"]
@@ -69,7 +69,7 @@ def test_endpoints_cover_what_tasks_and_host_need(account):
     assert services["ecr.api"]["PrivateDnsEnabled"]
 
 
-def test_tasks_accept_port_22_of_the_host_and_nothing_else(account):
+def test_tasks_accept_the_host_on_three_ports_and_nothing_else(account):
     names, ec2 = account.names(), account.client("ec2")
 
     def ingress(group):
@@ -77,10 +77,15 @@ def test_tasks_accept_port_22_of_the_host_and_nothing_else(account):
         return found["IpPermissions"]
 
     assert ingress(names["HOST_GROUP"]) == []
-    (rule,) = ingress(names["TASK_GROUP"])
-    assert (rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) == ("tcp", 22, 22)
-    assert [pair["GroupId"] for pair in rule["UserIdGroupPairs"]] == [names["HOST_GROUP"]]
-    assert not rule["IpRanges"] and not rule.get("Ipv6Ranges")
+    rules = ingress(names["TASK_GROUP"])
+    assert sorted((rule["FromPort"], rule["ToPort"]) for rule in rules) == [
+        (22, 22),
+        (22122, 22123),
+    ]
+    for rule in rules:
+        assert rule["IpProtocol"] == "tcp"
+        assert [pair["GroupId"] for pair in rule["UserIdGroupPairs"]] == [names["HOST_GROUP"]]
+        assert not rule["IpRanges"] and not rule.get("Ipv6Ranges")
 
 
 def test_repository_keeps_its_tags_and_scans(account):
@@ -90,6 +95,16 @@ def test_repository_keeps_its_tags_and_scans(account):
     assert found["imageTagMutability"] == "IMMUTABLE"
     assert found["imageScanningConfiguration"]["scanOnPush"]
     assert found["repositoryUri"] == account.names()["REPOSITORY_URI"]
+
+
+def test_the_agents_image_is_in_ecr_and_in_the_file(account):
+    config = tomllib.loads((account.directory / "fargate.toml").read_text())
+    repository, _, tag = config["Helper"]["AgentImage"].rpartition(":")
+    ecr = account.client("ecr")
+    (found,) = ecr.describe_repositories(repositoryNames=["berth-agent"])["repositories"]
+    assert found["repositoryUri"] == repository
+    images = ecr.list_images(repositoryName="berth-agent")["imageIds"]
+    assert tag in [image.get("imageTag") for image in images]
 
 
 def test_task_definition_is_one_that_the_driver_can_use(account):
@@ -118,7 +133,7 @@ def test_health_check_is_a_command_of_the_agent(account):
     text = account.guide.block("cat >task-definition.json").text
     command = json.loads(re.search(r'"command": (\[.*\])', text).group(1))
     agent = DRIVER.parent / "berth-agent"
-    # Nobody listens here, and the answer is that, not a mistake in the command line.
+    # No agent listens here: the error is about that, not about the command line.
     found = subprocess.run(
         [agent, *command[2:]], check=False, capture_output=True, text=True, env={}
     )
@@ -133,16 +148,20 @@ def test_cluster_has_both_capacity_providers(account):
     assert strategy["capacityProvider"] == "FARGATE"
 
 
-def test_execution_role_reaches_one_repository_and_one_log_group(account):
+def test_execution_role_reaches_two_repositories_and_one_log_group(account):
     document = policy(account, "gitlab-runner-dev-execution", "execution")
     names = account.names()
     for action, resources in allowed(document):
         if action == "ecr:GetAuthorizationToken":
             continue  # knows no resources
-        (resource,) = resources
-        assert resource.endswith(
-            (f"repository/{names['IMAGE']}", "log-group:/berth/gitlab-runner-dev:*")
-        )
+        for resource in resources:
+            assert resource.endswith(
+                (
+                    "repository/berth-agent",
+                    f"repository/{names['IMAGE']}",
+                    "log-group:/berth/gitlab-runner-dev:*",
+                )
+            )
 
 
 def test_task_role_allows_nothing(account):
@@ -185,7 +204,7 @@ def test_runner_host_is_private_and_asks_for_imdsv2(account):
     assert host["MetadataOptions"]["HttpPutResponseHopLimit"] == 1
 
 
-def test_files_get_to_the_host_by_the_printed_commands(account):
+def test_printed_commands_download_the_files(account):
     printed = account.output_of(account.guide.block("aws s3 presign")).splitlines()
     wanted = {"berth-driver": DRIVER.read_bytes()}
     for name in ("fargate.toml", "config.toml"):
@@ -209,7 +228,7 @@ def test_config_toml_names_the_driver_for_every_stage(account):
         assert arguments == ["--config", "/etc/gitlab-runner/fargate.toml", "custom", stage]
 
 
-def test_fargate_toml_names_what_was_made(account):
+def test_fargate_toml_names_the_resources(account):
     names = account.names()
     config = tomllib.loads((account.directory / "fargate.toml").read_text())
     assert config["Fargate"]["Subnets"] == [names["SUBNET_A"], names["SUBNET_B"]]
@@ -250,7 +269,7 @@ def test_driver_takes_fargate_toml_without_a_warning(account, tmp_path):
 
 
 def test_driver_takes_every_other_setting_of_the_guide(account, tmp_path):
-    """The TOML blocks of the later sections, each put on top of the guide's file."""
+    """The TOML blocks of the later sections, each added to the guide's file."""
     base = (account.directory / "fargate.toml").read_text()
     blocks = [b for b in account.guide.blocks if b.language == "toml"]
     ours = [b for b in blocks if "[[runners]]" not in b.text]
@@ -276,11 +295,11 @@ def test_a_misspelt_key_would_be_noticed(account, tmp_path):
     assert "Subnetz" in done.stderr
 
 
-# --- what real terminals and accounts have, and moto's clean one does not
+# --- conditions of real terminals and accounts that moto does not have
 
 
 def run_block(account, tmp_path, containing, programs="", **env):
-    """One block alone, with the guide's names and other circumstances."""
+    """One block with the guide's names and other variables."""
     (block,) = [b for b in account.guide.blocks if b.runs and containing in b.text]
     environment = account.environment | env
     environment["PATH"] = f"{programs}:{environment['PATH']}" if programs else environment["PATH"]
@@ -288,7 +307,7 @@ def run_block(account, tmp_path, containing, programs="", **env):
     return guide.run([keep, block], tmp_path, environment, timeout_s=120)
 
 
-def test_a_region_of_the_terminal_is_not_mixed_with_the_guides(account):
+def test_region_of_the_terminal_is_overridden(account):
     """AWS CloudShell sets AWS_REGION, which wins over AWS_DEFAULT_REGION in version 2."""
     shown = subprocess.run(
         ["bash", "-c", f"cd {account.directory} && . ./berth-guide.env && "
@@ -299,7 +318,7 @@ def test_a_region_of_the_terminal_is_not_mixed_with_the_guides(account):
 
 
 def test_the_bucket_can_be_made_in_virginia_too(account, tmp_path):
-    """us-east-1 takes no location constraint."""
+    """us-east-1 accepts no location constraint."""
     (block,) = [b for b in account.guide.blocks if "aws s3 presign" in b.text]
     made = block.text.partition("for file in")[0]
     env = account.environment | {"AWS_DEFAULT_REGION": "us-east-1", "AWS_REGION": "us-east-1"}
@@ -311,7 +330,7 @@ def test_the_bucket_can_be_made_in_virginia_too(account, tmp_path):
 
 
 def test_a_cluster_waits_for_the_service_role(account, tmp_path):
-    """A new account's role is there some seconds before ECS may assume it."""
+    """ECS cannot assume a new role for some seconds."""
     fake = tmp_path / "aws"
     fake.write_text(
         '#!/bin/sh\n[ "$2" = create-cluster ] || exit 0\n'
@@ -330,7 +349,7 @@ def test_a_cluster_waits_for_the_service_role(account, tmp_path):
 
 
 def test_a_session_starts_where_nothing_can_be_written(english):
-    """Session Manager's shell starts in /usr/bin, as a user who may not write there."""
+    """Session Manager's shell starts in /usr/bin, as a user without write access."""
     on_host = [b for b in english.blocks if b.not_run and "runner host" in b.not_run]
     assert len(on_host) > 3
     for block in on_host:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The two guides are one guide in two languages, and refer only to what there is."""
+"""The guide has the same content in both languages, and refers only to what exists."""
 
 import re
 import subprocess
@@ -68,7 +68,11 @@ def test_links_lead_somewhere(text):
         if link.startswith("#"):
             assert link[1:] in anchors, link
         elif not link.startswith("https://"):
-            assert (text.path.parent / link).exists(), link
+            name, _, fragment = link.partition("#")
+            page = text.path.parent / name
+            assert page.exists(), link
+            headings = re.findall(r"^#+ (.+)$", page.read_text(), re.M)
+            assert not fragment or fragment in map(guide.anchor, headings), link
 
 
 def test_readme_points_here():
@@ -76,7 +80,7 @@ def test_readme_points_here():
 
 
 def quotations(text):
-    """Lines of '> `...`', and the last cells of the tables of section 21; '…' is what differs."""
+    """Lines of '> `...`', and the last cells of the tables of section 21; '…' varies."""
     section = ""
     for line in text.lines:
         if line.startswith("## "):
@@ -89,7 +93,7 @@ def quotations(text):
                 yield cell.strip("`")
 
 
-def test_what_berth_is_quoted_with_is_what_it_says(text):
+def test_quoted_messages_exist(text):
     program = DRIVER.read_bytes()
     quoted = list(quotations(text))
     assert len(quoted) > 15

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The guide's account and files run a job: moto stands for AWS, the agent for the image."""
+"""A job with the guide's account and files: moto replaces AWS, the agent the image."""
 
 import getpass
 import json
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(900)
 
 
 class GuideCloud(Cloud):
-    """A data plane for the cluster that the guide has made."""
+    """Tasks for the cluster that the guide creates."""
 
     def __init__(self, account, directory):
         self.names, self.directory_of_guide = account.names(), account.directory
@@ -28,14 +28,14 @@ class GuideCloud(Cloud):
         self._repeat_task_definition()
 
     def _repeat_task_definition(self):
-        """moto's RunTask stumbles over a container without memory, which Fargate does not need."""
+        """moto's RunTask fails for a container without memory, which Fargate accepts."""
         text = json.loads((self.directory_of_guide / "task-definition.json").read_text())
         text["containerDefinitions"][0]["memoryReservation"] = 128
         self.moto.ecs.register_task_definition(**text)
 
 
 class GuideDriver(Driver):
-    """The driver with the guide's file, but for what this machine cannot have."""
+    """The driver with the guide's file, adapted to this machine."""
 
     def __init__(self, account, cloud, directory):
         super().__init__(DRIVER, directory)

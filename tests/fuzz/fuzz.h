@@ -8,8 +8,8 @@
  * AddressSanitizer sees every step past them; fuzz_file() returns a descriptor that the caller
  * closes.
  */
-#ifndef BERTH_TESTS_FUZZ_H
-#define BERTH_TESTS_FUZZ_H
+#ifndef BERTH_TESTS_FUZZ_FUZZ_H
+#define BERTH_TESTS_FUZZ_FUZZ_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* SSH_PUBLIC_KEY. Beyond "no crash": a text that is taken has keys in it, and the same text twice,
- * one after the other, is taken as well and has twice as many, up to the ceiling. */
+/* SSH_PUBLIC_KEY. Beyond "no crash": an accepted text has keys, and the text repeated has twice as
+ * many, up to the ceiling. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/limits.h"
-#include "agent/session/authorized.h"
+#include "agent/session/authorized_keys.h"
 #include "common/buffer.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -9,7 +9,8 @@
 #include <strings.h>
 
 #include "driver/aws/sources.h"
-#include "driver/shell_words.h"
+#include "driver/aws/words.h"
+#include "driver/remote/shell_quote.h"
 #include "tests/fuzz/fuzz.h"
 
 static bool is_local(const char *host)
@@ -48,10 +49,10 @@ static void check_quoted(const struct aws_words *words)
 {
     static struct aws_words again;
     struct buffer command;
-    buffer_init(&command, SHELL_WORDS_CEILING_BYTES);
+    buffer_init(&command, SHELL_QUOTE_CEILING_BYTES);
     for (size_t i = 0; i < words->count; i++) {
         fuzz_require((i == 0 || buffer_append_text(&command, " ") == 0) &&
-                     shell_words_quote(&command, words->word[i]) == 0);
+                     shell_quote_word(&command, words->word[i]) == 0);
     }
     if (command.length + 1 < AWS_COMMAND_BYTES) {
         fuzz_require(aws_words_split(command.bytes, &again) == 0);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Files of /proc and of the cgroup file system: mount points and group names are whatever who runs
- * the container made them. A NUL parts the text of 'cgroup' from that of 'mountinfo'. */
+/* Files of /proc and of the cgroup file system, with arbitrary mount points and group names. A NUL
+ * separates 'cgroup' from 'mountinfo'. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/job/cgroup.h"
+#include "agent/monitor/cgroup.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "driver/config.h"
+#include "driver/config/config.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check(const struct config *config)
@@ -31,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     } else {
         fuzz_require(err.kind == ERROR_USAGE && strstr(err.message, path) != NULL);
     }
-    config_log_warnings();
+    config_log_warnings(&config);
     config_done(&config);
     (void)close(fd);
     return 0;

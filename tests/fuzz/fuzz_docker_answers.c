@@ -4,12 +4,16 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "driver/backend/docker_auth.h"
-#include "driver/backend/docker_host.h"
-#include "driver/backend/docker_services.h"
-#include "driver/backend/docker_stream.h"
-#include "driver/json.h"
+#include "driver/backend/docker/host.h"
+#include "driver/backend/docker/request.h"
+#include "driver/backend/docker/service_logs.h"
+#include "driver/backend/docker/services.h"
+#include "driver/backend/docker/stream.h"
+#include "driver/base/json.h"
+#include "driver/registry/auth.h"
+#include "driver/registry/name.h"
 #include "tests/fuzz/fuzz.h"
 
 static void count_object(void *context, const cJSON *object)
@@ -44,6 +48,20 @@ static void check_lines(const char *text, size_t length)
     fuzz_require(first == second && whole == pieces);
 }
 
+/* A second answer from the same time on says nothing again. */
+static void check_logs(const char *text, size_t length)
+{
+    struct docker_log_position position = {.since = "0"};
+    struct buffer out;
+    buffer_init(&out, length * 16 + 64);
+    docker_service_logs_take(text, length, "db", &position, &out);
+    fuzz_require(strspn(position.since, "-.0123456789") == strlen(position.since));
+    size_t once = out.length;
+    docker_service_logs_take(text, length, "db", &position, &out);
+    fuzz_require(out.length == once);
+    buffer_done(&out);
+}
+
 static void check_frames(const char *text, size_t length)
 {
     struct buffer out;
@@ -51,46 +69,78 @@ static void check_frames(const char *text, size_t length)
     docker_frames_text(text, length, &out);
     fuzz_require(out.length <= length);
     buffer_done(&out);
+    check_logs(text, length);
 }
 
-/* A host name has no character that means something in the engine's JSON or in a shell. */
-static void check_services(const char *text, size_t length)
+/* What is taken is within the list, and a host name has no character that means something in the
+ * engine's JSON or in a shell. */
+static void check_request(const struct config *config)
 {
-    char everything[] = "**";
-    struct config config = {.docker = {.allowed_services = {.entries = {everything}, .count = 1}}};
+    struct job_keywords request;
     struct error err = {0};
-    cJSON *services = NULL;
-    cJSON *service = NULL;
-    (void)length;
-    if (docker_services_parse(&config, text, &services, &err) < 0) {
-        fuzz_require(services == NULL && err.kind == ERROR_USAGE);
+    const cJSON *service = NULL;
+    if (docker_request_read(config, true, &request, &err) < 0) {
+        fuzz_require(err.message[0] != '\0');
+        job_keywords_done(&request);
+        return;
     }
-    cJSON_ArrayForEach(service, services)
+    fuzz_require(json_text_at(request.image, "name") != NULL);
+    cJSON *taken = cJSON_CreateArray();
+    cJSON_ArrayForEach(service, request.services)
     {
         bool ok = true;
         cJSON *names = cJSON_CreateArray();
         cJSON *name = NULL;
-        docker_service_aliases(service, names, &ok);
+        fuzz_require(
+            image_name_allowed(&config->docker.allowed_services, json_text_at(service, "name")));
+        docker_service_aliases(service, taken, names, &ok);
         cJSON_ArrayForEach(name, names)
         {
             fuzz_require(strpbrk(name->valuestring, " /:;$\"'\n") == NULL);
         }
         cJSON_Delete(names);
     }
-    cJSON_Delete(services);
+    cJSON_Delete(taken);
+    job_keywords_done(&request);
+}
+
+static void check_services(const char *text, size_t length)
+{
+    char everything[] = "**", image[] = "a";
+    struct config config = {
+        .docker = {.image = image, .allowed_services = {.entries = {everything}, .count = 1}}};
+    (void)length;
+    fuzz_require(unsetenv("JOB_RESPONSE_FILE") == 0);
+    fuzz_require(setenv("CUSTOM_ENV_CI_JOB_SERVICES", text, 1) == 0);
+    check_request(&config);
+    fuzz_require(unsetenv("CUSTOM_ENV_CI_JOB_SERVICES") == 0);
+}
+
+static void check_response(const char *text, size_t length)
+{
+    char pattern[] = "a/*", other[] = "b/**";
+    struct config config = {.docker = {.allowed_images = {.entries = {other}, .count = 1},
+                                       .allowed_services = {.entries = {pattern}, .count = 1}}};
+    char path[FUZZ_PATH_BYTES];
+    int fd = fuzz_file((const uint8_t *)text, length, path);
+    fuzz_require(setenv("JOB_RESPONSE_FILE", path, 1) == 0);
+    check_request(&config);
+    (void)close(fd);
 }
 
 static void check_auth(const char *text, size_t length)
 {
-    char *header = NULL;
+    struct image_name name;
+    struct registry_auth auth;
     struct error err = {0};
     (void)length;
+    fuzz_require(image_name_parse("registry.example:5000/group/image", &name) == 0);
     fuzz_require(setenv("CUSTOM_ENV_DOCKER_AUTH_CONFIG", text, 1) == 0);
-    if (docker_auth_header("registry.example:5000", NULL, &header, &err) < 0) {
+    if (registry_auth_find(&name, NULL, &auth, &err) < 0) {
         fuzz_require(err.message[0] != '\0');
     }
-    fuzz_require(header == NULL || strpbrk(header, "\r\n") == NULL);
-    sodium_free(header);
+    fuzz_require(auth.header == NULL || strpbrk(auth.header, "\r\n") == NULL);
+    sodium_free(auth.header);
 }
 
 static void check_host(const char *text, size_t length)
@@ -112,7 +162,7 @@ static void check_host(const char *text, size_t length)
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     static void (*const checks[])(const char *text, size_t length) = {
-        check_lines, check_frames, check_services, check_auth, check_host};
+        check_lines, check_frames, check_services, check_auth, check_host, check_response};
     if (size > 0) {
         char *text = fuzz_text(bytes + 1, size - 1);
         checks[bytes[0] % (sizeof(checks) / sizeof(checks[0]))](text, size - 1);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What a server answers, byte by byte, over a real socket and libcurl: status, Date, Retry-After,
- * fields of the caller's, body. Beyond "no crash": what comes out keeps its bounds, and a failure
- * says which one it is. */
+/* A server's response, byte by byte, over a real socket and libcurl: status, Date, Retry-After,
+ * fields of the caller, body. Beyond "no crash": every result is within its bounds, and a failure
+ * has its kind. */
 #include <curl/curl.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -14,7 +14,7 @@
 
 #include "common/clock.h"
 #include "common/fd.h"
-#include "driver/http.h"
+#include "driver/base/http.h"
 #include "tests/fuzz/fuzz.h"
 
 #define DEADLINE_MS   5000

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Frames come from whoever logged in. Beyond "no crash": how the bytes are cut into pieces changes
- * nothing, and every accepted frame is encoded to the very bytes that it came from. */
+/* Frames come from any client that has logged in. Beyond "no crash": how the bytes are cut into
+ * pieces changes nothing, and every accepted frame is encoded to the very bytes that it came from.
+ */
 #include <stdlib.h>
 #include <string.h>
 

@@ -46,6 +46,8 @@ static void check_characters(size_t length)
         size_t run = utf8_length(at, left);
         fuzz_require(run > 0 && *at >= 0x20 && *at != 0x7f);
         fuzz_require(!(*at == 0xc2 && at[1] < 0xa0));
+        uint32_t point = utf8_decode(at, run);
+        fuzz_require(!(point >= 0x202a && point <= 0x202e) && point != 0x2028 && point != 0x2029);
         at += run;
         left -= run;
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A job's metadata file. Beyond "no crash": what is taken, saved and loaded again, is the same. */
+/* A job's metadata file. Beyond "no crash": what is accepted, saved and loaded again, is the same.
+ */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,8 +10,8 @@
 
 #include "common/clock.h"
 #include "common/fd.h"
-#include "driver/keys.h"
-#include "driver/metadata.h"
+#include "driver/record/keys.h"
+#include "driver/record/metadata.h"
 #include "tests/fuzz/fuzz.h"
 
 #define JOB "job-1-0123456789abcdef"
@@ -51,8 +52,19 @@ static void check_again(const struct metadata *metadata)
     fuzz_require(metadata_save(metadata, directory, &err) == 0);
     fuzz_require(metadata_load(directory, JOB, &again, &err) == 1);
     fuzz_require(strcmp(metadata->backend, again->backend) == 0);
-    fuzz_require(strcmp(metadata->host, again->host) == 0 && metadata->port == again->port);
-    fuzz_require(strcmp(metadata->host_key, again->host_key) == 0);
+    fuzz_require(metadata->has_helper == again->has_helper && metadata->owned == again->owned);
+    for (int i = 0; i < METADATA_CONTAINERS; i++) {
+        const struct metadata_agent *agents[] = {&metadata->agents[i], &again->agents[i]};
+        fuzz_require(strcmp(agents[0]->host, agents[1]->host) == 0);
+        fuzz_require(strcmp(agents[0]->host_key, agents[1]->host_key) == 0);
+        fuzz_require(agents[0]->port == agents[1]->port);
+    }
+    cJSON *origins[] = {cJSON_CreateObject(), cJSON_CreateObject()};
+    fuzz_require(origin_add(origins[0], &metadata->origin));
+    fuzz_require(origin_add(origins[1], &again->origin));
+    fuzz_require(is_same(origins[0], origins[1]));
+    cJSON_Delete(origins[0]);
+    cJSON_Delete(origins[1]);
     fuzz_require(memcmp(metadata->keys, again->keys, sizeof(*again->keys)) == 0);
     fuzz_require(is_same(metadata->state, again->state));
     metadata_free(again);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The file in which a session, which may be in an attacker's hands, hands a job to its monitor.
- * Beyond "no crash": what is taken, written and read again, is the same. */
+/* The file with a request from a session, which may be compromised, to a monitor. Beyond "no
+ * crash": an accepted request is the same when it is written and read again. */
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/job/request.h"
+#include "agent/ipc/request.h"
 #include "tests/fuzz/fuzz.h"
 
 static bool same(const char *one, const char *other)
@@ -16,7 +16,7 @@ static void check_again(const struct job_request *request)
 {
     struct job_request again = {0};
     struct error err = {0};
-    int fd = job_request_write(request);
+    int fd = job_request_write(request, &err);
     fuzz_require(fd >= 0 && job_request_read(fd, &again, &err) == 0);
     fuzz_require(same(request->user, again.user) && same(request->command, again.command));
     fuzz_require(same(request->subsystem, again.subsystem) && same(request->term, again.term));

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* JOB_RESPONSE_FILE, the job as GitLab sent it. Beyond "no crash": the job's key, which becomes the
- * name of a file and of a task, has only characters that we chose, whatever the job says. */
+ * name of a file and of a task, has only characters that we chose, whatever the job contains. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "driver/runner.h"
+#include "driver/runner/runner.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)

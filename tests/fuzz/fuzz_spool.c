@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* A session maps a file that a job's monitor wrote, and trusts nothing in it. Beyond "no crash":
- * every byte that it hands out lies in the map and can be read. The bytes are the start of the
- * file, which is then made as long as its header asks for, or one byte shorter; offsets come from
- * the last of them. */
+ * all bytes that it returns are in the map. The input is the start of the file, which is then
+ * extended to the length in its header, or one byte less; offsets come from the last bytes. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/job/spool_private.h"
+#include "agent/monitor/spool.h"
 #include "tests/fuzz/fuzz.h"
 
-#define SLOTS   64 /* of a file that is made long enough; more would only be slower */
+#define SLOTS   64 /* of a file that is extended; more would only be slower */
 #define OFFSETS 16
 
 static void check_view(const struct spool_view *view, const uint8_t *bytes, size_t size)
@@ -47,7 +46,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         memcpy(&slots, bytes, sizeof(slots));
     }
     if (slots > 0 && slots <= SLOTS) {
-        off_t whole = (off_t)spool_file_bytes(slots);
+        off_t tables = (off_t)(sizeof(slots) * (1 + (size_t)SPOOL_STREAMS * slots));
+        off_t whole = (tables + 4095) / 4096 * 4096 + (off_t)slots * SPOOL_SLOT_BYTES;
         bool cut = bytes[size - 1] % 8 == 0;
         fuzz_require(ftruncate(fd, whole - (cut ? 1 : 0)) == 0);
         int opened = spool_view_open(&view, fd);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The modes in a client's terminal request. Beyond "no crash": no more than the ceiling, and
- * applying them twice is applying them once. */
+/* The modes in a client's terminal request. Beyond "no crash": at most the ceiling, and applying
+ * them twice has the same result as once. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/job/terminal_modes.h"
+#include "agent/ipc/terminal_modes.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* The kernel's line about a process holds a name that the process gave itself. Beyond "no crash":
- * no name, whatever is in it, moves the process to another parent or session. */
+/* /proc/PID/stat contains a name that the process can choose. Beyond "no crash": no name changes
+ * the parent or session that is read. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/job/tree.h"
+#include "agent/monitor/process_tree.h"
 #include "tests/fuzz/fuzz.h"
 
-#define LINE_BYTES 512 /* what is read of the file */
+#define LINE_BYTES 512 /* bytes that are read of the file */
 
 static void check_name(const char *name)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* /etc/passwd is part of an image that anybody may have made. The first line is the name that logs
- * in, the rest the file. Beyond "no crash": what may log in can be looked up afterwards, under the
- * name that was asked for, with texts that a shell can start from. */
+/* /etc/passwd is part of an untrusted image. The first line is the name of the login, the rest the
+ * file. Beyond "no crash": a user that may log in can be looked up by that name, with texts that a
+ * shell can start from. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

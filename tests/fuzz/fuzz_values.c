@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/init/rewrite.h"
 #include "agent/session/accept_env.h"
+#include "agent/signal_map.h"
 #include "common/ed25519.h"
 #include "common/parse.h"
 #include "common/utf8.h"
-#include "driver/aws/credentials.h"
-#include "driver/config.h"
+#include "driver/base/time_text.h"
+#include "driver/config/config.h"
 #include "tests/fuzz/fuzz.h"
 
 /* A number that was taken, written again, is the text without its leading zeros. */
@@ -34,7 +34,7 @@ static void check_numbers(const char *text)
     if (parse_size_bytes(text, &value) == 0) {
         fuzz_require(value >= 0);
     }
-    (void)aws_time_parse(text, &value);
+    (void)time_text_parse_ms(text, &value);
 }
 
 static void check_seed(const char *text)
@@ -52,17 +52,17 @@ static void check_signals(const char *text, const char *code)
 {
     int number = 0;
     int64_t value = 0;
-    if (rewrite_parse_signal(text, &number)) {
+    if (signal_map_parse_signal(text, &number)) {
         fuzz_require(number > 0 && number <= 64);
     }
-    if (rewrite_is_valid(text)) {
+    if (signal_map_is_valid(text)) {
         for (int from = 1; from <= 64; from++) {
-            int to = rewrite_signal(text, from);
+            int to = signal_map_signal(text, from);
             fuzz_require(to >= 0 && to <= 64);
         }
     }
-    if (rewrite_codes_are_valid(text) && parse_integer(code, 0, 255, &value) == 0) {
-        (void)rewrite_has_code(text, (int)value);
+    if (signal_map_codes_are_valid(text) && parse_integer(code, 0, 255, &value) == 0) {
+        (void)signal_map_has_code(text, (int)value);
     }
 }
 

@@ -8,7 +8,7 @@ RUNNER = "ruby3.3.0-node16.18.1"
 RUNNER_TAG = f"{RUNNER}-runner"
 DEBIAN, ALPINE = "debian:bookworm-slim", "alpine:3.22"
 GITLAB_RUNNER = "gitlab/gitlab-runner:alpine-v18.11.3"
-BUILD_DEADLINE_S = 1500
+BUILD_DEADLINE_S = 3000
 
 
 class Builder:

@@ -32,6 +32,8 @@ CACHE = TOP / "build/images"
 NODE, NPM = "16.18.1", "8.19.2"
 # Debian has no newer one on every mirror.
 RBENV = "1.1.2"
+# Of Debian 13, the only 3.3 that Debian carries: compiled by the step 'ruby' alone.
+REAL_RUBY = "3.3.8"
 # In the order of the libraries' search; Debian's layout below usr/.
 RUBY_PACKAGES = ["ruby3.1", "libruby3.1", "ruby-rubygems", "ruby-bundler", "bundler"]
 # As in Debian's own images: packages are not kept, documentation is not installed.
@@ -137,7 +139,7 @@ def _mirror():
         "Origin: Debian", "Codename: bookworm", text=True,
     ).stdout.split()  # fmt: skip
     if not listed:
-        raise RuntimeError("apt knows no Debian archive for bookworm; run 'apt-get update' first")
+        raise RuntimeError("apt has no Debian archive for bookworm; run 'apt-get update' first")
     return listed[0]
 
 
@@ -213,8 +215,28 @@ def _ruby(part):
 def _from_debian(name, part):
     directory = CACHE / "sources"
     environment = {**os.environ, "BERTH_SOURCES": str(HERE / "sources.lock")}
-    run(TOP / "cmake/deps/fetch.sh", name, directory, env=environment)
-    shutil.copy(next(directory.glob(f"{name}_*.orig.tar.gz")), part)
+    run(TOP / "deps/fetch.sh", name, directory, env=environment)
+    shutil.copy(next(directory.glob(f"{name}_*.orig.tar.*")), part)
+
+
+def _real_ruby(part):
+    """Ruby's own source, which Debian carries as .tar.xz, as the archive that is asked for."""
+    root = part.with_name("real-ruby-root")
+    shutil.rmtree(root, ignore_errors=True)
+    (root / f"ruby-{REAL_RUBY}").mkdir(parents=True)
+    _from_debian("ruby3.3", root / "source.tar.xz")
+    run("tar", "-C", root / f"ruby-{REAL_RUBY}", "--strip-components=1", "-xf",
+        root / "source.tar.xz")  # fmt: skip
+    _pack(part, root, f"ruby-{REAL_RUBY}")
+    shutil.rmtree(root)
+
+
+def real_ruby():
+    """The archive of a real Ruby beside the other downloads, and that of a gem with a C part."""
+    root = downloads()
+    made_once(root / f"ruby-{REAL_RUBY}.tar.gz", _real_ruby)
+    gem = made_once(CACHE / "bcrypt.tar.gz", functools.partial(_from_debian, "ruby-bcrypt"))
+    return root / f"ruby-{REAL_RUBY}.tar.gz", gem
 
 
 def downloads():

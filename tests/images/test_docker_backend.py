@@ -32,6 +32,7 @@ def driver(engine, tmp_path):
                 "Volumes": list(volumes),
                 "Labels": [label],
             },
+            "Helper": {"Use": "never"},
         }
         config = write_config(tmp_path / "fargate.toml", settings)
         return [AGENT.parent / "berth-driver", "--config", config, "custom"]

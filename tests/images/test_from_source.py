@@ -6,6 +6,7 @@ A step of its own, 'agent-image', since it takes minutes: it compiles the agent'
 
 import hashlib
 import io
+import re
 import subprocess
 import tarfile
 
@@ -42,8 +43,16 @@ def expected():
     return hashlib.sha256(AGENT.read_bytes()).hexdigest()
 
 
-def test_agent_image_is_the_agent_alone(engine, builder, expected):
-    builder.build("dockerfiles/agent/Dockerfile", "agent-from-source", NO_DIGEST)
+@pytest.fixture(scope="module")
+def revision():
+    """Build arguments with the commit that the agent names."""
+    shown = subprocess.run([AGENT, "--version"], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"commit (\S+), (\S+)\)", shown)
+    return {"REVISION": found[1], "REVISION_DATE": found[2]} if found else {}
+
+
+def test_agent_image_is_the_agent_alone(engine, builder, expected, revision):
+    builder.build("dockerfiles/agent/Dockerfile", "agent-from-source", {**NO_DIGEST, **revision})
     assert digest_in(engine, "agent-from-source", "/berth-agent") == expected
     done = engine.docker("run", "--rm", "agent-from-source", "--version")
     assert done.stdout.startswith("berth-agent ")
@@ -58,6 +67,6 @@ def test_agent_image_is_the_agent_alone(engine, builder, expected):
     assert ours - {".dockerenv"} == {"berth-agent"}
 
 
-def test_runner_image_by_the_readme_s_command(engine, builder, expected):
-    builder.runner()
+def test_runner_image_by_the_readme_s_command(engine, builder, expected, revision):
+    builder.runner(**revision)
     assert digest_in(engine, RUNNER_TAG, "/usr/local/bin/berth-agent") == expected

@@ -144,7 +144,7 @@ def test_whole_job(request, container, tmp_path, repository, name):
     words = [word for volume in whole.volumes for word in ("-v", volume)]
     task = container(image, words=words, env=env)
     if name == "legacy":
-        # Its host key is not ours to choose: asked for, as whoever trusts the first answer does.
+        # The host key is unknown: trusted on first use.
         task.known_hosts_line = lambda: scan(task.address)
     whole.check(*run_job(task, tmp_path, whole.job))
 
@@ -160,7 +160,7 @@ def scan(address):
 
 
 @pytest.mark.parametrize("name", ["runner", "alpine"])
-def test_failing_job_tells_its_exit_code(request, container, tmp_path, name):
+def test_failing_job_reports_its_exit_code(request, container, tmp_path, name):
     task = container(request.getfixturevalue(name))
     result, log = run_job(task, tmp_path, Job(script=["echo before", "exit 42", "echo after"]))
     assert (result.status, result.reason, result.exit_code) == ("failed", "script_failure", 42), log

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A builder that is not Docker's: buildah, which writes OCI images unless told otherwise and then
+"""A builder that is not Docker's: buildah, which writes OCI images by default and then
 passes over SHELL. A download whose SHA-256 is wrong must stop it all the same."""
 
 import os

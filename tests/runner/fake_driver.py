@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A driver for the tests of the stand-in: records how it was called and does as it is told.
+"""A driver for the tests of the stand-in: records its calls and does what the test requests.
 
 FAKE_RECORD  directory for one JSON file per call
 FAKE_PLAN    JSON: {"STAGE": {"exit": N, "code": TEXT for BUILD_EXIT_CODE_FILE, "stdout": TEXT,

@@ -11,7 +11,10 @@ class Job:
     repository_url, sha, ref   what get_sources fetches; an empty URL: GIT_STRATEGY=none
     variables                  the user's own; file_variables become files, their paths exported
     artifacts, cache           paths below the project directory
+    cache_urls                 presigned (GET, PUT) of the cache, as the runner makes them for S3
     artifact_server            URL that the job's 'gitlab-runner' uploads to
+    dependencies               ids of jobs whose artifacts are downloaded from there
+    submodules                 whether GIT_SUBMODULE_STRATEGY is recursive
     runner_command             that 'gitlab-runner' inside the job's container
     """
 
@@ -22,7 +25,10 @@ class Job:
     artifacts: list = field(default_factory=list)
     artifacts_when: str = "on_success"
     cache: list = field(default_factory=list)
+    cache_urls: tuple = ()
     artifact_server: str = ""
+    dependencies: list = field(default_factory=list)
+    submodules: bool = False
     runner_command: str = "gitlab-runner"
     repository_url: str = ""
     sha: str = ""

@@ -86,6 +86,13 @@ class StageScripts:
                 ]
             else:
                 lines.append(f"export {key}={quote(value)}")
+        if "GITLAB_ENV" in self.variables:
+            path = quote(self.variables["GITLAB_ENV"])
+            lines += [
+                command("mkdir", "-p", self.tmp_dir),
+                f"touch {path}",
+                f'while read -r line; do export "$line"; done < {path}',
+            ]
         return lines
 
     def _in_project(self, **more):
@@ -123,6 +130,7 @@ class StageScripts:
             command("git", "config", "-f", config, "init.defaultBranch", "none"),
             command("git", "config", "-f", config, "fetch.recurseSubmodules", "false"),
             command("git", "config", "-f", config, "gc.autoDetach", "false"),
+            *self._own_ca(config),
             command("git", "init", self.project_dir, "--template", template),
             command("cd", self.project_dir),
             f"if {add_remote} >/dev/null 2>&1; then",
@@ -146,7 +154,24 @@ class StageScripts:
             say(f"Checking out {job.sha[:8]} as detached HEAD (ref is {job.ref})..."),
             command("git", "-c", "submodule.recurse=false", "checkout", "-f", "-q", job.sha),
             command("git", "clean", "-ffdx"),
-            say("Skipping Git submodules setup"),
+            *self._submodules(),
+        ]
+
+    def _own_ca(self, config):
+        """The CA that the runner was configured with, a variable of type 'file'."""
+        if "CI_SERVER_TLS_CA_FILE" not in self.job.file_variables:
+            return []
+        path = f"{self.tmp_dir}/CI_SERVER_TLS_CA_FILE"
+        return [command("git", "config", "-f", config, "http.sslCAInfo", path)]
+
+    def _submodules(self):
+        if not self.job.submodules:
+            return [say("Skipping Git submodules setup")]
+        return [
+            say("Updating/initializing submodules recursively..."),
+            command("git", "submodule", "init"),
+            command("git", "submodule", "sync", "--recursive"),
+            command("git", "submodule", "update", "--init", "--recursive"),
         ]
 
     def restore_cache(self):
@@ -155,12 +180,22 @@ class StageScripts:
         return [
             *self._in_project(),
             say("Checking cache for default..."),
-            *self._helper("Extracting cache", "cache-extractor", "--file", self.cache_file),
+            *self._helper(
+                "Extracting cache",
+                "cache-extractor",
+                "--file",
+                self.cache_file,
+                *_flags("--url", self.job.cache_urls[:1]),
+            ),
         ]
 
     def download_artifacts(self):
-        # Only a job with dependencies has some; the stage runs all the same.
-        return self._in_project()
+        """Only a job with dependencies has some; the stage runs all the same."""
+        lines = self._in_project()
+        for job in self.job.dependencies:
+            words = ("artifacts-downloader", "--url", self.job.artifact_server, "--id", str(job))
+            lines += self._helper("Artifacts downloading", *words)
+        return lines
 
     def step_script(self):
         return [*self._in_project(), *self._user_lines(self.job.script)]
@@ -185,6 +220,7 @@ class StageScripts:
                 "cache-archiver",
                 "--file",
                 self.cache_file,
+                *_flags("--url", self.job.cache_urls[1:]),
                 *_flags("--path", self.job.cache),
             ),
         ]

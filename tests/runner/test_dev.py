@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """./dev says what it can do, and says so when it cannot."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -8,7 +9,19 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).resolve().parents[2]
-COMMANDS = ["demo", "test", "build", "bench", "fuzz", "fmt", "lint", "fetch", "clean"]
+COMMANDS = [
+    "demo",
+    "test",
+    "build",
+    "package",
+    "bench",
+    "fuzz",
+    "fmt",
+    "lint",
+    "reference",
+    "fetch",
+]
+COMMANDS += ["clean"]
 
 
 def dev(*words):
@@ -35,7 +48,7 @@ def test_each_command_explains_itself(command):
 
 
 def test_every_command_file_is_listed():
-    files = {path.stem.removeprefix("command_") for path in (TOP / "cmake/dev").glob("command_*")}
+    files = {path.stem.removeprefix("command_") for path in (TOP / "scripts").glob("command_*")}
     assert files == set(COMMANDS)
 
 
@@ -52,6 +65,8 @@ def test_every_command_file_is_listed():
         ["clean", "--bogus"],
         ["lint", "x"],
         ["fetch", "x"],
+        ["package", "mips"],
+        ["package", "amd64", "arm64"],
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(words):
@@ -66,12 +81,15 @@ def test_a_mistake_is_one_line_and_status_2(words):
 STEPS = """
 set -euo pipefail
 top=$1
-source cmake/dev/lib.sh
-source cmake/dev/packages.sh
-source cmake/dev/command_test.sh
+source scripts/lib.sh
+source scripts/packages.sh
+source scripts/command_test.sh
 top=$2
-packages=([none]=)
-step_packages=([fine]=none [pytest]=none [cmocka]=none [tool]=none [host]=none [guest]=none)
+packages=([none]= [unknown]=no-such-package)
+step_packages=([fine]=none [pytest]=none [cmocka]=none [tool]=none [host]=none [guest]=none
+    [lacking]=unknown)
+install_for() { :; }
+steps=(fine lacking)
 step_beside=([guest]=host)
 step_fine() { count 3 0 1; }
 step_pytest() { echo "FAILED a.py::test_b - why"; count 2 1 0; return 1; }
@@ -106,7 +124,7 @@ def test_nothing_failed(tmp_path):
     assert shown.stdout.splitlines()[-1] == "3 passed, 0 failed, 1 skipped"
 
 
-def test_a_step_beside_another_is_told_in_its_place(tmp_path):
+def test_a_step_beside_another_is_reported_in_order(tmp_path):
     """'host' ends only when 'guest' has begun, which comes after it."""
     shown = run_steps(tmp_path, "host", "fine", "guest")
     assert shown.returncode == 1
@@ -123,3 +141,46 @@ def test_a_step_whose_other_comes_later_runs_alone(tmp_path):
     shown = run_steps(tmp_path, "guest", "host")
     assert shown.stdout.count("== guest") == 1
     assert shown.stdout.splitlines()[-1] == "5 passed, 1 failed, 0 skipped"
+
+
+@pytest.mark.parametrize("ci", ["", "true"])
+@pytest.mark.parametrize("named", [True, False])
+def test_a_step_that_cannot_run_fails_if_it_was_named(tmp_path, monkeypatch, named, ci):
+    monkeypatch.setenv("CI", ci)
+    shown = run_steps(tmp_path, *(["lacking"] if named else []))
+    fails = named or ci == "true"
+    assert shown.returncode == (1 if fails else 0)
+    last = shown.stdout.splitlines()[-1]
+    passed = 0 if named else 3
+    assert last.startswith(f"{passed} passed, {1 if fails else 0} failed, ")
+    assert "missing: no-such-package" in shown.stdout
+
+
+def without(directory, *names):
+    """An environment whose PATH has all programs of this machine but these."""
+    for folder in ("/usr/bin", "/bin", "/usr/sbin", "/sbin"):
+        for path in Path(folder).iterdir():
+            link = directory / path.name
+            if path.name not in names and not link.is_symlink():
+                link.symlink_to(path)
+    return {**os.environ, "PATH": str(directory)}
+
+
+def test_a_build_without_apt_names_all_missing_programs_at_once(tmp_path):
+    env = without(tmp_path, "apt-get", "dpkg-query", "ninja", "patch")
+    shown = subprocess.run(
+        [TOP / "dev", "build"], capture_output=True, text=True, timeout=30, check=False, env=env
+    )
+    assert shown.returncode == 1 and shown.stdout == ""
+    assert shown.stderr == (
+        "dev: missing: ninja patch; install them with this system's package manager\n"
+    )
+
+
+def test_a_build_without_apt_looks_for_programs_not_for_packages(tmp_path):
+    env = without(tmp_path, "apt-get", "dpkg-query")
+    script = f"top={TOP}; . {TOP}/scripts/lib.sh; missing_packages build"
+    shown = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, timeout=30, check=True, env=env
+    )
+    assert (shown.stdout, shown.stderr) == ("", "")

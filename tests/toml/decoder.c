@@ -8,7 +8,8 @@
 #include <unistd.h>
 
 #include "common/buffer.h"
-#include "driver/toml.h"
+#include "driver/config/toml/toml.h"
+#include "driver/config/toml/tree.h"
 
 static void print_text(const char *text, size_t length)
 {
@@ -120,7 +121,7 @@ static void print_children(const struct toml_value *container)
     const struct toml_value *child = toml_first(container);
     for (; child != NULL; child = toml_next(child)) {
         if (toml_key(child) != NULL) {
-            print_text(toml_key(child), toml_key_length(child));
+            print_text(child->key.bytes, child->key.length);
             putchar(':');
         }
         print_value(child);

@@ -20,7 +20,9 @@
 #include "common/log.h"
 #include "common/parse.h"
 #include "driver/aws/client.h"
-#include "driver/keys.h"
+#include "driver/aws/sources.h"
+#include "driver/backend/ecs/client.h"
+#include "driver/record/keys.h"
 
 static void print(cJSON *line)
 {
@@ -35,12 +37,13 @@ static void print_outcome(int result, cJSON *answer, const struct aws_failure *f
                           const struct error *err, int64_t took_ms)
 {
     cJSON *line = cJSON_CreateObject();
+    char text[ERROR_TEXT_BYTES];
     (void)cJSON_AddBoolToObject(line, "ok", result == 0);
     (void)cJSON_AddNumberToObject(line, "took_ms", (double)took_ms);
     if (result == 0) {
         (void)cJSON_AddItemToObject(line, "answer", answer);
     } else {
-        (void)cJSON_AddStringToObject(line, "message", err->message);
+        (void)cJSON_AddStringToObject(line, "message", error_text(err, text));
         (void)cJSON_AddNumberToObject(line, "kind", err->kind);
         (void)cJSON_AddNumberToObject(line, "status", failure->status);
         (void)cJSON_AddStringToObject(line, "code", failure->code);
@@ -155,9 +158,10 @@ int main(int argc, char **argv)
     options.path = strcmp(argv[1], "-") == 0 ? NULL : argv[1];
     log_open("aws-probe", LOG_DEBUG, LOG_TEXT, STDERR_FILENO);
     int result = -1;
+    signals_block();
     if (keys_init(&err) == 0 && signals_open(&signals, &err) == 0 &&
         config_load(&config, &options, &err) == 0 &&
-        (client = aws_client_new(&config, &signals, &err)) != NULL) {
+        (client = ecs_client_new(&config, &signals, &err)) != NULL) {
         result = act(client, argv + 3, budget_ms, &err);
     }
     if (result < 0) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * http-probe - one or more calls of driver/http.h, told by words "name=value", for the black-box
- * tests. Each call prints one line of JSON with everything that came back.
+ * http-probe - one or more calls of driver/base/http.h, with arguments "name=value", for the
+ * black-box tests. Each call prints one line of JSON with everything that came back.
  */
 #include <cjson/cJSON.h>
 #include <sodium.h>
@@ -11,7 +11,7 @@
 
 #include "common/clock.h"
 #include "common/parse.h"
-#include "driver/http.h"
+#include "driver/base/http.h"
 
 #define HEADER_CEILING 16
 
@@ -110,6 +110,7 @@ static void print(const struct probe *probe, int result, const struct http_answe
                   const struct error *err, int64_t took_ms)
 {
     cJSON *line = cJSON_CreateObject();
+    char message[ERROR_TEXT_BYTES];
     (void)cJSON_AddBoolToObject(line, "ok", result == 0);
     (void)cJSON_AddNumberToObject(line, "status", answer->status);
     (void)cJSON_AddNumberToObject(line, "failure", answer->failure);
@@ -119,7 +120,7 @@ static void print(const struct probe *probe, int result, const struct http_answe
     (void)cJSON_AddNumberToObject(line, "streamed", (double)probe->streamed);
     (void)cJSON_AddStringToObject(line, "date", answer->date);
     (void)cJSON_AddNumberToObject(line, "retry_after_ms", (double)answer->retry_after_ms);
-    (void)cJSON_AddStringToObject(line, "message", result == 0 ? "" : err->message);
+    (void)cJSON_AddStringToObject(line, "message", result == 0 ? "" : error_text(err, message));
     (void)cJSON_AddNumberToObject(line, "kind", result == 0 ? ERROR_NONE : (int)err->kind);
     (void)cJSON_AddNumberToObject(line, "took_ms", (double)took_ms);
     char *text = cJSON_PrintUnformatted(line);
@@ -186,6 +187,7 @@ int main(int argc, char **argv)
     struct signals signals = {.fd = -1};
     struct error err = {0};
     struct http *http = NULL;
+    signals_block();
     if (probe.url == NULL || signals_open(&signals, &err) < 0 ||
         (http = http_new(&probe.options, &err)) == NULL) {
         (void)fprintf(stderr, "%s\n", err.message);

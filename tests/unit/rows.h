@@ -5,8 +5,8 @@
  * A row is a struct whose member 'name' says what the case shows; the test function finds its row
  * in *state. rows_run() returns how many failed, for main() to add up.
  */
-#ifndef BERTH_TESTS_ROWS_H
-#define BERTH_TESTS_ROWS_H
+#ifndef BERTH_TESTS_UNIT_ROWS_H
+#define BERTH_TESTS_UNIT_ROWS_H
 
 /* cmocka.h wants these before itself. */
 #include <setjmp.h>

@@ -82,5 +82,5 @@ def release(gate, readers):
         try:
             os.close(os.open(gate, os.O_WRONLY | os.O_NONBLOCK))
         except OSError:
-            pass  # nobody waits at this moment
+            pass  # no client waits at this moment
         time.sleep(0.01)

@@ -12,6 +12,7 @@ from bench.figures import Row, Target
 NAME = "ecs"
 DRIVER = "berth-driver"
 MEMORY_KIB = 8 * 1024
+PRIVATE_KIB = 4 * 1024
 # Tasks a second that Fargate launches for long (Amazon ECS Developer Guide, request throttling).
 FARGATE_RATE = 20
 
@@ -44,7 +45,26 @@ def rows_of(found):
             row(f"{many}: {operation}, busiest second", "calls", [calls["busiest_second"]],
                 FARGATE_RATE if operation != "StopTask" else None)
         )  # fmt: skip
-    return rows
+    return rows + (_own_rows(found["own"], count) if "own" in found else [])
+
+
+def _own_rows(own, count):
+    """Of jobs with images of their own, for which definitions are registered."""
+    many = f"{count} jobs at once on ECS with {own['images']} images"
+
+    def row(measure, unit, samples, most=None):
+        target = None if most is None else Target(most, absolute=True)
+        return Row(f"{many}: {measure}", unit, {DRIVER: samples}, ours=DRIVER, target=target)
+
+    return [
+        row("task definitions registered", "calls", [own["registrations"]], own["images"]),
+        row("calls that were throttled", "calls", [own["throttled"]], 0),
+        row("RunTask", "calls", [own["calls"]["RunTask"]["all"]], count),
+        row("CPU of a prepare", "ms", own["prepare_cpu_ms"]),
+        row("private memory of a waiting driver, the most", "KiB", [max(own["private_kib"])],
+            PRIVATE_KIB),
+        row("the slowest prepare", "s", [max(own["prepare_s"])]),
+    ]  # fmt: skip
 
 
 def measure(context):

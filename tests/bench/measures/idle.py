@@ -77,14 +77,14 @@ def measure(context):
         for name in ("berth-agent", "berth-driver")
     }
     rows = [
-        Row("PSS with one session", "KiB", one, peer="sshd", target=Target(0.4)),
+        Row("PSS with one session", "KiB", one, peer="sshd", target=Target(0.45)),
         Row("wake-ups of an idle agent", f"in {context.amount(60, 5)} s", quiet,
             target=Target(0, absolute=True)),
         Row("size of berth-agent", "MB", {"berth-agent": sizes["berth-agent"]},
-            target=Target(3.5, absolute=True)),
+            target=Target(3.7, absolute=True)),
         Row("size of berth-driver with the agent inside", "MB",
             {"berth-driver": sizes["berth-driver"]}, ours="berth-driver",
-            target=Target(8.5, absolute=True)),
+            target=Target(8.8, absolute=True)),
     ]  # fmt: skip
     growth = Growth(
         "memory-by-sessions", "PSS of the server, by sessions", "sessions", "KiB", lines

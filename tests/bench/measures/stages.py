@@ -10,7 +10,7 @@ from bench.figures import Row
 NAME = "stages"
 TOP = Path(__file__).resolve().parents[3]
 BEFORE_FIRST_COMMAND = ("config", "prepare", "prepare_script", "get_sources")
-sys.path.append(str(TOP / "cmake/dev/demo"))
+sys.path.append(str(TOP / "scripts/demo"))
 
 from local_driver import driver_command  # noqa: E402
 from runner.gitlab_runner import Runner  # noqa: E402

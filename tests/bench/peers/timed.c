@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * timed.c - runs a command and tells what it cost: timed FILE COMMAND...
+ * timed.c - runs a command and prints its resource usage: timed FILE COMMAND...
  *
  * FILE gets one line: wall nanoseconds, user and system microseconds, largest resident set in KiB
  * (of the largest process), exit status or 128 + signal. A process of its own, because Linux counts

@@ -43,6 +43,7 @@ def docker_driver(berth_driver, engine, busybox):
     berth_driver.settings |= {
         "Backend": "docker",
         "Docker": {"Host": engine.url, "Image": busybox, "Labels": [label]},
+        "Helper": {"Use": "never", "Busybox": "none"},
     }
     yield berth_driver
     berth_driver.stop_all()
@@ -52,6 +53,8 @@ def docker_driver(berth_driver, engine, busybox):
             engine.call("DELETE", f"/containers/{container['Id']}?force=1&v=1")
     for name in left["networks"]:
         engine.call("DELETE", f"/networks/{name}")
+    for name in left["volumes"]:
+        engine.call("DELETE", f"/volumes/{name}")
     assert left == {"containers": [], "networks": [], "volumes": []}
 
 

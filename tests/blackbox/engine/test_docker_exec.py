@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""berth-driver exec --backend docker: what a person hopes for, and what it says when it cannot."""
+"""berth-driver exec --backend docker."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ OWN_FAILURE = 255
 
 @pytest.fixture
 def run(docker_driver, engine, busybox, tmp_path):
-    """run(words of exec..., options=...): without a configuration file, as a person would."""
+    """run(arguments of exec..., options=...), without a configuration file."""
     here = tmp_path / "here"
     here.mkdir()
     docker_driver.settings["Docker"] = {"Labels": [docker_driver.label]}
@@ -49,10 +49,10 @@ def test_without_the_current_directory(run, busybox):
 
 @pytest.mark.parametrize("directory", ["/", "/etc", "/opt", "/usr/local"])
 def test_a_directory_that_would_hide_the_images_own(run, busybox, directory):
-    """Node is in /usr/local of its image: 'npm' must be found wherever a person stands."""
+    """Node is in /usr/local of its image: 'npm' must be found from any current directory."""
     done = run("pwd", cwd=directory)
     assert done.stdout.split()[0] == b"/"
-    assert f"'{directory}' is not mounted: it would hide the image's own" in done.stderr
+    assert f"not mounting '{directory}': it would hide the image's directory" in done.stderr
 
 
 def test_workdir_and_volumes_and_variables(run, busybox, tmp_path):
@@ -90,6 +90,7 @@ def test_ctrl_c(run, docker_driver, engine, number):
     assert engine.labelled(docker_driver.label)["containers"] == []
 
 
+@pytest.mark.waits
 def test_killing_it_ends_the_container(run, docker_driver, engine, until):
     process = run("echo up; sleep 300", start=True)
     assert process.stdout.readline() == b"up\n"
@@ -99,7 +100,7 @@ def test_killing_it_ends_the_container(run, docker_driver, engine, until):
 
 
 def test_in_a_terminal(run, docker_driver, engine, busybox):
-    """A shell to type in, as big as the terminal; ^C goes to what runs there, and all is gone."""
+    """An interactive shell with the terminal's size; ^C reaches its command, nothing is left."""
     words = [docker_driver.program, "--config", docker_driver.config(), "--image", busybox]
     env = docker_driver.environment(DOCKER_HOST=engine.url)
     settings = [f"{name}={value}" for name, value in env.items()]
@@ -126,13 +127,13 @@ def test_a_jobs_image_does_not_count(run, docker_driver, engine):
 @pytest.mark.parametrize(
     ("options", "host", "words"),
     [
-        ((), None, "no image; name one with 'image:' in the job, --image, or [Docker] Image"),
-        (("--image", "no such"), None, "'no such' is no name of an image"),
+        ((), None, "no image is configured; set [Docker] Image"),
+        (("--image", "no such"), None, "--image: 'no such' is not a valid image name"),
         (("--image", "x"), "unix:///no/engine", "cannot reach the Docker Engine at"),
-        (("--image", "x"), "unix:///no/engine", "start it, or name another with [Docker] Host"),
+        (("--image", "x"), "unix:///no/engine", "start it, or set [Docker] Host"),
         (("--image", "x"), "tcp://127.0.0.1:notaport", "is not tcp://HOST:PORT"),
-        (("--image", "x", "-v", "a"), None, "the volume 'a' has no ':'"),
-        (("--image", "x", "-v", "./no:/x"), None, "the volume './no:/x': No such file"),
+        (("--image", "x", "-v", "a"), None, "volume 'a' has no ':'"),
+        (("--image", "x", "-v", "./no:/x"), None, "volume './no:/x': No such file"),
     ],
 )
 def test_mistakes(run, engine, options, host, words):
@@ -142,7 +143,7 @@ def test_mistakes(run, engine, options, host, words):
 
 
 def test_a_socket_that_one_may_not_use(run, engine, busybox):
-    """As another user, whom the socket's directory keeps out."""
+    """As a user without access to the socket's directory."""
     as_nobody = {"preexec_fn": lambda: (os.setgid(65534), os.setuid(65534))}
     done = run(
         "true", options=("--backend", "docker", "--image", busybox), config=False, **as_nobody

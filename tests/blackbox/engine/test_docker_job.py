@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Jobs in containers: config, prepare, run, cleanup, and what an image may be like."""
+"""Jobs in containers: config, prepare, run, cleanup, with unusual images."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def test_a_job_from_prepare_to_cleanup(docker_job, engine):
     docker_job.prepare()
     assert docker_job.run("cd /builds && echo made > file\n", "prepare_script").returncode == 0
     done = docker_job.run("cat /builds/file; echo err >&2; echo $IMAGE_SAYS\n", "build_script")
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"made\nhello\n", "err\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"made\nerr\nhello\n", "")
     found = container_of(engine, docker_job)
     assert found["Config"]["Labels"]["berth.job"] == docker_job.metadata()["job"]
     assert not found["HostConfig"]["Privileged"]
@@ -61,7 +61,7 @@ def test_the_host_key_seed_is_not_in_the_job(docker_job, engine):
 
 @pytest.fixture(scope="module")
 def images(engine):
-    """Images that make it hard: by name, each with what its USER's id is."""
+    """Unusual images by name, each with the id of its USER."""
     made = {
         "no-passwd": (busybox_tar(passwd=False), ["ENV PATH=/bin"], 0),
         "user": (busybox_tar(), ["ENV PATH=/bin", "USER 1234:99"], 1234),
@@ -112,11 +112,13 @@ def test_an_image_with_the_agent_as_its_entrypoint(docker_job, engine, programs)
 
 
 def test_an_image_without_a_shell(docker_job, engine):
-    engine.import_image("berth-test/empty:1", busybox_tar(programs=["ls"]), ["ENV PATH=/bin"])
+    """Without busybox too, which the agent would use."""
+    root = busybox_tar(programs=[], place="opt/tool")
+    engine.import_image("berth-test/empty:1", root, ["ENV PATH=/bin"])
     docker_job.driver.settings["Docker"]["Image"] = "berth-test/empty:1"
     done = docker_job.prepare().run("echo ran\n")
     assert done.returncode == BUILD_FAILURE and done.stdout == b""
-    assert "which no retry can change" in done.stderr
+    assert "a retry cannot fix it" in done.stderr
     assert "cannot execute the shell" in done.stderr
     docker_job.stage("cleanup")
     engine.remove_image("berth-test/empty:1")
@@ -163,7 +165,7 @@ def test_volumes(docker_job, engine, tmp_path):
     ]
     docker_job.prepare()
     done = docker_job.run("cat /shared/file; echo kept > /cache/k; echo x > /shared/new\n")
-    assert done.stdout == b"from the host\n" and "Read-only" in done.stderr
+    assert done.stdout.startswith(b"from the host\n") and b"Read-only" in done.stdout
     assert docker_job.stage("cleanup").returncode == 0
     done = docker_job.prepare().run("cat /cache/k\n")
     assert done.stdout == b"kept\n"
@@ -173,7 +175,7 @@ def test_volumes(docker_job, engine, tmp_path):
 
 @pytest.mark.parametrize("mode", ["", ":ro"])
 def test_directories_of_the_host_keep_owner_and_mode(docker_job, tmp_path, mode):
-    """Mounted where jobs build and keep caches; a cache that all may read, none may write."""
+    """Bind mounts at the builds and cache directories; the cache is read-only."""
     places = {"cache": "/cache" + mode, "builds": "/builds/"}
     for name in places:
         (tmp_path / name).mkdir(mode=0o750)
@@ -222,7 +224,7 @@ def test_the_jobs_image(docker_job, engine, busybox, allowed, wanted, good):
 
 @pytest.mark.parametrize("form", ["all", "begins", "bare"])
 def test_a_pattern_allows_no_image_by_its_id(docker_job, engine, busybox, form):
-    """An id names any image that the engine holds, another project's private one too."""
+    """An id can name any image on the engine, also a private one of another project."""
     digest = engine.good("GET", f"/images/{busybox}/json")["Id"]
     forms = {"all": digest, "begins": digest[:19], "bare": digest.removeprefix("sha256:")[:12]}
     wanted = forms[form]
@@ -231,32 +233,47 @@ def test_a_pattern_allows_no_image_by_its_id(docker_job, engine, busybox, form):
     done = docker_job.stage("prepare")
     docker_job.driver.settings["Docker"]["Image"] = busybox
     assert done.returncode == BUILD_FAILURE, done.stderr
-    assert f"image '{wanted}' may be an id" in done.stderr
+    assert f"image '{wanted}' may be an image id" in done.stderr
     assert engine.labelled(docker_job.driver.label)["containers"] == []
 
 
 @pytest.mark.parametrize(
     ("settings", "code", "words"),
     [
-        ({"PullPolicy": "sometimes"}, BUILD_FAILURE, "PullPolicy 'sometimes' is not one of"),
+        ({"PullPolicy": "sometimes"}, BUILD_FAILURE, "PullPolicy: 'sometimes' is not one of"),
         ({"PullPolicy": "never", "Image": "no/such:1"}, BUILD_FAILURE, "has no image 'no/such:1'"),
-        ({"Image": "Bad Name"}, BUILD_FAILURE, "'Bad Name' is no name of an image"),
+        ({"Image": "Bad Name"}, BUILD_FAILURE, "'Bad Name' is not a valid image name"),
         ({"Volumes": ["nocolon"]}, BUILD_FAILURE, "volume 'nocolon' has no ':'"),
-        ({"Volumes": [":/to"]}, BUILD_FAILURE, "volume ':/to' has nothing before its ':'"),
-        ({"Volumes": ["/" + "a" * 9000 + ":/to"]}, BUILD_FAILURE, "is too long; it is FROM:TO"),
+        ({"Volumes": [":/to"]}, BUILD_FAILURE, "volume ':/to' has an empty FROM"),
+        ({"Volumes": ["/" + "a" * 9000 + ":/to"]}, BUILD_FAILURE, "is too long; use FROM:TO"),
         ({"Labels": ["build"]}, BUILD_FAILURE, "Labels: 'build' is not NAME=VALUE\n"),
         ({"Volumes": ["/nowhere/at/all:/x"]}, BUILD_FAILURE, "/nowhere/at/all"),
-        ({"Network": "host"}, BUILD_FAILURE, "Network 'host'"),
+        ({"Network": "host"}, BUILD_FAILURE, "Docker.Network: 'host'"),
         ({"Network": "no-such-net"}, BUILD_FAILURE, "no-such-net"),
-        ({"Agent": "/nonexistent"}, BUILD_FAILURE, "[Docker] Agent '/nonexistent'"),
-        ({"Host": "unix:///nonexistent.sock"}, SYSTEM_FAILURE, "start it, or name another"),
+        ({"Agent": "/nonexistent"}, BUILD_FAILURE, "Docker.Agent: cannot read '/nonexistent'"),
+        ({"Host": "unix:///nonexistent.sock"}, SYSTEM_FAILURE, "start it, or set [Docker]"),
         ({"Host": "ssh://host"}, BUILD_FAILURE, "neither unix://PATH nor tcp://"),
         ({"Host": "tcp://127.0.0.1:1"}, SYSTEM_FAILURE, "Docker Engine at 'tcp://127.0.0.1:1'"),
-        ({"Environment": ["SSH_PUBLIC_KEY=x"]}, BUILD_FAILURE, "is no name of a variable"),
+        (
+            {"Environment": ["SSH_PUBLIC_KEY=x"]},
+            BUILD_FAILURE,
+            "cannot be the name of a job's variable",
+        ),
+        (
+            {"Environment": ["SSH_PUBLIC_KEY"]},
+            BUILD_FAILURE,
+            "cannot be the name of a job's variable",
+        ),
+        ({"Environment": ["A=1", "BERTH_HOST_KEY_SEED=x"]}, BUILD_FAILURE, "'BERTH_HOST_KEY_SEED'"),
+        (
+            {"Environment": ["BERTH_LISTEN"]},
+            BUILD_FAILURE,
+            "'BERTH_LISTEN' cannot be the name of a",
+        ),
         ({"Labels": ["berth.job=x"]}, BUILD_FAILURE, "is not NAME=VALUE of your own"),
     ],
 )
-def test_mistakes_are_told(docker_job, engine, settings, code, words):
+def test_mistakes_are_reported(docker_job, engine, settings, code, words):
     before = dict(docker_job.driver.settings["Docker"])
     docker_job.driver.settings["Docker"] |= settings
     if "Agent" in settings:
@@ -268,9 +285,11 @@ def test_mistakes_are_told(docker_job, engine, settings, code, words):
 
 
 def test_no_image_at_all(docker_job):
-    del docker_job.driver.settings["Docker"]["Image"]
+    image = docker_job.driver.settings["Docker"].pop("Image")
+    docker_job.driver.settings["Docker"]["AllowedImages"] = ["**"]
     done = docker_job.stage("prepare")
-    assert done.returncode == BUILD_FAILURE and "no image; name one" in done.stderr
+    docker_job.driver.settings["Docker"]["Image"] = image
+    assert done.returncode == BUILD_FAILURE and "no image; set" in done.stderr
 
 
 def test_prepare_again_replaces_the_container(docker_job, engine):
@@ -290,7 +309,7 @@ def test_a_lost_metadata_file_does_not_block_the_name(docker_job, engine):
 
 
 def test_cleanup_finds_what_a_killed_prepare_made(docker_job, engine, until):
-    """Killed at any point: as soon as the container is there, before its address is known."""
+    """Killed when the container exists, before its address is known."""
     process = docker_job.driver.start("custom", "prepare", env=docker_job.env)
     until(lambda: engine.labelled(docker_job.driver.label)["containers"], 20)
     process.kill()
@@ -300,7 +319,7 @@ def test_cleanup_finds_what_a_killed_prepare_made(docker_job, engine, until):
 
 
 def test_cleanup_finds_what_the_engine_makes_a_moment_later(docker_job, engine, busybox, until):
-    """Prepare was killed with a request under way: the engine goes on with it, unseen."""
+    """Prepare was killed during a request, which the engine still completes."""
     label = docker_job.driver.label
     process = docker_job.driver.start("custom", "prepare", env=docker_job.env)
     until(lambda: engine.labelled(label)["containers"], 20)
@@ -317,7 +336,7 @@ def test_cleanup_finds_what_the_engine_makes_a_moment_later(docker_job, engine, 
 
 
 def test_cleanup_when_the_engine_cannot_be_reached(docker_job, engine):
-    """It says so and forgets nothing: the next one ends the job."""
+    """cleanup reports it and keeps the metadata: the next cleanup removes the job."""
     settings = docker_job.prepare().driver.settings
     host = settings["Docker"]["Host"]
     settings["Docker"]["Host"], settings["CleanupTimeout"] = "unix:///nonexistent.sock", "1s"
@@ -337,14 +356,14 @@ def test_cleanup_of_what_is_gone(docker_job, engine):
     assert docker_job.stage("cleanup").returncode == 0
 
 
-def test_cleanup_waits_for_an_engine_that_starts_anew(docker_job, engine, tmp_path):
-    """A restart of the engine ends its jobs, so their cleanups run while it is away."""
+def test_cleanup_waits_for_an_engine_that_restarts(docker_job, engine, tmp_path):
+    """A restart of the engine stops its jobs, so their cleanups run while it is down."""
     docker_job.prepare()
     socket = tmp_path / "docker.sock"
     docker_job.driver.settings["Docker"]["Host"] = f"unix://{socket}"
     cleanup = docker_job.driver.start("custom", "cleanup", env=docker_job.env)
-    told = cleanup.stderr.readline()
-    assert b"cannot reach the Docker Engine" in told and b"trying again" in told
+    stderr = cleanup.stderr.readline()
+    assert b"cannot reach the Docker Engine" in stderr and b"trying again" in stderr
     socket.symlink_to(engine.socket)
     assert cleanup.wait(60) == 0
     assert engine.labelled(docker_job.driver.label)["containers"] == []
@@ -355,17 +374,17 @@ def test_a_container_that_was_killed_is_a_system_failure(docker_job, engine):
     engine.good("POST", f"/containers/{name}/kill")
     done = docker_job.run("echo no\n")
     assert done.returncode == SYSTEM_FAILURE and done.stdout == b""
-    assert "the job's container has ended with exit code 137" in done.stderr
+    assert "the job's container exited with code 137" in done.stderr
 
 
-def test_an_agent_that_cannot_run_is_told_with_its_log(docker_job, tmp_path):
+def test_an_agent_that_cannot_run_is_reported_with_its_log(docker_job, tmp_path):
     agent = tmp_path / "agent"
     agent.write_text("#!/bin/sh\necho this is no agent >&2\nexit 9\n")
     docker_job.driver.settings["Docker"]["Agent"] = str(agent)
     docker_job.env.pop("BERTH_AGENT", None)  # it would win
     done = docker_job.stage("prepare")
     assert done.returncode == SYSTEM_FAILURE
-    assert "exit code 9: this is no agent" in done.stderr
+    assert "code 9: this is no agent" in done.stderr
 
 
 def test_cancel(docker_job, until):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Pulls from a real registry: policies, logins, progress, names that are wrong."""
+"""Pulls from a real registry: policies, logins, progress, wrong names."""
 
 import base64
 import json
@@ -35,7 +35,7 @@ def registry(engine, busybox, tmp_path_factory):
 
 @pytest.fixture
 def pulling(docker_job, registry, engine, tmp_path):
-    """The job's image is in the registry, and not on the engine."""
+    """The job's image is in the registry, but not on the engine."""
     image = f"{registry.name}/group/app:1"
     engine.remove_image(image)
     docker_job.image = image
@@ -60,6 +60,23 @@ def by_home(job, registry):
     os.makedirs(directory)
     with open(os.path.join(directory, "config.json"), "w") as file:
         file.write(auths(registry, key=f"https://{registry.name}/v2/"))
+
+
+def by_user_database(job, registry):
+    """Without HOME, as in a systemd service, /etc/passwd is used, here a bind mount."""
+    by_home(job, registry)
+    home = job.env.pop("HOME")
+    passwd = os.path.join(home, "passwd")
+    with open(passwd, "w") as file:
+        file.write(f"root:x:0:0::{home}:/bin/sh\n")
+    wrapper = os.path.join(home, "driver")
+    with open(wrapper, "w") as file:
+        file.write(
+            "#!/bin/sh\nexec unshare --mount sh -c "
+            f'\'mount --bind {passwd} /etc/passwd && exec "$0" "$@"\' {job.driver.program} "$@"\n'
+        )
+    os.chmod(wrapper, 0o755)
+    job.driver.program = wrapper
 
 
 def by_docker_config(job, registry):
@@ -104,7 +121,8 @@ def by_store(job, registry):
 
 
 @pytest.mark.parametrize(
-    "log_in", [by_variable, by_home, by_docker_config, by_helper, by_store, by_gitlab]
+    "log_in",
+    [by_variable, by_home, by_user_database, by_docker_config, by_helper, by_store, by_gitlab],
 )
 def test_a_private_image(pulling, registry, log_in):
     log_in(pulling, registry)
@@ -125,16 +143,16 @@ def test_without_the_login(pulling, registry, word):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
-        ("{", "DOCKER_AUTH_CONFIG is no JSON"),
+        ("{", "DOCKER_AUTH_CONFIG: not a valid JSON object"),
         ('{"auths": [{"auth": "dTpw"}]}', "'auths' is a list, not an object"),
     ],
 )
-def test_a_login_that_cannot_be_read(pulling, text, told):
+def test_a_login_that_cannot_be_read(pulling, text, message):
     pulling.env["CUSTOM_ENV_DOCKER_AUTH_CONFIG"] = text
     done = pulling.stage("prepare")
-    assert done.returncode == BUILD_FAILURE and told in done.stderr, done.stderr
+    assert done.returncode == BUILD_FAILURE and message in done.stderr, done.stderr
     assert "DOCKER_AUTH_CONFIG" in done.stderr
 
 
@@ -189,20 +207,39 @@ def test_by_digest(pulling, registry, engine):
     pulling.driver.settings["Docker"]["Image"] = pulling.image
 
 
-def test_a_helper_that_fails(pulling, registry):
-    config = {"credHelpers": {registry.name: "test"}}
-    helper(pulling, registry, config, "#!/bin/sh\necho secret-word; exit 3\n")
+@pytest.mark.parametrize("key", ["credHelpers", "credsStore"])
+def test_a_helper_that_fails(pulling, registry, key):
+    """A retry may help; its output may be secret and is not shown."""
+    value = {registry.name: "test"} if key == "credHelpers" else "test"
+    helper(pulling, registry, {key: value}, "#!/bin/sh\necho secret-word; exit 3\n")
     done = pulling.stage("prepare")
-    assert done.returncode == BUILD_FAILURE, done.stderr
-    assert "'docker-credential-test' ended with status 3" in done.stderr
+    assert done.returncode == SYSTEM_FAILURE, done.stderr
+    assert f"cannot pull '{pulling.image}' without a login" in done.stderr
+    assert "'docker-credential-test' exited with status 3" in done.stderr
     assert "secret-word" not in done.stderr
 
 
 def test_a_store_without_this_login_is_none(pulling, registry):
-    helper(pulling, registry, {"credsStore": "test"}, "#!/bin/sh\necho not found; exit 1\n")
+    text = "#!/bin/sh\necho credentials not found in native keychain; exit 1\n"
+    helper(pulling, registry, {"credsStore": "test"}, text)
     pulling.env["CUSTOM_ENV_DOCKER_AUTH_CONFIG"] = '{"auths": {}}'
     done = pulling.stage("prepare")
     assert done.returncode == BUILD_FAILURE and "login" in done.stderr
+
+
+def test_a_store_before_stale_auths(pulling, registry):
+    stale = json.loads(auths(registry, "wrong"))
+    helper(pulling, registry, {"credsStore": "test", **stale})
+    assert pulling.stage("prepare").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("below", "good"), [("/group", True), ("/group/app", True), ("/other", False)]
+)
+def test_a_login_of_a_namespace(pulling, registry, below, good):
+    pulling.env["CUSTOM_ENV_DOCKER_AUTH_CONFIG"] = auths(registry, key=registry.name + below)
+    done = pulling.stage("prepare")
+    assert done.returncode == (0 if good else BUILD_FAILURE), done.stderr
 
 
 @pytest.mark.parametrize("key", ["credHelpers", "credsStore"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""services: containers beside the job, on a network of their own, under GitLab's names."""
+"""services: containers on a network of the job, with GitLab's aliases."""
 
 import json
 
@@ -13,7 +13,7 @@ SERVER = ["sh", "-c", "mkdir /w; echo $WHO > /w/who; httpd -f -p 8080 -h /w"]
 
 @pytest.fixture
 def services(docker_job):
-    """services([...]): the job has these."""
+    """services([...]): a job with these services."""
     docker_job.driver.settings["Docker"] |= {
         "AllowedServices": ["berth-test/*", "127.0.0.1:*/**", "cafe"],
         "ServiceTimeout": "5s",
@@ -86,7 +86,7 @@ def test_entrypoint_and_variables(services, busybox):
 
 
 def test_the_jobs_limits_are_each_services(services, served, engine):
-    """What a service runs is the job's choice too: it is no way around them."""
+    """The job chooses what a service runs, so the job's limits apply to it."""
     job = services({"name": served["exposes"], "alias": "web", "command": SERVER})
     job.driver.settings["Docker"] |= {"Memory": "64MiB", "CPUs": 0.5, "PidsLimit": 40}
     job.prepare()
@@ -97,12 +97,92 @@ def test_the_jobs_limits_are_each_services(services, served, engine):
     assert host["Privileged"] is False
 
 
+@pytest.mark.parametrize(("mounted", "seen"), [(True, b"from the job\n"), (False, b"")])
+def test_the_builds_directory_in_a_service(services, busybox, mounted, seen):
+    """On by default; what the job writes there is what the service reads."""
+    serve = ["sh", "-c", "mkdir -p /builds; httpd -f -p 8080 -h /builds"]
+    job = services(
+        {"name": busybox, "alias": "web", "command": serve,
+         "variables": {"HEALTHCHECK_TCP_PORT": "8080"}}
+    )  # fmt: skip
+    job.driver.settings["Services"] = {"Builds": mounted}
+    job.prepare()
+    done = job.run("echo from the job >/builds/f; wget -q -O - http://web:8080/f 2>/dev/null\n")
+    assert done.stdout == seen
+
+
+@pytest.mark.parametrize(
+    ("port", "ready"), [("8080", True), ("8081", False), ("x", True), ("70000", True)]
+)
+def test_the_variable_for_the_port_comes_first(services, served, port, ready):
+    """Before the health check of the image, which would never pass, and the exposed ports."""
+    name = served["healthy"] if ready and port == "8080" else served["exposes"]
+    job = services(
+        {
+            "name": name,
+            "alias": "web",
+            "command": SERVER,
+            "variables": {"healthcheck_TCP_port": port},
+        }
+    )
+    job.driver.settings["Docker"]["ServiceTimeout"] = "2s"
+    done = job.stage("prepare")
+    assert ("continuing without it" not in done.stderr) == ready, done.stderr
+    if not ready:
+        assert f"does not accept connections on port {port}" in done.stderr
+
+
+def test_reserved_aliases(services, busybox, engine):
+    job = services(
+        {"name": busybox, "alias": "localhost, Build", "command": ["sleep", "300"]},
+        {"name": busybox, "alias": "db two\x01three", "command": ["sleep", "300"]},
+        {"name": busybox, "alias": "db", "command": ["sleep", "300"]},
+    )
+    done = job.stage("prepare")
+    for word in ("localhost", "Build"):
+        assert f"ignoring the alias '{word}', which is reserved" in done.stderr, done.stderr
+    assert "which is not a valid host name" in done.stderr
+    assert "ignoring the alias 'db', which another service has" in done.stderr
+    key = job.metadata()["job"]
+    for number, names in enumerate((["berth-test__busybox", "berth-test-busybox"], ["db"], [])):
+        found = engine.good("GET", f"/containers/berth-{key}-service-{number}/json")
+        aliases = found["NetworkSettings"]["Networks"][f"berth-{key}"]["Aliases"]
+        assert [name for name in aliases if name != found["Id"][:12]] == names
+
+
+@pytest.mark.parametrize("wanted", ["true", None])
+def test_debugged_services_print_their_logs(services, busybox, wanted):
+    """Each line once, in the stage in which it was logged, also those from before the first."""
+    script = "echo before; for i in $(seq 1 50); do test -e /builds/go && break; sleep 0.2; done; "
+    script += "printf 'after \\033[31m'; head -c 40000 /dev/zero | tr '\\0' q; echo; "
+    script += "touch /builds/done; sleep 300"
+    job = services({"name": busybox, "alias": "noisy", "command": ["sh", "-c", script]})
+    if wanted is not None:
+        job.env["CUSTOM_ENV_CI_DEBUG_SERVICES"] = wanted
+    job.prepare()
+    name = "[service:noisy-berth-test__busybox-berth-test-busybox]"
+    outs = []
+    await_done = "touch /builds/go; until test -e /builds/done; do sleep 0.1; done"
+    for line in ("true", await_done, "true"):
+        done = job.run(line + "\n")
+        assert done.returncode == 0
+        outs.append(done.stdout.decode())
+    if wanted is None:
+        assert "noisy" not in "".join(outs)
+        return
+    assert outs[0].count(f"{name} before\n") == 1 and f"{name} after" not in outs[0]
+    assert "before" not in outs[1] + outs[2]
+    later = outs[1] + outs[2]
+    assert later.count(f"{name} after \\x1b[31mqqq") == 1
+    assert later.count("q") == 40_000
+
+
 def test_health_is_awaited(services, served):
     command = ["sh", "-c", "sleep 1; touch /tmp/ready; sleep 300"]
     job = services({"name": served["healthy"], "alias": "slow", "command": command})
     done = job.stage("prepare")
     assert done.returncode == 0 and "slow" not in done.stderr
-    assert "going on without" not in done.stderr
+    assert "continuing without it" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -113,16 +193,16 @@ def test_health_is_awaited(services, served):
             "echo never ready >&2; sleep 300",
             "is 'unhealthy' by its image's health check",
         ),
-        ("silent", "echo never ready; sleep 300", "accepts no connection on its ports"),
-        ("silent", "echo never ready; exit 4", "ended with exit code 4"),
+        ("silent", "echo never ready; sleep 300", "does not accept connections on its ports"),
+        ("silent", "echo never ready; exit 4", "exited with code 4"),
     ],
 )
-def test_one_that_does_not_get_ready_is_told_with_its_log(services, served, image, command, why):
+def test_one_that_is_not_ready_is_reported_with_its_log(services, served, image, command, why):
     job = services({"name": served[image], "command": ["sh", "-c", command]})
     job.driver.settings["Docker"]["ServiceTimeout"] = "1s"
     done = job.stage("prepare")
     assert done.returncode == 0, "as with GitLab, the job goes on"
-    assert f"the service '{served[image]}' {why}" in done.stderr, done.stderr
+    assert f"service '{served[image]}' {why}" in done.stderr, done.stderr
     assert "never ready" in done.stderr
     assert job.run("echo ran\n").stdout == b"ran\n"
 
@@ -130,10 +210,13 @@ def test_one_that_does_not_get_ready_is_told_with_its_log(services, served, imag
 @pytest.mark.parametrize(
     ("service", "words"),
     [
-        ({"name": "other/postgres:15"}, "the service 'other/postgres:15' is not allowed here"),
-        ({"name": "berth-test/no such"}, "is no name of an image"),
-        ({"alias": "x"}, "the service '' is no name of an image"),
-        ({"name": "cafe"}, "the service 'cafe' may be an id"),
+        (
+            {"name": "other/postgres:15"},
+            "the job's service 'other/postgres:15' is not allowed;",
+        ),
+        ({"name": "berth-test/no such"}, "is not a valid image name"),
+        ({"alias": "x"}, "the job's service '' is not a valid image name"),
+        ({"name": "cafe"}, "the job's service 'cafe' may be an image id"),
     ],
 )
 def test_mistakes(services, engine, service, words):
@@ -147,7 +230,10 @@ def test_not_json(services):
     job = services()
     job.env["CUSTOM_ENV_CI_JOB_SERVICES"] = "{"
     done = job.stage("prepare")
-    assert done.returncode == BUILD_FAILURE and "CI_JOB_SERVICES is no JSON array" in done.stderr
+    assert (
+        done.returncode == BUILD_FAILURE
+        and "CI_JOB_SERVICES is not a valid JSON array" in done.stderr
+    )
 
 
 def test_one_that_cannot_start_leaves_nothing(services, served, engine):
@@ -157,6 +243,6 @@ def test_one_that_cannot_start_leaves_nothing(services, served, engine):
     )
     done = job.stage("prepare")
     assert done.returncode in (BUILD_FAILURE, SYSTEM_FAILURE)
-    assert f"cannot start the service '{served['silent']}'" in done.stderr
+    assert f"cannot start service '{served['silent']}'" in done.stderr
     left = engine.labelled(job.driver.label)
     assert left == {"containers": [], "networks": [], "volumes": []}

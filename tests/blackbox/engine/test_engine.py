@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The tests' own engine is a real one: it runs a container, by socket and by TLS."""
+"""The engine of these tests runs a container, through its socket and through TLS."""
 
 import os
 import subprocess

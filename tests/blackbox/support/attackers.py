@@ -97,7 +97,7 @@ class BitFlipper(Attacker):
 
 class PacketForger(Attacker):
     """Puts 'inserted' (bytes) in before the first packet of type 'before', and then drops the first
-    protected packet, as far as it can be told from the cipher's own framing: chacha20-poly1305
+    protected packet, as far as it can be reported from the cipher's own framing: chacha20-poly1305
     hides lengths, so it is the first piece that comes."""
 
     def __init__(self, target, from_client, inserted=b"", before=NEWKEYS, drop=True):

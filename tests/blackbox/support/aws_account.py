@@ -4,6 +4,7 @@
 import json
 import os
 import subprocess
+import sys
 
 import botocore.exceptions
 import botocore.session
@@ -20,6 +21,31 @@ STS_ANSWER = (
 KEYS = "aws_access_key_id = AKIA{0}\naws_secret_access_key = secret-of-{0}\n"
 USAGE, BUILD = 1, 2
 ENV_KEYS = {"AWS_ACCESS_KEY_ID": "AKIAENV", "AWS_SECRET_ACCESS_KEY": "secret-of-ENV"}
+ROLE = "role_arn = arn:aws:iam::123456789012:role/ci\n"
+PROCESS = (
+    "import json,sys; print(json.dumps(dict(Version=1, AccessKeyId='AKIAPROCESS',"
+    " SecretAccessKey='secret-of-PROCESS', SessionToken='token-of-PROCESS',"
+    " Expiration='2099-01-01T00:00:00Z')))"
+)
+ROLE_OVER_ROLE = (
+    "[profile ci]\n"
+    + ROLE
+    + "source_profile = mid\n[profile mid]\n"
+    + ROLE
+    + "source_profile = base\n[profile base]\n"
+    + KEYS.format("BASE")
+)
+
+
+def script(path, text):
+    path.write_text(f"#!{sys.executable}\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+def instance(account, metadata):
+    account.env["AWS_EC2_METADATA_DISABLED"] = "false"
+    account.env["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = metadata.url + "/"
 
 
 @pytest.fixture

@@ -77,11 +77,11 @@ def judge_signature(headers, path, body, secrets):
     return "good" if good else "bad", key_id, region, service
 
 
-def json_error(code, text="told by the test"):
+def json_error(code, text="reported by the test"):
     return json.dumps({"__type": f"com.amazonaws.ecs#{code}", "message": text}).encode()
 
 
-def xml_error(code, text="told by the test"):
+def xml_error(code, text="reported by the test"):
     return (
         f"<Response><Errors><Error><Code>{code}</Code><Message>{text}</Message></Error></Errors>"
         "<RequestID>id-1</RequestID></Response>"

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""A real Docker Engine of the tests' own: started by whoever needs it first, ended by the last.
+"""A Docker Engine for the tests: started by the first that needs it, stopped after the last.
 
 It has its own socket, data, bridge and process-id namespace, so that neither an engine that runs
 already nor another tree's tests meet it, and nothing of it outlives it. Test processes that run
 side by side share one: each holds a shared lock on 'users' as long as it needs the engine, and
-whoever can make that lock exclusive at the end was the last.
+the one that can make that lock exclusive at the end was the last.
 
     engine = Engine(directory)       # directory: where data may go, e.g. build/engine
     engine.acquire() ... engine.release()
@@ -72,8 +72,10 @@ def _path():
 
 
 class Engine:
-    def __init__(self, directory, keep_data=False):
-        """keep_data: images and layers stay for the next start from that directory."""
+    def __init__(self, directory, keep_data=False, options=()):
+        """keep_data: images and layers stay for the next start from that directory. options: more
+        of dockerd's."""
+        self.options = list(options)
         self.directory = Path(directory)
         self.keep_data = keep_data or os.environ.get("BERTH_KEEP_ENGINE_DATA", "") != ""
         mark = hashlib.sha256(str(self.directory).encode()).hexdigest()
@@ -145,6 +147,7 @@ class Engine:
         for name in ("cacert=ca", "cert=server-cert", "key=server-key"):
             option, file = name.split("=")
             command.append(f"--tls{option}={self.certificates / file}.pem")
+        command += self.options
         with open(self.runtime / "log", "wb") as log:
             outer = subprocess.Popen(
                 command, env={**os.environ, "PATH": _path()}, start_new_session=True,
@@ -244,6 +247,26 @@ class Engine:
         shown = answer if isinstance(answer, dict) else json.loads(answer.strip().split(b"\n")[-1])
         assert "error" not in shown, f"import of {name}: {answer}"
 
+    def load_image(self, name, tar, architecture):
+        """An image for that processor, whatever the programs in it are for."""
+        layer = hashlib.sha256(tar).hexdigest()
+        config = {
+            "os": "linux",
+            "architecture": architecture,
+            "config": {"Env": ["PATH=/bin"]},
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer}"]},
+        }
+        manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w") as archive:
+            _add(archive, "manifest.json", 0o644, json.dumps(manifest).encode())
+            _add(archive, "config.json", 0o644, json.dumps(config).encode())
+            _add(archive, "layer.tar", 0o644, tar)
+        self.good(
+            "POST", "/images/load", out.getvalue(), headers={"Content-Type": "application/x-tar"}
+        )
+        assert self.good("GET", f"/images/{name}/json")["Architecture"] == architecture
+
     def has_image(self, name):
         return self.call("GET", f"/images/{name}/json")[0] == 200
 
@@ -306,7 +329,7 @@ class Registry:
         self.process.wait(10)
 
 
-def busybox_tar(passwd=True, programs=None, extra=()):
+def busybox_tar(passwd=True, programs=None, extra=(), place="bin/busybox"):
     """A root file system with nothing but busybox: as bytes. 'extra': (name, mode, bytes)."""
     words = programs
     if words is None:
@@ -316,7 +339,7 @@ def busybox_tar(passwd=True, programs=None, extra=()):
     with tarfile.open(fileobj=out, mode="w") as tar:
         for name, mode in (("bin", 0o755), ("etc", 0o755), ("tmp", 0o1777), ("root", 0o700)):
             _add(tar, name, mode, None)
-        _add(tar, "bin/busybox", 0o755, Path(shutil.which("busybox")).read_bytes())
+        _add(tar, place, 0o755, Path(shutil.which("busybox")).read_bytes())
         for word in words:
             if word != "busybox":
                 link = tarfile.TarInfo(f"bin/{word}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What 'berth-driver doctor' looks at, in moto: an account where everything is as it should be.
+"""A complete account in moto for 'berth-driver doctor'.
 
 The fixture 'place' is one; tests change what they are about and call place.run(). Every request and
 every answer of moto is checked against AWS's model at the end.
@@ -69,8 +69,8 @@ def platform(name):
 
 
 class Place:
-    """A VPC with a public and a private subnet, a cluster and a task definition, all as they
-    should be, and a driver whose settings name them."""
+    """A VPC with a public and a private subnet, a cluster and a valid task definition, and a driver
+    whose configuration names them."""
 
     def __init__(self, moto, driver, faults):
         self.moto, self.driver, self.faults = moto, driver, faults
@@ -94,6 +94,7 @@ class Place:
             "EnablePublicIP": True,
         }
         self.ssh = {"HostKey": "strict"}
+        driver.settings.pop("Backend")
         driver.metadata.mkdir(mode=0o700)
 
     def _make_network(self):
@@ -139,8 +140,8 @@ class Place:
         return made["image"]["imageId"]["imageDigest"]
 
     def push_single(self, tag, config, fetched=None, key="config"):
-        """An image for one platform. Its configuration lies in moto's S3, as layers of ECR do in
-        that of AWS; moto has no addresses of layers."""
+        """An image for one platform, with its configuration in moto's S3, since moto has no layer
+        URLs."""
         s3, bucket = self.moto.client("s3"), self.name
         self.push(tag, single_manifest(config))
         where = {"LocationConstraint": REGION}
@@ -209,7 +210,7 @@ def place(moto, berth_driver):
 
 
 def answer_problems(faults):
-    """What of moto's answers of success is not in AWS's model."""
+    """Successful answers of moto that do not match AWS's model."""
     return [
         text
         for call, (status, body) in faults.passed
@@ -226,12 +227,12 @@ def answered(operation, answer):
     return lambda place: place.faults.always.update({operation: answer})
 
 
-def assert_told(place, line, remedy):
-    """A line of that pattern, the remedy below it, and the exit status that goes with it."""
+def assert_reported(place, line, remedy):
+    """A line that matches, the remedy below it, and the right exit status."""
     code, out, _ = place.run()
     lines = [re.sub(r"^  (\w+) +", r"\1 ", text) for text in out.splitlines()]
     found = [i for i, text in enumerate(lines) if re.match(line, text)]
     assert found, out
-    told = lines[found[0] + 1] if found[0] + 1 < len(lines) else ""
-    assert remedy in told and (remedy == "" or told.startswith("        -> ")), out
+    reported = lines[found[0] + 1] if found[0] + 1 < len(lines) else ""
+    assert remedy in reported and (remedy == "" or reported.startswith("        -> ")), out
     assert code == (1 if line.startswith("FAIL") else 0), out

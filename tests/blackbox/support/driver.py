@@ -14,6 +14,7 @@ import pytest
 BUILD_FAILURE = 70
 SYSTEM_FAILURE = 71
 TIMEOUT_S = 90
+PS_COLUMNS = ["JOB", "AGE", "STATE", "CPU", "MEMORY", "COST", "PROJECT", "IMAGE", "TASK", "URL"]
 
 
 def toml_text(value):
@@ -21,14 +22,36 @@ def toml_text(value):
     return json.dumps(value)
 
 
+def inline_text(value):
+    """The same for a table on one line."""
+    if not isinstance(value, dict):
+        return toml_text(value)
+    return "{ " + ", ".join(f"{toml_text(k)} = {toml_text(v)}" for k, v in value.items()) + " }"
+
+
+def is_table(value):
+    return isinstance(value, dict) or (
+        isinstance(value, list) and value and isinstance(value[0], dict)
+    )
+
+
 def write_config(path, settings):
-    """settings: {"Key": value, "Table": {"Key": value}}."""
-    lines = [f"{k} = {toml_text(v)}" for k, v in settings.items() if not isinstance(v, dict)]
+    """settings: {"Key": value, "Table": {"Key": value}, "Tables": [{"Key": value}]}."""
+    lines = [f"{k} = {toml_text(v)}" for k, v in settings.items() if not is_table(v)]
     for table, entries in settings.items():
         if isinstance(entries, dict):
             lines.append(f"[{table}]")
             lines += [f"{k} = {toml_text(v)}" for k, v in entries.items()]
-    path.write_text("\n".join(lines) + "\n")
+    for table, each in settings.items():
+        for entries in each if isinstance(each, list) and is_table(each) else []:
+            lines.append(f"[[{table}]]")
+            lines += [f"{k} = {inline_text(v)}" for k, v in entries.items()]
+    # At once: other processes may be reading it.
+    new = path.with_name(f"{path.name}-{secrets.token_hex(4)}")
+    new.write_text("\n".join(lines) + "\n")
+    if path.exists():
+        new.chmod(path.stat().st_mode & 0o777)
+    new.rename(path)
     return path
 
 
@@ -41,6 +64,7 @@ class Driver:
         self.metadata = directory / "metadata"
         self.local = directory / "local"
         self.settings = {
+            "Backend": "local",
             "CancelGrace": "1s",
             "TaskMetadata": {"Directory": str(self.metadata)},
             "Local": {"Directory": str(self.local)},
@@ -56,8 +80,9 @@ class Driver:
         env.update(more)
         return env
 
-    def start(self, *words, env=None, config=True, **how):
-        argv = [str(self.program)]
+    def start(self, *words, env=None, config=True, before=(), **how):
+        """'before': words in front of the program, of support/mounts.py."""
+        argv = [*before, str(self.program)]
         if config:
             argv += ["--config", str(self.config())]
         how.setdefault("stdin", subprocess.DEVNULL)
@@ -125,6 +150,13 @@ class Job:
         """The local backend's agent is started by these words."""
         wrapper = self.directory / "agent-wrapper"
         wrapper.write_text(f'#!/bin/sh\nexec {shlex.join([*words, str(agent)])} "$@"\n')
+        wrapper.chmod(0o755)
+        self.env["BERTH_AGENT"] = str(wrapper)
+
+    def start_agent_by(self, text, agent):
+        """The same by a shell script, which has the agent's words as "$@"."""
+        wrapper = self.directory / "agent-wrapper"
+        wrapper.write_text(f'#!/bin/sh\nset -- {shlex.quote(str(agent))} "$@"\n{text}\n')
         wrapper.chmod(0o755)
         self.env["BERTH_AGENT"] = str(wrapper)
 

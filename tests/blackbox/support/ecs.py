@@ -4,9 +4,15 @@
 The driver under test talks to the proxy (AWS_ENDPOINT_URL). Each request is checked against
 botocore's model of the service and goes on to moto, which does what it does; its answer is checked
 again on its way back. What moto does not have is added here: the states that a task runs through,
-client tokens, pages, and containers: for an accepted RunTask the real agent, or a stock sshd, is
-started as a process with the environment of the overrides, at the private address that moto gave
-the task, moved from network 10 to 127 so that it is one of loopback's.
+client tokens, pages, rates (ecs_definitions.Buckets), what ECS refuses (ecs_rules.py), and
+containers. There are two kinds of task definition:
+
+- FAMILY, and what a test registers with moto itself, are prepared images: for an accepted RunTask
+  the real agent, or a stock sshd, is started as a process with the environment of the overrides, at
+  the private address that moto gave the task, moved from network 10 to 127 so that it is one of
+  loopback's.
+- What comes by RegisterTaskDefinition, or from a test by cloud.definitions.define(), is kept by
+  ecs_definitions.py, and its tasks are played whole, container by container: ecs_play.py.
 
 A fault is a row of Cloud.faults: the first whose operation fits the request is used up by it.
 """
@@ -21,73 +27,26 @@ import os
 import secrets
 import socket
 import subprocess
-import sys
 import threading
-from pathlib import Path
+import time
 
-import boto3
 import pytest
-from botocore.config import Config
 
-from support import aws_model
+from support import aws_model, ecs_rules
 from support.driver import Job
+from support.ecs_definitions import Buckets, Definitions
+from support.ecs_moto import KEYS, REGION, Moto
+from support.ecs_play import Containers
 from support.ecs_requests import Gate, job_of, refusal
 from support.ecs_server import Handler, Server
 from support.ecs_task import CONTAINER, Task
 from support.proxy import Proxy
-from support.waiting import until
 
-REGION = "ap-northeast-1"
 FAMILY = "ruby330-node16181-runner"
-KEYS = {"AWS_ACCESS_KEY_ID": "AKIATESTTESTTESTTEST", "AWS_SECRET_ACCESS_KEY": "test/secret/key"}
 
 MODEL = aws_model.model("ecs")
-SERVER = Path(__file__).with_name("moto_server.py")
-
-
-class Moto:
-    """moto's server on a free port of loopback, for all tests of one process."""
-
-    def __init__(self, directory):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.log_path = directory / "moto.log"
-        with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, SERVER, "-H", "127.0.0.1", "-p", str(self.port)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, "MOTO_ECS_NEW_ARN": "true"},
-            )
-        until(self._answers, 60, "moto's server")
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.ecs = self.client("ecs")
-        self.ec2 = self.client("ec2")
-
-    def client(self, service):
-        return boto3.client(
-            service,
-            endpoint_url=self.url,
-            region_name=REGION,
-            aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
-            config=Config(max_pool_connections=20),
-        )
-
-    def _answers(self):
-        if self.process.poll() is not None:
-            raise AssertionError(f"moto's server ended:\n{self.log_path.read_text()}")
-        try:
-            socket.create_connection(("127.0.0.1", self.port), 1).close()
-        except OSError:
-            return False
-        return True
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(20)
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/CommonErrors.html
+COMMON_ERRORS = {"ThrottlingException", "ServerException", "AccessDeniedException"}
 
 
 class Cloud:
@@ -98,7 +57,12 @@ class Cloud:
     *_s            how long a task stays PROVISIONING, PENDING without and with its container
     calls          (operation, request) in their order
     tasks          by ARN
+    no_default     what RunTask answers without launch type and strategy; "": the cluster's default
     start_failure  (stop code, reason, container's reason): tasks stop before they start
+    definitions    see ecs_definitions.Definitions: lag, registrations seen, define()
+    containers     see ecs_play.Containers: images, slow starts, secrets
+    providers      capacity providers of the cluster beside Fargate's, {name: CapacityProviderType}
+    buckets        see ecs_definitions.Buckets: rates; buckets.throttled lists what was refused
     """
 
     def __init__(self, moto, directory, agent_program):
@@ -113,8 +77,12 @@ class Cloud:
         self.paces = {}  # the three, by a job's id
         self.link_faults = {}  # of a proxy before the SSH server, by a job's id
         self.start_failure = None
+        self.no_default = ""
+        self.providers = {}
         self.page = 100
         self.listing = True  # whether ListTasks knows the tasks
+        self.lag_s = 0  # how long ECS does not know that a task ends
+        self.reported_stopped = []  # monotonic times of answers that said so
         self.clock_skew_s = 0
         self.faults = []
         self.gates = []
@@ -124,7 +92,11 @@ class Cloud:
         self.problems = []
         self.tasks = {}
         self.listen_public = False
+        self.definitions = Definitions(self)
+        self.buckets = Buckets()
+        self.containers = Containers(directory, agent_program)
         self._tokens = {}
+        self._public_addresses = {}  # moto's, and the one that can be reached
         self._lock = threading.Lock()
         with socket.socket() as probe, socket.socket() as other:
             probe.bind(("127.0.0.1", 0))
@@ -151,7 +123,7 @@ class Cloud:
         ]
         group = ec2.create_security_group(VpcId=vpc, GroupName="runner", Description="runner")
         self.group = group["GroupId"]
-        ecs.create_cluster(clusterName=self.cluster)
+        self.make_cluster(self.cluster)
         ecs.register_task_definition(
             family=FAMILY,
             networkMode="awsvpc",
@@ -165,6 +137,16 @@ class Cloud:
                     "memory": 2048,
                     "portMappings": [{"containerPort": 22, "protocol": "tcp"}],
                 }
+            ],
+        )
+
+    def make_cluster(self, name):
+        """As AWS's console makes one, but with a default strategy."""
+        self.moto.ecs.create_cluster(
+            clusterName=name,
+            capacityProviders=["FARGATE", "FARGATE_SPOT"],
+            defaultCapacityProviderStrategy=[
+                {"capacityProvider": "FARGATE", "weight": 1, "base": 0}
             ],
         )
 
@@ -191,7 +173,7 @@ class Cloud:
         }
 
     def running(self):
-        """ARNs of tasks that moto has not been told to stop."""
+        """ARNs of tasks for which moto got no StopTask."""
         answer = self.moto.ecs.list_tasks(cluster=self.cluster, desiredStatus="RUNNING")
         return answer["taskArns"]
 
@@ -261,6 +243,8 @@ class Cloud:
             "StrictModes": "no",
             "PermitRootLogin": "prohibit-password",
             "PasswordAuthentication": "no",
+            "PermitUserRC": "no",
+            "SetEnv": f"HOME={directory}",  # else it is that of /etc/passwd
         }
         words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
         return subprocess.Popen(
@@ -274,11 +258,13 @@ class Cloud:
 
     def forget(self, task):
         """Tells moto that a task has ended by itself."""
-        self.moto.ecs.stop_task(cluster=self.cluster, task=task.arn, reason=task.reason)
+        cluster = task.request["cluster"]
+        self.moto.ecs.stop_task(cluster=cluster, task=task.arn, reason=task.reason)
 
     def logs(self):
-        for path in sorted(self.directory.glob("task-*/container.log")):
-            yield f"--- {path.parent.name}:\n{path.read_text(errors='replace')}"
+        for path in sorted(self.directory.glob("task-*/*.log")):
+            name = f"{path.parent.name}/{path.stem}"
+            yield f"--- {name}:\n{path.read_text(errors='replace')}"
 
     def stop(self):
         """Ends everything; returns what was against the model of the services."""
@@ -316,7 +302,7 @@ class Cloud:
             return job_of(request)
         if operation == "DescribeNetworkInterfaces":
             wanted = request["NetworkInterfaceId.1"]
-            found = [task for task in self.tasks.values() if task.interface == wanted]
+            found = [task for task in list(self.tasks.values()) if task.interface == wanted]
         else:
             named = request.get("tasks", [request.get("task")])
             found = [self.tasks[arn] for arn in named if arn in self.tasks]
@@ -324,7 +310,7 @@ class Cloud:
 
     def task_of(self, job_id):
         """The last task of a job; None: there was none."""
-        found = [task for task in self.tasks.values() if task.job_id == str(job_id)]
+        found = [task for task in list(self.tasks.values()) if task.job_id == str(job_id)]
         return found[-1] if found else None
 
     def take_fault(self, operation):
@@ -340,10 +326,23 @@ class Cloud:
     def check(self, operation, what, parameters):
         self.problems += aws_model.json_problems("ecs", operation, what, parameters)
 
+    def check_error(self, operation, answer):
+        """An error of ours has to be one of the operation's, or one that all have."""
+        modelled = {shape.name for shape in MODEL.operation_model(operation).error_shapes}
+        if answer["__type"] not in modelled | COMMON_ERRORS:
+            self.problems.append(f"{operation} has no error {answer['__type']}")
+
     def ecs_answer(self, operation, request, body, headers, fault):
         """(status, JSON) of an ECS request."""
+        if not self.buckets.take(operation):
+            return 400, refusal("ThrottlingException", "Rate exceeded")
+        ours = self.definitions.answer(operation, request)
+        if ours is not None:
+            return ours
         if operation == "RunTask":
             return self._run_task(request, body, headers)
+        if operation == "DescribeCapacityProviders":
+            return 200, self._describe_providers(request)
         if operation == "StopTask" and request["task"] not in self.tasks:
             return 400, refusal("InvalidParameterException", "The referenced task was not found.")
         if operation == "ListTasks":
@@ -352,6 +351,10 @@ class Cloud:
             missing = [{"arn": arn, "reason": "MISSING"} for arn in request["tasks"]]
             return 200, {"tasks": [], "failures": missing}
         status, answer = self.forward_json(body, headers)
+        if status == 200 and operation == "DescribeTaskDefinition":
+            answer["taskDefinition"].setdefault("registeredAt", time.time())
+            if "TAGS" not in request.get("include", []):
+                answer.pop("tags", None)
         if status == 200 and operation == "DescribeTasks":
             known = {task["taskArn"]: task for task in answer["tasks"]}
             answer["tasks"] = [
@@ -362,6 +365,8 @@ class Cloud:
             answer["failures"] = [
                 {"arn": arn, "reason": "MISSING"} for arn in request["tasks"] if arn not in known
             ]
+            if any(task["desiredStatus"] == "STOPPED" for task in answer["tasks"]):
+                self.reported_stopped.append(time.monotonic())
         if status == 200 and operation == "StopTask":
             task = self.tasks[request["task"]]
             task.stop("UserInitiated", request.get("reason", ""))
@@ -369,6 +374,19 @@ class Cloud:
         return status, answer
 
     def _run_task(self, request, body, headers):
+        named = request.keys() & {"launchType", "capacityProviderStrategy"}
+        if self.no_default and not named:
+            return 400, refusal("InvalidParameterException", self.no_default)
+        definition, problem = self.definitions.to_run(request["taskDefinition"])
+        if problem is None:
+            problem = ecs_rules.run_problem(request, definition and definition.request)
+        if problem is None:
+            problem = ecs_rules.capacity_problem(
+                request, definition and definition.request, self.providers
+            )
+        if problem is not None:
+            return 400, refusal(*problem)
+        body = self._run_for_moto(request, definition)
         token = request.get("clientToken", secrets.token_hex(16))
         with self._lock:  # the same token is the same task, also while the first call is under way
             if token in self._tokens:
@@ -381,14 +399,49 @@ class Cloud:
                 self._tokens[token] = (request, copy.deepcopy(answer))
         if status == 200:
             for row in answer["tasks"]:
-                task = Task(self, row, request)
+                if definition is None:
+                    task = Task(self, row, request)
+                else:
+                    task = self.containers.task_class(self, row, request, definition)
+                for item in request.get("capacityProviderStrategy", []):
+                    name = item["capacityProvider"]
+                    if name in self.providers:
+                        task.capacity = ("MANAGED_INSTANCES", name)
                 network = request["networkConfiguration"]["awsvpcConfiguration"]
-                if network["assignPublicIp"] == "ENABLED":
+                if network.get("assignPublicIp") == "ENABLED":
                     task.public = self._give_public_address(task)
                 self.tasks[task.arn] = task
                 task.show(row)
                 task.begin()
         return status, answer
+
+    def _describe_providers(self, request):
+        found, failures = [], []
+        for name in request["capacityProviders"]:
+            if name not in self.providers:
+                failures.append({"arn": name, "reason": "MISSING"})
+                continue
+            kind = self.providers[name]
+            about = {
+                "MANAGED_INSTANCES": {"managedInstancesProvider": {"propagateTags": "NONE"}},
+                "EC2_AUTOSCALING": {"autoScalingGroupProvider": {"autoScalingGroupArn": "arn"}},
+            }.get(kind, {})
+            found.append({"name": name, "status": "ACTIVE", "type": kind, **about})
+        return {"capacityProviders": found, "failures": failures}
+
+    def _run_for_moto(self, request, definition):
+        """moto's part is the task's interface; it cannot do without a security group."""
+        least = {k: v for k, v in request.items() if k != "clientToken"}
+        network = {"securityGroups": [self.group]}
+        network |= request["networkConfiguration"]["awsvpcConfiguration"]
+        least["networkConfiguration"] = {"awsvpcConfiguration": network}
+        items = least.get("capacityProviderStrategy", [])
+        if any(item["capacityProvider"] in self.providers for item in items):
+            del least["capacityProviderStrategy"]  # moto knows those of Auto Scaling groups
+        if definition is not None:
+            least["taskDefinition"] = self.definitions.moto_arn
+            least.pop("overrides", None)
+        return json.dumps(least).encode()
 
     def _give_public_address(self, task):
         ec2 = self.moto.ec2
@@ -396,7 +449,8 @@ class Cloud:
         ec2.associate_address(
             AllocationId=address["AllocationId"], NetworkInterfaceId=task.interface
         )
-        return "127." + address["PublicIp"].split(".", 1)[1]
+        self._public_addresses[address["PublicIp"]] = given = task.public_of(address["PublicIp"])
+        return given
 
     def _list_tasks(self, request, headers):
         wanted = {"desiredStatus": "RUNNING", **request}
@@ -441,13 +495,10 @@ class Cloud:
             self.sts_answers.append(text)
         if status == 200:
             self.problems += aws_model.xml_problems(service, operation, text)
-        for task in self.tasks.values():
-            if task.public:
-                public = task.public.split(".", 1)[1]
-                head, found, tail = text.partition(f".{public}</publicIp>".encode())
-                if found:
-                    start = head.rindex(b"<publicIp>") + len(b"<publicIp>")
-                    text = head[:start] + b"127" + found + tail
+        for public, given in list(self._public_addresses.items()):
+            text = text.replace(
+                f"<publicIp>{public}</publicIp>".encode(), f"<publicIp>{given}</publicIp>".encode()
+            )
         return status, text
 
 
@@ -482,6 +533,7 @@ class EcsJob(Job):
         self.url = f"https://gitlab.example/group/project/-/jobs/{job_id}"
         self.env |= cloud.environment()
         self.env["CUSTOM_ENV_CI_JOB_URL"] = self.url
+        driver.settings.pop("Backend", None)  # the table [Fargate] asks for ECS
         self.fargate = driver.settings.setdefault("Fargate", {})
         for table, entries in cloud.settings().items():
             driver.settings.setdefault(table, {}).update(entries)

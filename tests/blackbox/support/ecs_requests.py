@@ -13,6 +13,7 @@ class Fault:
 
     operation  its name; "": any
     status, body, headers   an answer of this kind instead of moto's
+    done       ... after moto did its part
     failures   for RunTask: an answer of success with these failures and no task
     reset      the connection is reset: "before" moto sees the request, or "after" it did its part
     raw        an answer of success with these bytes, after moto did its part
@@ -25,6 +26,7 @@ class Fault:
     status: int = 0
     body: dict = None
     headers: dict = field(default_factory=dict)
+    done: bool = False
     failures: list = None
     reset: str = ""
     raw: bytes = None

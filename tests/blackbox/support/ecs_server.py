@@ -86,7 +86,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         fault = cloud.take_fault(operation)
         if fault is not None and fault.reset == "before":
             return self._reset()
-        if fault is not None and fault.status:
+        if fault is not None and fault.status and not target:
+            words = {"Code": fault.body["__type"], "Message": fault.body["message"]}
+            text = "".join(f"<{name}>{value}</{name}>" for name, value in words.items())
+            text = f"<Response><Errors><Error>{text}</Error></Errors></Response>"
+            return self._answer(fault.status, text.encode(), "text/xml", fault.headers)
+        if fault is not None and fault.status and not fault.done:
             kind = "application/x-amz-json-1.1"
             return self._answer(fault.status, json.dumps(fault.body).encode(), kind, fault.headers)
         if fault is not None and fault.failures is not None:
@@ -103,10 +108,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             gate.hold()
         if fault is not None:
             time.sleep(fault.delay_s)
+            if fault.status:
+                kind = "application/x-amz-json-1.1"
+                return self._answer(fault.status, json.dumps(fault.body).encode(), kind)
             if fault.reset == "after":
                 return self._reset()
             if fault.raw is not None:
                 return self._answer(200, fault.raw, "application/x-amz-json-1.1")
         if status == 200:
             cloud.check(operation, "output_shape", answer)
+        else:
+            cloud.check_error(operation, answer)
         return self._answer(status, json.dumps(answer).encode(), "application/x-amz-json-1.1")

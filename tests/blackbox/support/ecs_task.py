@@ -22,11 +22,13 @@ class Task:
         self.request = request
         self.created = time.time()
         self.running_at = None
+        self.capacity = None  # launch type and capacity provider's name, other than moto's
         self.process = None
         self.proxy = None
         self.status = "PROVISIONING"
         self.stop_code = self.reason = self.container_reason = ""
         self.exit_code = None
+        self.ended_at = None  # monotonic: when its end began, whatever ECS knows of it
         self.private = self.public = self.interface = None
         for attachment in answer["attachments"]:
             for detail in attachment["details"]:
@@ -50,6 +52,11 @@ class Task:
         (override,) = self.request["overrides"]["containerOverrides"]
         return {row["name"]: row["value"] for row in override["environment"]}
 
+    @staticmethod
+    def public_of(address):
+        """The address of loopback for a public one."""
+        return "127." + address.split(".", 1)[1]
+
     def begin(self):
         self._thread.start()
 
@@ -71,7 +78,9 @@ class Task:
         self.status, self.running_at = "RUNNING", time.time()
         while not self._stop.wait(0.02):
             if self.process is not None and self.process.poll() is not None:
-                self.exit_code = self.process.returncode & 0xFF
+                self.ended_at = self.ended_at or time.monotonic()
+                code = self.process.returncode
+                self.exit_code = 128 - code if code < 0 else code
                 self.stop_code = "EssentialContainerExited"
                 self.reason = "Essential container in task exited"
                 break
@@ -101,14 +110,16 @@ class Task:
     def stop(self, code, reason, container_reason=""):
         """As ECS ends a task: SIGTERM, SIGKILL later; the states follow."""
         if not self._stop.is_set():
+            self.ended_at = time.monotonic()
             self.stop_code, self.reason = code, reason
             self.container_reason = container_reason
             self._stop.set()
 
     def kill(self, container_reason):
-        """As the kernel ends a container that takes too much memory."""
+        """As the kernel ends a container that takes too much memory: every process of it."""
+        self.ended_at = time.monotonic()
         self.container_reason = container_reason
-        self.process.kill()
+        processes.end_tree(self.process.pid)
 
     def join(self):
         self._stop.set()
@@ -116,28 +127,33 @@ class Task:
 
     def show(self, task):
         """moto's idea of the task with what the data plane knows."""
-        stopping = bool(self.stop_code) or self._stop.is_set()
-        task["lastStatus"] = self.status
+        known = self.ended_at is None or time.monotonic() >= self.ended_at + self.cloud.lag_s
+        stopping = known and (bool(self.stop_code) or self._stop.is_set())
+        status = self.status if known else "RUNNING"
+        task["lastStatus"] = status
         task["desiredStatus"] = "STOPPED" if stopping else "RUNNING"
         task["createdAt"] = self.created
         task["cpu"], task["memory"] = "1024", "2048"
+        task["launchType"] = task.get("launchType") or "FARGATE"
+        if self.capacity:
+            task["launchType"], task["capacityProviderName"] = self.capacity
         for name, value in (
             ("startedAt", self.running_at),
             ("stopCode", self.stop_code),
             ("stoppedReason", self.reason),
         ):
             task.pop(name, None)
-            if value:
+            if value and (known or name == "startedAt"):
                 task[name] = value
-        # A sidecar stands first: nobody may take the first container for the job's.
-        container = {"name": CONTAINER, "lastStatus": self.status, "taskArn": self.arn}
-        if self.exit_code is not None:
+        # A sidecar comes first: the first container must not be taken for the job's.
+        container = {"name": CONTAINER, "lastStatus": status, "taskArn": self.arn}
+        if self.exit_code is not None and known:
             container["exitCode"] = self.exit_code
-        if self.container_reason:
+        if self.container_reason and known:
             container["reason"] = self.container_reason
-        task["containers"] = [{"name": "sidecar", "lastStatus": self.status}, container]
+        task["containers"] = [{"name": "sidecar", "lastStatus": status}, container]
         details = [{"name": "subnetId", "value": self.subnet}]
-        if self.status != "PROVISIONING":
+        if status != "PROVISIONING" and self.private:
             details += [
                 {"name": "networkInterfaceId", "value": self.interface},
                 {"name": "privateIPv4Address", "value": self.private},

@@ -9,6 +9,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from support import home
+
 TOP = Path(__file__).resolve().parents[3]
 SOURCES = TOP / "tests/interop"
 MADE = TOP / "build/interop"
@@ -34,7 +36,7 @@ def _make(name, command, directory, env):
     if stamp.exists() and stamp.read_text() == digest.hexdigest():
         return
     done = subprocess.run(
-        command, cwd=directory, env={**os.environ, **env}, timeout=DEADLINE_S,
+        command, cwd=directory, env={**os.environ, "HOME": home.own(), **env}, timeout=DEADLINE_S,
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{' '.join(map(str, command))}:\n{done.stdout}{done.stderr}"

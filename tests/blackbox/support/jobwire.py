@@ -5,6 +5,7 @@ Job        one attachment: start() or attach(), then collect() or single frames 
 encode()   one frame
 """
 
+import contextlib
 import socket
 import struct
 import time
@@ -37,7 +38,7 @@ class Job:
     usage     CPU ms, peak, limit, largest process, OOM kills; then as well
     """
 
-    def __init__(self, port, private_key, offsets=(0, 0), acknowledge=True):
+    def __init__(self, port, private_key, offsets=(0, 0), acknowledge=True, user="root"):
         self.outputs = [bytearray(), bytearray()]
         self.offsets = list(offsets)
         self.exit = None
@@ -52,7 +53,7 @@ class Job:
             self.transport = paramiko.Transport(connection)
             self.transport.banner_timeout = 10
             self.transport.start_client(timeout=10)
-            self.transport.auth_publickey("root", private_key)
+            self.transport.auth_publickey(user, private_key)
             self.channel = self.transport.open_session(window_size=2 << 20, timeout=10)
             self.channel.settimeout(DEADLINE_S)
             self.channel.invoke_subsystem("berth-job")
@@ -77,7 +78,15 @@ class Job:
         try:
             self.channel.sendall(data)
         except (OSError, EOFError, paramiko.SSHException) as problem:
+            self._raise_refusal()
             raise LinkLost(str(problem)) from problem
+
+    def _raise_refusal(self):
+        """Raises Refused if the agent sent REFUSED before it closed the channel."""
+        if self.channel.closed or self.channel.eof_received:
+            with contextlib.suppress(LinkLost):
+                while True:
+                    self.next()
 
     def start(self, name, command, data=b""):
         self.send(START, name.encode() + command.encode())

@@ -25,9 +25,20 @@ def small_disk(directory, redirect=""):
 
 def without_shell():
     """No shell can be executed."""
-    shells = sorted({os.path.realpath(shell) for shell in ("/bin/sh", "/bin/bash")})
+    names = ("/bin/sh", "/bin/bash", "/bin/busybox")
+    shells = sorted({os.path.realpath(shell) for shell in names if os.path.exists(shell)})
     hide = " && ".join(f"mount --bind /dev/null {shell}" for shell in shells)
     return _in_namespace(f'{hide} && exec "$@"')
+
+
+def login_shell(directory, shell):
+    """Root's login shell is 'shell', by a user database of the tests' own in 'directory'."""
+    passwd = directory / "passwd"
+    lines = ["root:x:0:0:root:/root:" + str(shell)]
+    with open("/etc/passwd", encoding="utf-8") as file:
+        lines += [line.rstrip("\n") for line in file if not line.startswith("root:")]
+    passwd.write_text("\n".join(lines) + "\n")
+    return _in_namespace(f'mount --bind {passwd} /etc/passwd && exec "$@"')
 
 
 def without_proc():
@@ -51,3 +62,26 @@ def hidden_processes(user):
     exec setpriv --reuid={user} --regid={user} --clear-groups "$@"
     """
     return ["unshare", "-pfm", "--kill-child=TERM", "sh", "-c", script, "sh"]
+
+
+def empty(directory):
+    """Hides what 'directory' holds on this machine; what is written there is gone afterwards."""
+    return _in_namespace(f'mount -t tmpfs none {directory} && exec "$@"')
+
+
+DEFAULT_CONFIG = "/etc/gitlab-runner/fargate.toml"
+
+
+def default_config(file=None, mode=0o644):
+    """The driver's default configuration is a copy of 'file'; None: there is none, whatever this
+    machine has."""
+    if file is None:
+        directory = os.path.dirname(DEFAULT_CONFIG)
+        hide = f"! test -d {directory} || mount -t tmpfs none {directory}"
+        return _in_namespace(f'{hide}; exec "$@"') if os.path.exists(directory) else []
+    put = f"""
+    all=$(mktemp -d) && mount -t tmpfs none "$all" && cp -a /etc/. "$all" &&
+    mkdir -p "$all/gitlab-runner" && install -m {mode:o} {file} "$all/gitlab-runner/fargate.toml" &&
+    mount --move "$all" /etc && rmdir "$all" && exec "$@"
+    """
+    return _in_namespace(put)

@@ -120,16 +120,43 @@ def stand_still(pids):
     return written(pids) == before > 0
 
 
+def _send(pid, number):
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def freeze(root, wanted=lambda pid: True):
+    """Stops 'root' and all below it that 'wanted' takes, until a look finds none that runs on: on a
+    busy machine the list is old before its last pid was stopped. Returns their pids."""
+    stopped = set()
+    while new := {pid for pid in ({root} | descendants(root)) - stopped if wanted(pid)}:
+        stopped |= new
+        for pid in sorted(new):
+            _send(pid, signal.SIGSTOP)
+    return stopped
+
+
+def thaw(pids):
+    for pid in pids:
+        _send(pid, signal.SIGCONT)
+
+
+def end_tree(root):
+    """As a task ends: all at once, so that no process in it sees another exit."""
+    for pid in freeze(root):
+        _send(pid, signal.SIGKILL)
+
+
 def end(pids):
     """Kills exactly these processes, and none of them before the last stands still: as with a
-    container, nobody can make anything of another's death."""
+    container, no process can act on another's exit."""
     doomed = list(pids)
     for number in (signal.SIGSTOP, signal.SIGKILL):
         for pid in doomed:
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                pass
+            _send(pid, number)
 
 
 class LeftoverDetector:

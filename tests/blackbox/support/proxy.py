@@ -27,8 +27,9 @@ class Fault:
 
 
 class Proxy:
-    def __init__(self, port, faults=(), address="127.0.0.1", own_port=0):
-        self.target, self.address = port, address
+    def __init__(self, port, faults=(), address="127.0.0.1", own_port=0, server=None):
+        """server: its address, if it is not the proxy's own."""
+        self.target, self.server = port, server or address
         self.faults = list(faults)
         self.connections = 0
         self.refusing = False
@@ -51,7 +52,7 @@ class Proxy:
                 _reset(client)
                 continue
             try:
-                server = socket.create_connection((self.address, self.target), 5)
+                server = socket.create_connection((self.server, self.target), 5)
             except OSError:
                 client.close()
                 continue

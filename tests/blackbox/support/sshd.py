@@ -19,7 +19,7 @@ def program():
 class Sshd:
     """One server in the foreground, which lets 'user_key' in and shows 'host_key'."""
 
-    def __init__(self, directory, host_key, user_key, port):
+    def __init__(self, directory, host_key, user_key, port, home=None):
         directory.mkdir()
         self.port = port
         self.user = getpass.getuser()
@@ -35,6 +35,8 @@ class Sshd:
             f"AuthorizedKeysFile {keys}\n"
             f"PidFile {directory}/pid\n"
             "StrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\n"
+            # Else it is that of /etc/passwd, with the files of the user who runs the tests.
+            f"PermitUserRC no\nSetEnv HOME={home or os.environ['HOME']}\n"
         )
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(

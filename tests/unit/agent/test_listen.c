@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "agent/init/listen.h"
+#include "agent/listen.h"
 
+#include <poll.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "tests/unit/rows.h"
@@ -47,7 +49,35 @@ static void test_open(void **state)
     }
 }
 
+/* Failed logins of other local processes must not count against the health check. */
+static void test_the_health_check_has_its_own_address(void **state)
+{
+    struct error err = {0};
+    char where[64];
+    char name[LISTEN_NAME_BYTES];
+    struct sockaddr_storage peer = {0};
+    socklen_t length = sizeof(peer);
+    int listener = -1;
+    int port = 0;
+    int client = -1;
+    (void)state;
+    assert_int_equal(listen_open("127.0.0.1:0", &listener, &port, &err), 0);
+    (void)snprintf(where, sizeof(where), ":%d", port);
+    assert_int_equal(listen_connect(where, &client, &err), 0);
+    struct pollfd entry = {.fd = listener, .events = POLLIN};
+    assert_int_equal(poll(&entry, 1, 10000), 1);
+    int accepted = accept(listener, (struct sockaddr *)&peer, &length);
+    assert_true(accepted >= 0);
+    listen_address(&peer, name);
+    assert_string_equal(name, LISTEN_CHECK_ADDRESS);
+    (void)close(accepted);
+    (void)close(client);
+    (void)close(listener);
+}
+
 int main(void)
 {
-    return rows_run(rows, test_open);
+    const struct CMUnitTest others[] = {
+        cmocka_unit_test(test_the_health_check_has_its_own_address)};
+    return rows_run(rows, test_open) + cmocka_run_group_tests(others, NULL, NULL);
 }

@@ -79,6 +79,7 @@ static void null_is_allowed(void **state)
 {
     (void)state;
     assert_int_equal(error_set(NULL, ERROR_USAGE, 0, "x"), -1);
+    assert_int_equal(error_hint(NULL, "x"), -1);
     assert_int_equal(error_wrap(NULL, "x"), -1);
 }
 
@@ -92,9 +93,39 @@ static void own_message_may_be_an_argument(void **state)
     assert_string_equal(err.message, "second, after 'first'");
 }
 
+static void a_hint_stays_beside_the_message(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    char text[ERROR_TEXT_BYTES];
+    (void)error_set(&err, ERROR_USAGE, 0, "no region");
+    assert_string_equal(error_text(&err, text), "no region");
+    assert_int_equal(error_hint(&err, "set '%s'", "Region"), -1);
+    (void)error_wrap(&err, "cannot start");
+    assert_string_equal(err.message, "cannot start: no region");
+    assert_string_equal(err.hint, "set 'Region'");
+    assert_string_equal(error_text(&err, text), "cannot start: no region; set 'Region'");
+    (void)error_set(&err, ERROR_USAGE, 0, "another error");
+    assert_string_equal(error_text(&err, text), "another error");
+}
+
+static void a_long_hint_is_cut(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    char text[ERROR_TEXT_BYTES];
+    (void)error_set(&err, ERROR_USAGE, 0, "%*s", 2 * ERROR_MESSAGE_BYTES, "m");
+    (void)error_hint(&err, "%*s", 2 * ERROR_HINT_BYTES, "h");
+    assert_int_equal(strlen(err.hint), ERROR_HINT_BYTES - 1);
+    assert_int_equal(strlen(error_text(&err, text)),
+                     ERROR_MESSAGE_BYTES - 1 + 2 + ERROR_HINT_BYTES - 1);
+}
+
 int main(void)
 {
     static const struct CMUnitTest others[] = {
+        cmocka_unit_test(a_hint_stays_beside_the_message),
+        cmocka_unit_test(a_long_hint_is_cut),
         cmocka_unit_test(null_is_allowed),
         cmocka_unit_test(own_message_may_be_an_argument),
     };

@@ -3,11 +3,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -311,6 +317,114 @@ static void nonblocking_is_set_and_cleared(void **state)
     assert_int_equal(fd_set_nonblocking(-1, true), -1);
 }
 
+#define LOAD(field)           BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
+#define RETURN(verdict)       BPF_STMT(BPF_RET | BPF_K, verdict)
+#define IS(value, yes, no)    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, yes, no)
+#define ABOVE(value, yes, no) BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, value, yes, no)
+
+/* From here on 'call' fails with 'reason', and closing a high number kills. */
+static void refuse_call(unsigned call, unsigned reason)
+{
+    struct sock_filter filter[] = {
+        LOAD(nr),
+        IS(call, 0, 1),
+        RETURN(SECCOMP_RET_ERRNO | reason),
+        IS(SYS_close, 0, 3),
+        LOAD(args[0]),
+        ABOVE(70000, 0, 1),
+        RETURN(SECCOMP_RET_KILL_PROCESS),
+        RETURN(SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = sizeof(filter) / sizeof(filter[0]), .filter = filter};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0) {
+        _exit(2);
+    }
+}
+
+static const struct close_row {
+    const char *name;
+    unsigned reason; /* why close_range() fails; 0: it works */
+    bool no_proc;
+} close_rows[] = {
+    {"close_range works", 0, false},
+    {"a kernel without close_range", ENOSYS, false},
+    {"a filter that refuses it", EPERM, false},
+    {"neither close_range nor /proc", ENOSYS, true},
+};
+
+/* In a child: 0 when exactly the range was closed. */
+static int close_some(const struct close_row *row)
+{
+    struct rlimit limit = {1 << 20, 1 << 20};
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* as high as it may be */
+    for (int fd = 10; fd < 30; fd++) {
+        (void)dup2(STDERR_FILENO, fd);
+    }
+    (void)dup2(STDERR_FILENO, 500);
+    if (row->no_proc &&
+        (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+         mount("none", "/proc", "tmpfs", 0, NULL) < 0)) {
+        return 3;
+    }
+    if (row->reason != 0) {
+        refuse_call(SYS_close_range, row->reason);
+    }
+    if (fd_close_range(12, 20) < 0 || fd_close_range(25, ~0U) < 0) {
+        return 4;
+    }
+    for (int fd = 10; fd < 30; fd++) {
+        bool wanted = fd < 12 || (fd > 20 && fd < 25);
+        if ((fcntl(fd, F_GETFD) >= 0) != wanted) {
+            return 5;
+        }
+    }
+    return fcntl(500, F_GETFD) < 0 ? 0 : 6;
+}
+
+static int status_of(pid_t child)
+{
+    int status = 0;
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status;
+}
+
+static void close_range_closes_its_range_and_nothing_else(void **state)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(close_some(*state));
+    }
+    int status = status_of(child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 3) {
+        print_message("mounting is not allowed here\n");
+        skip();
+    }
+    assert_int_equal(status, 0);
+}
+
+static void memory_file_is_made_or_its_refusal_named(void **state)
+{
+    struct error err = {0};
+    (void)state;
+    int fd = fd_memory_file("test", 0, &err);
+    assert_true(fd >= 0);
+    assert_true((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
+    assert_int_equal(write(fd, "x", 1), 1);
+    (void)close(fd);
+    pid_t child = fork();
+    if (child == 0) {
+        refuse_call(SYS_memfd_create, EPERM);
+        bool named = fd_memory_file("test", 0, &err) == -1 && err.errnum == EPERM &&
+                     strcmp(err.message, "cannot create a memory file: memfd_create is refused; "
+                                         "allow it in the container's seccomp profile: "
+                                         "Operation not permitted") == 0;
+        _exit(named ? 0 : 1);
+    }
+    assert_int_equal(status_of(child), 0);
+}
+
 #define IN_SCRATCH(test) cmocka_unit_test_setup_teardown(test, make_scratch, remove_scratch)
 
 int main(void)
@@ -332,6 +446,8 @@ int main(void)
         IN_SCRATCH(remove_says_why_and_takes_what_it_can),
         IN_SCRATCH(write_ends_at_its_deadline_when_nobody_reads),
         IN_SCRATCH(nonblocking_is_set_and_cleared),
+        IN_SCRATCH(memory_file_is_made_or_its_refusal_named),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return rows_run(close_rows, close_range_closes_its_range_and_nothing_else) +
+           cmocka_run_group_tests(tests, NULL, NULL);
 }

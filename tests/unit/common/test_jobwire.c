@@ -23,6 +23,7 @@ static const struct {
     {"ack", {.type = JOBWIRE_ACK, .offsets = {7, 8}}, 16},
     {"signal", {.type = JOBWIRE_SIGNAL, .bytes = "TERM", .length = 4}, 4},
     {"release", {.type = JOBWIRE_RELEASE}, 0},
+    {"run", {.type = JOBWIRE_RUN, .id = ID, .bytes = "/d\0ls\0-l\0", .length = 9}, 41},
     {"started", {.type = JOBWIRE_STARTED, .offsets = {0, 0}}, 16},
     {"attached", {.type = JOBWIRE_ATTACHED, .offsets = {5, 6}}, 16},
     {"output",
@@ -161,7 +162,7 @@ static const struct {
     size_t length;
 } broken[] = {
     {"type 0", "\0\0\0\0\0", 5},
-    {"type between the sides", "\x08\0\0\0\0", 5},
+    {"type between the sides", "\x09\0\0\0\0", 5},
     {"type above all", "\x47\0\0\0\0", 5},
     {"longer than any frame", "\x01\xff\xff\xff\xff", 5},
     {"one byte above the ceiling", "\x02\0\x01\0\x01", 5},

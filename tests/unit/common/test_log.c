@@ -62,7 +62,15 @@ static const struct log_row log_rows[] = {
     {"C1 control (CSI)",
      "\xc2\x9b"
      "31m",
-     "\\xc2\\x9b31m", NULL},
+     "\\u009b31m",
+     "\xc2\x9b"
+     "31m"},
+    {"right-to-left override",
+     "a\xe2\x80\xae"
+     "b",
+     "a\\u202eb",
+     "a\xe2\x80\xae"
+     "b"},
     {"percent signs are no format", "100%s%n", "100%s%n", "100%s%n"},
 };
 
@@ -171,11 +179,81 @@ static void a_full_pipe_loses_lines_and_says_how_many(void **state)
     log_open("berth-test", LOG_INFO, LOG_TEXT, STDERR_FILENO);
     (void)close(ends[0]);
     (void)close(ends[1]);
-    const char *lost = strstr(text, "warn: 2 log lines were lost, since nobody read them\n");
+    const char *lost = strstr(text, "warn: 2 log lines were lost because the log was blocked\n");
     assert_non_null(lost);
     assert_non_null(strstr(lost, "info: three\n"));
     assert_non_null(strstr(lost, "info: four\n"));
     assert_null(strstr(text, "one"));
+}
+
+/* An event's fields in both formats, and where they end when there is no room. */
+static void an_event_goes_to_the_file_alone(void **state)
+{
+    (void)state;
+    static const struct {
+        enum log_level level;
+        enum log_format format;
+        const char *wanted; /* NULL: nothing at all */
+    } rows[] = {
+        {LOG_INFO, LOG_TEXT,
+         "info: ended job=4711 task=arn:a/b:1 name=\"a b\\\"\\u001b\" s=0.25\n"},
+        {LOG_DEBUG, LOG_JSON,
+         "\"message\":\"ended\",\"job\":4711,\"task\":\"arn:a/b:1\",\"name\":\"a b\\\"\\u001b\","
+         "\"s\":0.25}\n"},
+        {LOG_WARN, LOG_TEXT, NULL},
+    };
+    const struct log_field fields[] = {
+        {"job", NULL, 4711},      {"task", "arn:a/b:1", 0}, {"none", "", 0},
+        {"name", "a b\"\x1b", 0}, {"s", NULL, 0.25},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        int ends[2];
+        int file[2];
+        char text[4096] = "";
+        assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
+        assert_int_equal(pipe2(file, O_NONBLOCK), 0);
+        log_open("berth-test", LOG_DEBUG, LOG_TEXT, ends[1]);
+        log_add_file(rows[i].level, rows[i].format, file[1]);
+        log_event("ended", fields, sizeof(fields) / sizeof(fields[0]));
+        assert_int_equal(read(ends[0], text, sizeof(text) - 1), -1);
+        ssize_t got = read(file[0], text, sizeof(text) - 1);
+        if (rows[i].wanted == NULL) {
+            assert_int_equal(got, -1);
+        } else {
+            assert_non_null(strstr(text, rows[i].wanted));
+        }
+        log_open("berth-test", LOG_INFO, LOG_TEXT, STDERR_FILENO);
+        log_event("into no file", fields, 1);
+        for (size_t j = 0; j < 2; j++) {
+            (void)close(ends[j]);
+            (void)close(file[j]);
+        }
+    }
+}
+
+static void fields_of_the_worst_bytes_fit(void **state)
+{
+    (void)state;
+    static char worst[4096];
+    static char text[1 << 16];
+    struct log_field fields[12];
+    int file[2];
+    memset(worst, 1, sizeof(worst) - 1);
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        fields[i] = (struct log_field){"field", worst, 0};
+    }
+    assert_int_equal(pipe2(file, O_NONBLOCK), 0);
+    log_open("berth-test", LOG_INFO, LOG_TEXT, STDERR_FILENO);
+    log_add_file(LOG_INFO, LOG_JSON, file[1]);
+    log_event(worst, fields, sizeof(fields) / sizeof(fields[0]));
+    ssize_t got = read(file[0], text, sizeof(text) - 1);
+    assert_true(got > 0);
+    cJSON *line = cJSON_ParseWithLength(text, (size_t)got);
+    assert_non_null(line);
+    cJSON_Delete(line);
+    log_open("berth-test", LOG_INFO, LOG_TEXT, STDERR_FILENO);
+    (void)close(file[0]);
+    (void)close(file[1]);
 }
 
 int main(void)
@@ -184,6 +262,8 @@ int main(void)
         cmocka_unit_test(longest_message_of_worst_bytes_fits),
         cmocka_unit_test(level_below_is_not_written_and_errno_is_kept),
         cmocka_unit_test(a_full_pipe_loses_lines_and_says_how_many),
+        cmocka_unit_test(an_event_goes_to_the_file_alone),
+        cmocka_unit_test(fields_of_the_worst_bytes_fit),
     };
     return rows_run(log_rows, test_text) + rows_run(log_rows, test_json) +
            rows_run(level_rows, test_level) + cmocka_run_group_tests(others, NULL, NULL);

@@ -174,7 +174,7 @@ static const struct parse_row parse_rows[] = {
      .error = "option '--listen' needs a value: ADDRESS:PORT"},
     {.name = "beginning of a name is no name",
      .words = {"--coun=1"},
-     .error = "unknown option '--coun=1'; try --help"},
+     .error = "unknown option '--coun=1'; did you mean '--count'? try --help"},
     {.name = "missing value", .words = {"--count"}, .error = "option '--count' needs a value: N"},
     {.name = "out of range",
      .words = {"--count=10"},
@@ -217,7 +217,8 @@ static void test_parse(void **state)
     if (row->error != NULL) {
         assert_int_equal(result, -1);
         assert_int_equal(err.kind, ERROR_USAGE);
-        assert_string_equal(err.message, row->error);
+        char text[ERROR_TEXT_BYTES];
+        assert_string_equal(error_text(&err, text), row->error);
         assert_int_equal(next, -1);
         return;
     }
@@ -247,7 +248,7 @@ static void help_shows_every_option_with_default_and_variable(void **state)
     assert_non_null(strstr(text, "Options:\n"));
     assert_non_null(strstr(text, "  -v, --verbose "));
     assert_non_null(strstr(text, "--listen ADDRESS:PORT"));
-    assert_non_null(strstr(text, "where to listen (default 0.0.0.0:22) [TEST_LISTEN]\n"));
+    assert_non_null(strstr(text, "where to listen (default 0.0.0.0:22)\n"));
     free(text);
 }
 

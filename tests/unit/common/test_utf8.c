@@ -56,6 +56,7 @@ static void test_encode(void **state)
         assert_int_equal(length, expected);
         if (length > 0) {
             assert_int_equal(utf8_length((const unsigned char *)bytes, length), length);
+            assert_int_equal(utf8_decode((const unsigned char *)bytes, length), point);
         }
     }
     char euro[4] = "";

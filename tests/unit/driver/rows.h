@@ -3,8 +3,8 @@
  * rows.h - what the driver's unit tests share: temporary files, and cmocka's headers in the order
  * that they need.
  */
-#ifndef BERTH_TESTS_DRIVER_ROWS_H
-#define BERTH_TESTS_DRIVER_ROWS_H
+#ifndef BERTH_TESTS_UNIT_DRIVER_ROWS_H
+#define BERTH_TESTS_UNIT_DRIVER_ROWS_H
 
 #include <setjmp.h>
 #include <stdarg.h>

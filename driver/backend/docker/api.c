@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+#include "driver/backend/docker/api.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "driver/backend/docker/host.h"
+#include "driver/base/json.h"
+
+#define ANSWER_CEILING_BYTES  (8UL << 20)
+#define REQUEST_CEILING_BYTES (1UL << 20)
+#define CONNECT_MS            10000
+#define VERSION_MS            15000
+#define PATH_BYTES            2048
+#define OLDEST_MINOR          41 /* Docker 20.10 */
+
+int docker_path(char *out, size_t room, const char *format, ...)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                "0123456789-._~";
+    struct buffer path;
+    va_list texts;
+    buffer_init(&path, room - 1);
+    int result = 0;
+    va_start(texts, format);
+    for (const char *at = format; *at != '\0' && result == 0; at++) {
+        if (at[0] != '%' || at[1] != 's') {
+            result = buffer_append(&path, at, 1);
+            continue;
+        }
+        at++;
+        for (const char *text = va_arg(texts, const char *); *text != '\0' && result == 0; text++) {
+            result = strchr(plain, *text) != NULL
+                         ? buffer_append(&path, text, 1)
+                         : buffer_printf(&path, "%%%02X", (unsigned char)*text);
+        }
+    }
+    va_end(texts);
+    if (result == 0) {
+        (void)snprintf(out, room, "%s", path.bytes == NULL ? "" : path.bytes);
+    }
+    buffer_done(&path);
+    return result;
+}
+
+int docker_raw(struct docker *docker, struct http_request *request, struct http_answer *answer,
+               struct error *err)
+{
+    char url[sizeof(docker->base) + PATH_BYTES];
+    int length = snprintf(url, sizeof(url), "%s%s", docker->base, request->url);
+    if (length < 0 || (size_t)length >= sizeof(url)) {
+        return error_set(err, ERROR_USAGE, 0, "a name is too long for the Docker Engine");
+    }
+    request->url = url;
+    request->signals = docker->signals;
+    int result = http_call(docker->http, request, answer, err);
+    request->url = NULL;
+    return result < 0 ? error_wrap(err, "Docker Engine at '%s'", docker->shown) : 0;
+}
+
+/* Sends the body from memory that is wiped afterwards. */
+static int print_body(const cJSON *body, char **out_text, struct error *err)
+{
+    *out_text = body == NULL ? NULL : sodium_malloc(REQUEST_CEILING_BYTES);
+    if (body != NULL &&
+        (*out_text == NULL || !cJSON_PrintPreallocated((cJSON *)(uintptr_t)body, *out_text,
+                                                       (int)REQUEST_CEILING_BYTES, 0))) {
+        sodium_free(*out_text);
+        *out_text = NULL;
+        return error_set(err, ERROR_LIMIT, 0,
+                         "a request to the Docker Engine is larger than %lu bytes",
+                         REQUEST_CEILING_BYTES);
+    }
+    return 0;
+}
+
+static int call_for_text(struct docker *docker, const char *method, const char *path,
+                         const cJSON *body, int64_t deadline_ms, struct http_answer *answer,
+                         struct error *err)
+{
+    static const char *const headers[] = {"Content-Type: application/json", NULL};
+    char *text = NULL;
+    if (print_body(body, &text, err) < 0) {
+        return -1;
+    }
+    struct http_request request = {
+        .method = method,
+        .url = path,
+        .headers = text == NULL ? NULL : headers,
+        .body = text,
+        .body_length = text == NULL ? 0 : strlen(text),
+        .deadline_ms = deadline_ms,
+    };
+    buffer_init(&answer->body, ANSWER_CEILING_BYTES);
+    int result = docker_raw(docker, &request, answer, err);
+    sodium_free(text);
+    if (result == 0) {
+        log_debug("docker: %s %s: %d", method, path, answer->status);
+    }
+    return result;
+}
+
+static cJSON *parse_answer(const struct http_answer *answer)
+{
+    return answer->body.length == 0
+               ? NULL
+               : cJSON_ParseWithLength(answer->body.bytes, answer->body.length);
+}
+
+int docker_call(struct docker *docker, const char *method, const char *path, const cJSON *body,
+                int64_t deadline_ms, int *out_status, cJSON **out_answer, struct error *err)
+{
+    struct http_answer answer = {0};
+    int result = call_for_text(docker, method, path, body, deadline_ms, &answer, err);
+    if (result == 0) {
+        *out_status = answer.status;
+        if (out_answer != NULL) {
+            *out_answer = parse_answer(&answer);
+        }
+    }
+    buffer_done(&answer.body);
+    return result;
+}
+
+/* Whether a retry may help: objects that are missing, in use or exhausted may not be later; a wrong
+ * request, or a user or group that the image lacks, stays wrong. */
+static bool may_pass(int status, const char *message)
+{
+    static const char *const lasting[] = {"unable to find user", "unable to find group",
+                                          "authorization denied by plugin",
+                                          "executable file not found"}; /* podman: 500 */
+    for (size_t i = 0; i < sizeof(lasting) / sizeof(lasting[0]); i++) {
+        if (message != NULL && strcasestr(message, lasting[i]) != NULL) {
+            return false;
+        }
+    }
+    switch (status) {
+    case 403: /* a name or an address in use */
+    case 404: /* removed by another client */
+    case 408:
+    case 409:
+    case 423:
+    case 425:
+    case 429:
+        return true;
+    default:
+        return status >= 500 && status != 501;
+    }
+}
+
+int docker_refused(int status, const char *body, const char *method, const char *path,
+                   struct error *err)
+{
+    cJSON *answer = body == NULL ? NULL : cJSON_Parse(body);
+    const char *message = json_text_at(answer, "message");
+    enum error_kind kind = may_pass(status, message) ? ERROR_SYSTEM : ERROR_USAGE;
+    if (message != NULL && message[0] != '\0') {
+        (void)error_set(err, kind, 0, "Docker Engine: %.600s", message);
+    } else {
+        (void)error_set(err, kind, 0, "%s %s: the Docker Engine returned status %d", method, path,
+                        status);
+    }
+    cJSON_Delete(answer);
+    return -1;
+}
+
+int docker_expect(struct docker *docker, const char *method, const char *path, const cJSON *body,
+                  int64_t deadline_ms, cJSON **out_answer, struct error *err)
+{
+    struct http_answer answer = {0};
+    int result = call_for_text(docker, method, path, body, deadline_ms, &answer, err);
+    if (result == 0 && answer.status >= 400) {
+        result = docker_refused(answer.status, answer.body.bytes, method, path, err);
+    } else if (result == 0 && out_answer != NULL) {
+        *out_answer = parse_answer(&answer);
+        if (*out_answer == NULL) {
+            result = error_set(err, ERROR_PEER, 0,
+                               "the Docker Engine's answer to %s is not valid JSON", path);
+        }
+    }
+    buffer_done(&answer.body);
+    return result;
+}
+
+/* "1.41" to 41; 0: not a version. */
+static int minor_of(const char *version)
+{
+    if (version == NULL || strncmp(version, "1.", 2) != 0) {
+        return 0;
+    }
+    long minor = strtol(version + 2, NULL, 10);
+    return minor > 0 && minor < 10000 ? (int)minor : 0;
+}
+
+static int agree_on_version(struct docker *docker, int64_t deadline_ms, struct error *err)
+{
+    cJSON *answer = NULL;
+    deadline_ms = clock_earlier_ms(deadline_ms, clock_deadline_ms(VERSION_MS));
+    if (docker_expect(docker, "GET", "/version", NULL, deadline_ms, &answer, err) < 0) {
+        return -1;
+    }
+    int newest = minor_of(json_text_at(answer, "ApiVersion"));
+    int oldest = minor_of(json_text_at(answer, "MinAPIVersion"));
+    const char *version = json_text_at(answer, "Version");
+    (void)snprintf(docker->version, sizeof(docker->version), "%s", version == NULL ? "" : version);
+    (void)snprintf(docker->processor, sizeof(docker->processor), "%s",
+                   json_text_or_empty(answer, "Arch"));
+    cJSON_Delete(answer);
+    if (newest < OLDEST_MINOR) {
+        (void)error_set(err, ERROR_USAGE, 0,
+                        "the Docker Engine at '%s' is version '%s' with API 1.%d", docker->shown,
+                        docker->version, newest);
+        return error_hint(err, "Berth needs API 1.%d (Docker 20.10)", OLDEST_MINOR);
+    }
+    size_t length = strlen(docker->base);
+    (void)snprintf(docker->base + length, sizeof(docker->base) - length, "/v1.%d",
+                   oldest > OLDEST_MINOR ? oldest : OLDEST_MINOR);
+    return 0;
+}
+
+static int connect_to(struct docker *docker, const struct docker_host *host, int64_t deadline_ms,
+                      struct error *err)
+{
+    struct http_options options = {
+        .unix_socket = host->socket[0] != '\0' ? host->socket : NULL,
+        .ca_file = host->tls ? host->ca_file : NULL,
+        .certificate_file = host->tls ? host->certificate_file : NULL,
+        .key_file = host->tls ? host->key_file : NULL,
+        .no_proxy = host->socket[0] != '\0',
+        .connect_ms = CONNECT_MS,
+    };
+    (void)snprintf(docker->shown, sizeof(docker->shown), "%s", host->shown);
+    (void)snprintf(docker->machine, sizeof(docker->machine), "%s", host->machine);
+    (void)snprintf(docker->base, sizeof(docker->base), "%s", host->url);
+    docker->http = http_new(&options, err);
+    return docker->http == NULL ? -1 : agree_on_version(docker, deadline_ms, err);
+}
+
+int docker_open(const struct config *config, struct signals *signals, int64_t deadline_ms,
+                struct docker **out_docker, struct error *err)
+{
+    struct docker_host host;
+    if (docker_host_find(config, &host, err) < 0 || docker_host_probe(&host, err) < 0) {
+        return -1;
+    }
+    struct docker *docker = calloc(1, sizeof(*docker));
+    if (docker == NULL) {
+        return error_set(err, ERROR_SYSTEM, errno, "cannot open the Docker Engine");
+    }
+    docker->config = config;
+    docker->signals = signals;
+    if (connect_to(docker, &host, deadline_ms, err) < 0) {
+        docker_close(docker);
+        return -1;
+    }
+    *out_docker = docker;
+    return 0;
+}
+
+void docker_close(struct docker *docker)
+{
+    if (docker != NULL) {
+        http_free(docker->http);
+        free(docker);
+    }
+}

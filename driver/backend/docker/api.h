@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * api.h - requests to one Docker Engine.
+ *
+ * docker_open() finds the engine ([Docker] Host, DOCKER_HOST, the usual sockets), reads its version
+ * and uses API 1.41, or the oldest that the engine supports if that is newer; it takes at most
+ * 15 s, or until the deadline. The caller closes it
+ * with docker_close(), which accepts NULL. Without an answer, calls fail with ERROR_SYSTEM; an
+ * answer of any status is success of docker_call(), while docker_expect() turns 400 and above into
+ * an error with the engine's message. Request bodies are wiped: they hold the host key's seed. API:
+ * Docker Engine API v1.41, docs.docker.com/engine/api.
+ */
+#ifndef BERTH_DRIVER_BACKEND_DOCKER_API_H
+#define BERTH_DRIVER_BACKEND_DOCKER_API_H
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "driver/base/http.h"
+#include "driver/base/signals.h"
+#include "driver/config/config.h"
+
+struct docker {
+    const struct config *config;
+    struct signals *signals; /* may be NULL */
+    struct http *http;
+    char shown[256];    /* "unix:///var/run/docker.sock", for people */
+    char base[320];     /* "http://docker/v1.41" */
+    char machine[256];  /* host name of a TCP engine; empty: this machine, over a socket */
+    char version[64];   /* of the engine */
+    char processor[32]; /* of the engine, such as "amd64"; empty: unknown */
+};
+
+int docker_open(const struct config *config, struct signals *signals, int64_t deadline_ms,
+                struct docker **out_docker, struct error *err) __attribute__((warn_unused_result));
+void docker_close(struct docker *docker);
+
+/* 'path' begins with '/' and is encoded already; 'body' may be NULL and stays the caller's;
+ * 'out_answer' may be NULL, else the caller deletes it, and gets NULL for an answer without JSON.
+ */
+int docker_call(struct docker *docker, const char *method, const char *path, const cJSON *body,
+                int64_t deadline_ms, int *out_status, cJSON **out_answer, struct error *err)
+    __attribute__((warn_unused_result));
+int docker_expect(struct docker *docker, const char *method, const char *path, const cJSON *body,
+                  int64_t deadline_ms, cJSON **out_answer, struct error *err)
+    __attribute__((warn_unused_result));
+/* With a body of bytes, or a streamed answer; 'request' has the path as its URL. */
+int docker_raw(struct docker *docker, struct http_request *request, struct http_answer *answer,
+               struct error *err) __attribute__((warn_unused_result));
+
+/* Turns an error answer into an error; returns -1. ERROR_USAGE if the request is wrong,
+ * ERROR_SYSTEM if a retry may help. Callers for which a missing object is a mistake check the
+ * status first. */
+int docker_refused(int status, const char *body, const char *method, const char *path,
+                   struct error *err);
+
+/* A path whose arguments for each '%s' are percent-encoded (RFC 3986 2.1). Returns -1 if it is
+ * longer than 'room'. */
+int docker_path(char *out, size_t room, const char *format, ...);
+
+#endif

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+#include "driver/backend/docker/service_logs.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/clock.h"
+#include "driver/backend/docker/container.h"
+#include "driver/backend/docker/stream.h"
+#include "driver/base/json.h"
+
+#define PATH_BYTES          512
+#define ANSWER_BYTES        (256UL << 10) /* of one service's log that is read at once */
+#define LINE_BYTES          (20UL << 10)  /* Docker splits lines after 16 KiB */
+#define NANOSECOND_DIGITS   9
+#define OFFSET_LENGTH       6 /* "+01:00" */
+#define SECONDS_OF(h, m)    (((h)*60L + (m)) * 60L)
+#define DIGIT_PAIR(text, i) (((text)[i] - '0') * 10 + ((text)[(i) + 1] - '0'))
+
+/* Of the nanoseconds and the zone after "...:05"; NULL: not valid. */
+static const char *read_fraction(const char *at, int64_t *nanoseconds, long *offset_s)
+{
+    *nanoseconds = 0;
+    *offset_s = 0;
+    if (*at == '.') {
+        size_t digits = strspn(++at, "0123456789");
+        for (size_t i = 0; i < NANOSECOND_DIGITS; i++) {
+            *nanoseconds = *nanoseconds * 10 + (i < digits ? at[i] - '0' : 0);
+        }
+        at += digits;
+    }
+    if (*at == 'Z') {
+        return at + 1;
+    }
+    if ((*at != '+' && *at != '-') || strspn(at + 1, "0123456789") != 2 || at[3] != ':' ||
+        strspn(at + 4, "0123456789") != 2) {
+        return NULL;
+    }
+    *offset_s = (*at == '-' ? -1 : 1) * SECONDS_OF(DIGIT_PAIR(at, 1), DIGIT_PAIR(at, 4));
+    return at + OFFSET_LENGTH;
+}
+
+/* The time at the beginning of a line. Returns its length with the blank after it; 0: the line has
+ * no time. */
+static size_t read_time(const char *line, char out_since[DOCKER_SINCE_BYTES])
+{
+    struct tm parts = {0};
+    int64_t nanoseconds = 0;
+    long offset_s = 0;
+    const char *at = strptime(line, "%Y-%m-%dT%H:%M:%S", &parts);
+    at = at == NULL ? NULL : read_fraction(at, &nanoseconds, &offset_s);
+    if (at == NULL || *at != ' ') {
+        return 0;
+    }
+    (void)snprintf(out_since, DOCKER_SINCE_BYTES, "%lld.%09lld",
+                   (long long)timegm(&parts) - offset_s, (long long)nanoseconds);
+    return (size_t)(at + 1 - line);
+}
+
+void docker_service_log_name(const cJSON *aliases, char out[DOCKER_LOG_NAME_BYTES])
+{
+    size_t length = 0;
+    const cJSON *alias = NULL;
+    out[0] = '\0';
+    cJSON_ArrayForEach(alias, aliases)
+    {
+        size_t room = DOCKER_LOG_NAME_BYTES - length;
+        int wrote = snprintf(out + length, room, "%s%s", length > 0 ? "-" : "", alias->valuestring);
+        length += (size_t)wrote < room ? (size_t)wrote : room - 1;
+    }
+}
+
+void docker_service_logs_add(cJSON *state, const cJSON *aliases, bool *ok)
+{
+    char name[DOCKER_LOG_NAME_BYTES];
+    docker_service_log_name(aliases, name);
+    cJSON *list = cJSON_GetObjectItemCaseSensitive(state, BACKEND_SERVICE_LOGS);
+    list = list == NULL ? json_array(state, BACKEND_SERVICE_LOGS, ok) : list;
+    cJSON *entry = cJSON_CreateObject();
+    json_text(entry, "name", name, ok);
+    json_text(entry, "since", "0", ok);
+    if (!cJSON_AddItemToArray(list, entry)) {
+        cJSON_Delete(entry);
+        *ok = false;
+    }
+}
+
+/* The beginning of a log that may be longer. */
+struct part {
+    struct buffer bytes;
+    bool cut;
+};
+
+static int take(void *context, const char *bytes, size_t length)
+{
+    struct part *part = context;
+    size_t room = ANSWER_BYTES - part->bytes.length;
+    size_t taken = length < room ? length : room;
+    part->cut = taken < length || buffer_append(&part->bytes, bytes, taken) < 0;
+    return part->cut ? -1 : 0;
+}
+
+static int read_part(struct docker *docker, const char *container, const char *since,
+                     int64_t deadline_ms, struct part *part, struct error *err)
+{
+    char path[PATH_BYTES];
+    struct http_answer answer = {0};
+    if (docker_path(path, sizeof(path),
+                    "/containers/%s/logs?stdout=1&stderr=1&timestamps=1&since=%s", container,
+                    since) < 0) {
+        return error_set(err, ERROR_SYSTEM, ENAMETOOLONG, "the service's name is too long");
+    }
+    struct http_request request = {.method = "GET",
+                                   .url = path,
+                                   .deadline_ms = deadline_ms,
+                                   .on_bytes = take,
+                                   .context = part};
+    buffer_init(&answer.body, PATH_BYTES);
+    int result = docker_raw(docker, &request, &answer, err);
+    buffer_done(&answer.body);
+    return result < 0 && !part->cut ? -1 : 0;
+}
+
+/* Less than 0, 0 or more as strcmp(); both are times of read_time(). */
+static int compare_times(const char *a, const char *b)
+{
+    size_t one = strcspn(a, "."), other = strcspn(b, ".");
+    return one != other ? (one < other ? -1 : 1) : strcmp(a, b);
+}
+
+/* One frame has one line, or a part of a longer one, which becomes a line here. 'skip': how many of
+ * the first position's time were read before. Returns -1 if it does not fit. */
+static int append_line(const char *text, size_t length, const char *name,
+                       struct docker_log_position *position, int64_t *skip, struct buffer *out)
+{
+    char line[LINE_BYTES];
+    char time[DOCKER_SINCE_BYTES];
+    length = length < sizeof(line) ? length : sizeof(line) - 1;
+    length -= length > 0 && text[length - 1] == '\n' ? 1 : 0;
+    for (size_t i = 0; i < length; i++) {
+        line[i] = (char)(text[i] == '\0' || text[i] == '\n' ? ' ' : text[i]);
+    }
+    line[length] = '\0';
+    size_t start = read_time(line, time);
+    int order = start == 0 ? -1 : compare_times(time, position->since);
+    if (order < 0 || (order == 0 && *skip > 0)) {
+        *skip -= order == 0 ? 1 : 0;
+        return 0;
+    }
+    if (buffer_printf(out, "[service:%s] %s\n", name, line + start) < 0) {
+        return -1;
+    }
+    position->count = order == 0 ? position->count + 1 : 1;
+    *skip = 0;
+    memcpy(position->since, time, sizeof(time));
+    return 0;
+}
+
+void docker_service_logs_take(const char *frames, size_t length, const char *name,
+                              struct docker_log_position *position, struct buffer *out)
+{
+    const char *text = NULL;
+    size_t text_length = 0;
+    int64_t skip = position->count;
+    while (docker_frame_next(&frames, &length, &text, &text_length) &&
+           append_line(text, text_length, name, position, &skip, out) == 0) {
+    }
+}
+
+static int read_service(struct docker *docker, const char *job, int index, cJSON *entry,
+                        struct buffer *out, int64_t deadline_ms, struct error *err)
+{
+    char container[DOCKER_SERVICE_NAME_BYTES];
+    struct docker_log_position position = {.count = json_number_at(entry, "count")};
+    struct part part = {.cut = false};
+    bool ok = true;
+    docker_service_container(job, index, container);
+    (void)snprintf(position.since, sizeof(position.since), "%s",
+                   json_text_or_empty(entry, "since"));
+    buffer_init(&part.bytes, ANSWER_BYTES);
+    int result = read_part(docker, container, position.since, deadline_ms, &part, err);
+    if (result == 0 && part.bytes.length > 0) {
+        docker_service_logs_take(part.bytes.bytes, part.bytes.length,
+                                 json_text_or_empty(entry, "name"), &position, out);
+        cJSON_DeleteItemFromObjectCaseSensitive(entry, "since");
+        cJSON_DeleteItemFromObjectCaseSensitive(entry, "count");
+        json_text(entry, "since", position.since, &ok);
+        json_number(entry, "count", position.count, &ok);
+    }
+    buffer_done(&part.bytes);
+    return result == 0 && !ok ? error_set(err, ERROR_SYSTEM, ENOMEM, "cannot read logs") : result;
+}
+
+int docker_service_logs(struct backend_task *task, struct buffer *out, int64_t deadline_ms,
+                        struct error *err)
+{
+    cJSON *list = cJSON_GetObjectItemCaseSensitive(task->metadata->state, BACKEND_SERVICE_LOGS);
+    struct docker *docker = NULL;
+    cJSON *entry = NULL;
+    int index = 0;
+    if (cJSON_GetArraySize(list) == 0) {
+        return 0;
+    }
+    int result = docker_open(task->config, task->signals, deadline_ms, &docker, err);
+    cJSON_ArrayForEach(entry, list)
+    {
+        if (result == 0) {
+            result =
+                read_service(docker, task->metadata->job, index++, entry, out, deadline_ms, err);
+        }
+    }
+    docker_close(docker);
+    return result;
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+#include <fnmatch.h>
+#include <stdio.h>
+
+#include "driver/backend/ecs/ecs.h"
+
+#define PATTERN_BYTES 64
+
+struct row {
+    const char *pattern; /* '*': anything */
+    struct ecs_advice advice;
+};
+
+/* The first row whose pattern the text contains, ignoring case, is used: special ones come first.
+ * Shortages occur both in refusals and in stopped tasks. */
+static const struct row shortages[] = {
+    {"capacity is unavailable",
+     {ECS_ELSEWHERE, "name more subnets in other zones, or set SpotFallback = true"}},
+    {"insufficient capacity", {ECS_ELSEWHERE, "name more subnets in other zones"}},
+    {"insufficientfreeaddresses", {ECS_ELSEWHERE, "name more or larger subnets"}},
+    {"insufficient free addresses", {ECS_ELSEWHERE, "name more or larger subnets"}},
+    {"not enough free addresses", {ECS_ELSEWHERE, "name more or larger subnets"}},
+    {"RESOURCE:ENI", {ECS_ELSEWHERE, "name more or larger subnets"}},
+};
+
+static const struct row refusals[] = {
+    {"above your limit",
+     {ECS_PERMANENT,
+      "ask for a higher quota of Fargate vCPUs, or lower the runner's 'concurrent'"}},
+    {"reached the limit",
+     {ECS_PERMANENT,
+      "ask for a higher quota of Fargate vCPUs, or lower the runner's 'concurrent'"}},
+    {"cluster not found", {ECS_PERMANENT, "check [Fargate] Cluster and Region"}},
+    {"cluster is inactive", {ECS_PERMANENT, "check [Fargate] Cluster and Region"}},
+    {"No Container Instances*capacity provider",
+     {ECS_PERMANENT, "the capacity provider has no EC2 instances; set [Fargate] "
+                     "LaunchType = \"FARGATE\", or CapacityProviders"}},
+    {"No Container Instances",
+     {ECS_PERMANENT, "the cluster has no such capacity; set [Fargate] LaunchType = \"FARGATE\""}},
+    {"capacity provider",
+     {ECS_PERMANENT, "add the capacity provider to the cluster with 'aws ecs "
+                     "put-cluster-capacity-providers'"}},
+    {"public IP is not supported",
+     {ECS_PERMANENT, "set EnablePublicIP = false: only tasks on Fargate get public addresses"}},
+    {"requires*execution role",
+     {ECS_PERMANENT, "set [Fargate] ExecutionRole, or executionRoleArn in the task definition"}},
+    {"override for container named",
+     {ECS_PERMANENT, "set [Fargate] ContainerName to the container that runs the job"}},
+    {"TaskDefinition",
+     {ECS_PERMANENT,
+      "check [Fargate] TaskDefinition and the job variable FARGATE_TASK_DEFINITION"}},
+    {"task definition",
+     {ECS_PERMANENT,
+      "check [Fargate] TaskDefinition and the job variable FARGATE_TASK_DEFINITION"}},
+    {"No Fargate configuration",
+     {ECS_PERMANENT, "CPU and memory must be one of Fargate's pairs; check FARGATE_CPU and "
+                     "FARGATE_MEMORY"}},
+    {"iam:PassRole", {ECS_PERMANENT, "allow the runner iam:PassRole for the task's roles"}},
+    {"not authorized to perform",
+     {ECS_PERMANENT, "'berth-driver doctor --policy' prints the policy that the runner needs"}},
+    {"AccessDenied",
+     {ECS_PERMANENT, "'berth-driver doctor --policy' prints the policy that the runner needs"}},
+    {"platform version", {ECS_PERMANENT, "check [Fargate] PlatformVersion"}},
+    {"subnet", {ECS_PERMANENT, "check [Fargate] Subnet: it must be in Region"}},
+    {"security group",
+     {ECS_PERMANENT, "check [Fargate] SecurityGroup: it must be in the same VPC"}},
+};
+
+static const struct row stops[] = {
+    {"manifest unknown", {ECS_PERMANENT, "check the image's name and tag in the task definition"}},
+    {"CannotPull*: not found",
+     {ECS_PERMANENT, "check the image's name and tag in the task definition"}},
+    {"CannotPull*descriptor matching platform",
+     {ECS_PERMANENT, "build the image with 'docker build --platform' for the cpuArchitecture of "
+                     "the task definition"}},
+    {"CannotPull",
+     {ECS_UNKNOWN, "check the image's name, the execution role, and the route from the subnet to "
+                   "the registry: a NAT gateway, a public IP or VPC endpoints"}},
+    {"ResourceInitializationError",
+     {ECS_UNKNOWN,
+      "check the execution role, the secrets and log group of the task definition, and "
+      "the route from the subnet to AWS: a NAT gateway, a public IP or VPC endpoints"}},
+    {"OutOfMemory",
+     {ECS_UNKNOWN, "give the task more memory in its definition, by [Fargate] Memory or the job "
+                   "variable FARGATE_MEMORY"}},
+    {"SpotInterruption",
+     {ECS_UNKNOWN, "AWS reclaimed the Spot capacity; 'retry: runner_system_failure' runs the job "
+                   "again, Spot = false avoids it"}},
+    {"EssentialContainerExited",
+     {ECS_UNKNOWN, "check the container's log; if it exited at once, SSH_PUBLIC_KEY may be "
+                   "missing: check [Fargate] ContainerName"}},
+    {"UserInitiated", {ECS_UNKNOWN, "a user or program called StopTask"}},
+};
+
+static const struct ecs_advice *search(const struct row *rows, size_t count, const char *text)
+{
+    for (size_t i = 0; i < count; i++) {
+        char pattern[PATTERN_BYTES];
+        (void)snprintf(pattern, sizeof(pattern), "*%s*", rows[i].pattern);
+        if (fnmatch(pattern, text, FNM_CASEFOLD) == 0) {
+            return &rows[i].advice;
+        }
+    }
+    return NULL;
+}
+
+bool ecs_advice_wants_launch_type(const char *text)
+{
+    static const struct row rows[] = {
+        {"No Container Instances were found in your cluster", {ECS_UNKNOWN, NULL}},
+        {"launch_type EC2", {ECS_UNKNOWN, NULL}}, /* "does not support": of the definition */
+        {"platform version must be null*EC2 launch type", {ECS_UNKNOWN, NULL}},
+        {"public IP is not supported for this launch type", {ECS_UNKNOWN, NULL}},
+    };
+    return search(rows, sizeof(rows) / sizeof(rows[0]), text) != NULL;
+}
+
+bool ecs_advice_lacks_definition(const char *text)
+{
+    static const struct row rows[] = {
+        {"TaskDefinition*not found", {ECS_UNKNOWN, NULL}},
+        {"TaskDefinition*inactive", {ECS_UNKNOWN, NULL}},
+        {"task definition*not found", {ECS_UNKNOWN, NULL}},
+        {"task definition*inactive", {ECS_UNKNOWN, NULL}},
+        {"Unable to describe task definition", {ECS_UNKNOWN, NULL}},
+    };
+    return search(rows, sizeof(rows) / sizeof(rows[0]), text) != NULL;
+}
+
+#define SEARCH(rows, text) search(rows, sizeof(rows) / sizeof((rows)[0]), text)
+
+static struct ecs_advice first(const struct ecs_advice *a, const struct ecs_advice *b)
+{
+    return a != NULL ? *a : b != NULL ? *b : (struct ecs_advice){ECS_UNKNOWN, NULL};
+}
+
+struct ecs_advice ecs_advice_of_refusal(const char *text)
+{
+    return first(SEARCH(shortages, text), SEARCH(refusals, text));
+}
+
+struct ecs_advice ecs_advice_of_stop(const char *text)
+{
+    return first(SEARCH(shortages, text), SEARCH(stops, text));
+}

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+#include "driver/backend/ecs/services.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/buffer.h"
+#include "common/log.h"
+#include "common/parse.h"
+#include "driver/backend/docker/services.h"
+#include "driver/backend/job_variables.h"
+#include "driver/base/json.h"
+#include "driver/runner/runner.h"
+
+#define PORT_VARIABLE "HEALTHCHECK_TCP_PORT="
+#define SECRET_LEAST  4 /* shorter values would be found in any text; GitLab masks from 8 */
+#define NAME_CEILING  253
+#define LABEL_CEILING 63
+
+static int out_of_memory(struct error *err)
+{
+    return error_set(err, ERROR_SYSTEM, ENOMEM, "cannot read the job's services");
+}
+
+/* As the agent has it, which refuses to start with another name. */
+static bool is_host_name(const char *name)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+    const char *label = name;
+    if (strlen(name) > NAME_CEILING || strcasecmp(name, "localhost") == 0) {
+        return false;
+    }
+    for (;;) {
+        size_t length = strspn(label, plain);
+        if (length == 0 || length > LABEL_CEILING || label[0] == '-' || label[length - 1] == '-' ||
+            (label[length] != '.' && label[length] != '\0')) {
+            return false;
+        }
+        if (label[length] == '\0') {
+            bool number = strspn(label, "0123456789") == length ||
+                          (length >= 2 && strncasecmp(label, "0x", 2) == 0 &&
+                           strspn(label + 2, "0123456789abcdefABCDEF") == length - 2);
+            return !number && strcasecmp(label, "localhost") != 0 &&
+                   strcasecmp(name, "localhost.localdomain") != 0;
+        }
+        label += length + 1;
+    }
+}
+
+/* The names of one service that no other has, into its state and the list of all. */
+static int read_names(struct ecs_services *services, struct ecs_service_state *state,
+                      const cJSON *service, cJSON *taken, struct error *err)
+{
+    bool ok = true;
+    const cJSON *name = NULL;
+    cJSON *names = cJSON_CreateArray();
+    docker_service_aliases(service, taken, names, &ok);
+    state->names = cJSON_CreateArray();
+    cJSON_ArrayForEach(name, names)
+    {
+        if (!is_host_name(name->valuestring)) {
+            log_warn("service '%s': ignoring the name '%s', which is not a valid host name here",
+                     state->name, name->valuestring);
+        } else {
+            json_append(state->names, name->valuestring, &ok);
+            json_append(services->host_names, name->valuestring, &ok);
+        }
+    }
+    cJSON_Delete(names);
+    if (cJSON_GetArraySize(services->host_names) > ECS_HOST_NAME_CEILING) {
+        return error_set(err, ERROR_USAGE, 0, "the job's services have more than %d names",
+                         ECS_HOST_NAME_CEILING);
+    }
+    return ok ? 0 : out_of_memory(err);
+}
+
+static void append_words(cJSON *words, const cJSON *list, bool *ok)
+{
+    const cJSON *word = NULL;
+    cJSON_ArrayForEach(word, list)
+    {
+        json_append(words, word->valuestring, ok);
+    }
+}
+
+/* [""], as in Docker. */
+static bool is_none(const cJSON *entrypoint)
+{
+    return cJSON_GetArraySize(entrypoint) == 1 &&
+           cJSON_GetArrayItem(entrypoint, 0)->valuestring[0] == '\0';
+}
+
+/* The words that start the service, if they are known. An entrypoint of the job replaces the
+ * image's CMD as well, as in Docker and ECS. */
+static int choose_words(struct ecs_service *entry, struct ecs_service_state *state,
+                        const cJSON *service, struct error *err)
+{
+    bool ok = true;
+    const cJSON *entrypoint = json_at(service, "entrypoint");
+    const cJSON *command = json_at(service, "command");
+    bool has_entrypoint = cJSON_GetArraySize(entrypoint) > 0;
+    entry->entrypoint = entrypoint;
+    entry->command = command;
+    if (!has_entrypoint && !state->choice.known) {
+        return 0;
+    }
+    state->words = cJSON_CreateArray();
+    if (has_entrypoint && !is_none(entrypoint)) {
+        append_words(state->words, entrypoint, &ok);
+    } else if (!has_entrypoint) {
+        append_words(state->words, state->choice.facts.entrypoint, &ok);
+    }
+    if (cJSON_GetArraySize(command) > 0) {
+        append_words(state->words, command, &ok);
+    } else if (!has_entrypoint) {
+        append_words(state->words, state->choice.facts.command, &ok);
+    }
+    if (cJSON_GetArraySize(state->words) > 0) {
+        entry->wrapped = true;
+        entry->entrypoint = state->words;
+        entry->command = NULL;
+    }
+    return ok ? 0 : out_of_memory(err);
+}
+
+/* HEALTHCHECK_TCP_PORT, else what the image exposes. */
+static void choose_ports(struct ecs_service_state *state)
+{
+    const cJSON *variable = NULL;
+    int64_t port = 0;
+    cJSON_ArrayForEach(variable, state->variables)
+    {
+        const char *text = variable->valuestring;
+        if (strncmp(text, PORT_VARIABLE, strlen(PORT_VARIABLE)) == 0 &&
+            parse_integer(text + strlen(PORT_VARIABLE), 1, UINT16_MAX, &port) == 0) {
+            state->ports[0] = (uint16_t)port;
+            state->port_count = 1;
+            return;
+        }
+    }
+    if (state->choice.known) {
+        memcpy(state->ports, state->choice.facts.ports, sizeof(state->ports));
+        state->port_count = state->choice.facts.port_count;
+    }
+}
+
+/* Every container listens on all of a task's ports: Berth's two must stay free. */
+static int check_own_ports(const struct ecs_service_state *state,
+                           const struct config_fargate *fargate, struct error *err)
+{
+    for (size_t i = 0; i < state->port_count; i++) {
+        int port = state->ports[i];
+        if (port == fargate->job_port || port == fargate->helper_port) {
+            (void)error_set(err, ERROR_USAGE, 0,
+                            "the service '%s' uses port %d, which is Berth's own", state->name,
+                            port);
+            return error_hint(err,
+                              "containers of a task share their ports; set [Fargate] %s to "
+                              "another",
+                              port == fargate->job_port ? "JobPort" : "HelperPort");
+        }
+    }
+    return 0;
+}
+
+static int check_ports(const struct ecs_services *services, const struct config *config,
+                       struct error *err)
+{
+    for (size_t i = 0; i < services->count; i++) {
+        const struct ecs_service_state *state = &services->states[i];
+        if (check_own_ports(state, &config->fargate, err) < 0) {
+            return -1;
+        }
+        if (state->port_count != 1) {
+            continue; /* not known, or it may do without one of them */
+        }
+        for (size_t other = 0; other < i; other++) {
+            const struct ecs_service_state *first = &services->states[other];
+            if (first->port_count == 1 && first->ports[0] == state->ports[0]) {
+                (void)error_set(err, ERROR_USAGE, 0,
+                                "the services '%s' and '%s' both use port %d, and containers of a "
+                                "task share their ports",
+                                first->name, state->name, state->ports[0]);
+                return error_hint(err, "give one of them another port, and that in its variable "
+                                       "HEALTHCHECK_TCP_PORT");
+            }
+        }
+    }
+    return 0;
+}
+
+static int check_platform(const cJSON *service, struct error *err)
+{
+    return json_text_at(service, "platform") == NULL
+               ? 0
+               : error_set(err, ERROR_USAGE, 0,
+                           "'platform' is not supported on ECS; all containers of a task run on "
+                           "the processor of the job");
+}
+
+static int read_service(struct ecs_services *services, const struct ecs_services_input *input,
+                        const cJSON *service, cJSON *taken, struct error *err)
+{
+    struct ecs_service *entry = &services->entries[services->count];
+    struct ecs_service_state *state = &services->states[services->count];
+    services->count++;
+    state->name = json_text_or_empty(service, "name");
+    state->variables = cJSON_Duplicate(json_at(service, "env"), 1);
+    if (state->variables == NULL) {
+        state->variables = cJSON_CreateArray();
+    }
+    if (check_platform(service, err) < 0 ||
+        input->choose(input->context, state->name, &state->choice, err) < 0) {
+        return error_wrap(err, "service '%s'", state->name);
+    }
+    entry->image = (struct ecs_image){state->choice.image, state->choice.secret};
+    entry->user = json_text_at(service, "user");
+    if (choose_words(entry, state, service, err) < 0) {
+        return -1;
+    }
+    choose_ports(state);
+    return read_names(services, state, service, taken, err);
+}
+
+static void read_secrets(struct ecs_services *services, const cJSON *response, bool *ok)
+{
+    const cJSON *variable = NULL;
+    cJSON_ArrayForEach(variable, json_at(response, "variables"))
+    {
+        const char *key = json_text_at(variable, "key");
+        const char *value =
+            key != NULL && json_true_at(variable, "masked") ? runner_variable(key) : NULL;
+        if (value != NULL && strlen(value) >= SECRET_LEAST) {
+            json_append(services->secrets, value, ok);
+        }
+    }
+}
+
+int ecs_services_read(struct ecs_services *services, const struct ecs_services_input *input,
+                      struct error *err)
+{
+    bool ok = true;
+    const cJSON *service = NULL;
+    int count = cJSON_GetArraySize(input->services);
+    int room = ECS_SERVICE_CEILING - (int)input->sidecars;
+    *services =
+        (struct ecs_services){.host_names = cJSON_CreateArray(), .secrets = cJSON_CreateArray()};
+    if (count > 0 && count > room) {
+        return error_set(err, ERROR_USAGE, 0,
+                         "the job has %d services, more than the %d that fit into a task beside "
+                         "its own three containers and %zu others of the task definition",
+                         count, room < 0 ? 0 : room, input->sidecars);
+    }
+    read_secrets(services, input->response, &ok);
+    cJSON *taken = cJSON_CreateArray();
+    int result = ok && taken != NULL ? 0 : out_of_memory(err);
+    cJSON_ArrayForEach(service, input->services)
+    {
+        result = result < 0 ? -1 : read_service(services, input, service, taken, err);
+    }
+    cJSON_Delete(taken);
+    return result < 0 ? -1 : check_ports(services, input->config, err);
+}
+
+void ecs_services_done(struct ecs_services *services)
+{
+    for (size_t i = 0; i < services->count; i++) {
+        struct ecs_service_state *state = &services->states[i];
+        cJSON_Delete(state->names);
+        cJSON_Delete(state->words);
+        json_delete_wiped(state->variables);
+        image_choice_done(&state->choice);
+    }
+    cJSON_Delete(services->host_names);
+    json_delete_wiped(services->secrets);
+    json_delete_wiped(services->overrides);
+    *services = (struct ecs_services){0};
+}

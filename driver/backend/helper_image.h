@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * helper_image.h - which image the helper of a job has.
+ *
+ * [Helper] Image, in which "$CI_RUNNER_VERSION" is replaced, else the gitlab-runner-helper that
+ * GitLab publishes for the runner's version. A job can set CI_RUNNER_VERSION to any text, so only
+ * N.N.N is accepted.
+ */
+#ifndef BERTH_DRIVER_BACKEND_HELPER_IMAGE_H
+#define BERTH_DRIVER_BACKEND_HELPER_IMAGE_H
+
+#include "common/error.h"
+#include "driver/config/config.h"
+
+#define HELPER_IMAGE_BYTES 512
+
+/* 'processor' has Docker's name: "amd64" or "arm64". ERROR_USAGE if the name cannot be found. */
+int helper_image_name(const struct config *config, const char *processor,
+                      char out_name[HELPER_IMAGE_BYTES], struct error *err)
+    __attribute__((warn_unused_result));
+
+#endif

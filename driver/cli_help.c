@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/* Help and version of berth-driver; scripts/help_texts.py reads their layout. */
+#include <cjson/cJSON.h>
+#include <ctype.h>
+#include <errno.h>
+#include <libssh/libssh.h>
+#include <openssl/crypto.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/revision.h"
+#include "driver/cli_table.h"
+#include "driver/config/schema.h"
+
+#define ROWS_CEILING 64 /* more than there are options */
+
+static void print_command(const struct cli_command *row)
+{
+    char left[64];
+    char right[128];
+    int width = snprintf(left, sizeof(left), "  %s%s%s %s", row->group == NULL ? "" : row->group,
+                         row->group == NULL ? "" : " ", row->name, row->arguments);
+    bool has_alias = row->alias != NULL;
+    (void)snprintf(right, sizeof(right), "%s%s%s%s%s%s", row->help, has_alias ? " (also: " : "",
+                   has_alias ? row->group_alias : "", has_alias ? " " : "",
+                   has_alias ? row->alias : "", has_alias ? ")" : "");
+    if (width > OPTION_HELP_COLUMN - 2) {
+        (void)printf("%s\n%*s", left, OPTION_HELP_COLUMN, "");
+    } else {
+        (void)printf("%-*s", OPTION_HELP_COLUMN, left);
+    }
+    options_print_text(stdout, OPTION_HELP_COLUMN, OPTION_HELP_COLUMN, right);
+}
+
+/* The options of one command; NULL: all options. */
+static void print_options(const struct cli_command *only)
+{
+    struct option_row rows[ROWS_CEILING];
+    size_t count = 0;
+    for (const struct option_row *row = cli_options;
+         (row->name != NULL || row->help != NULL) && count < ROWS_CEILING; row++) {
+        if (row->name == NULL || cli_takes(only, row->name)) {
+            rows[count++] = *row;
+        }
+    }
+    options_print(stdout, rows, count);
+}
+
+/* Examples begin with the name under which the program is usually installed. */
+static void print_examples(const struct cli *cli)
+{
+    static const char general[] = CLI_PROGRAM
+        " init\n" CLI_PROGRAM " --config /etc/gitlab-runner/fargate.toml doctor\n" CLI_PROGRAM
+        " exec --image node:16 -- npm test\n" CLI_PROGRAM " ssh 4711\n";
+    const size_t own = strlen(CLI_PROGRAM);
+    (void)printf("\nExamples:\n");
+    for (const char *at = cli->command != NULL ? cli->command->examples : general; *at != '\0';) {
+        int length = (int)strcspn(at, "\n");
+        bool named = strncmp(at, CLI_PROGRAM " ", own + 1) == 0;
+        (void)printf("  %s%.*s\n", named ? cli->program : "", length - (int)(named ? own : 0),
+                     at + (named ? own : 0));
+        at += length + 1;
+    }
+}
+
+/* The only list of exit codes; main.c and result.c choose them. */
+static const struct {
+    const char *status, *meaning;
+} exit_rows[] = {
+    {"0", "success"},
+    {"1", "failure; 'doctor': it found something that would prevent jobs from running"},
+    {"2", "wrong command line; nothing was done"},
+    {"255", "'exec', 'ssh', 'doctor': Berth itself failed"},
+    {"130, 143", "interrupted by Ctrl-C, stopped by SIGTERM (128 + the signal's number)"},
+    {"N", "'exec', 'ssh': the command's status, or 128 + n if signal n ended it"},
+    {"BUILD_FAILURE_EXIT_CODE",
+     "'custom': the job failed, or the configuration or command line is wrong (1 if unset)"},
+    {"SYSTEM_FAILURE_EXIT_CODE",
+     "'custom': anything else failed; GitLab may retry the job (2 if unset)"},
+};
+
+static void print_exit_codes(void)
+{
+    (void)printf("\nExit status:\n");
+    for (size_t i = 0; i < sizeof(exit_rows) / sizeof(exit_rows[0]); i++) {
+        (void)printf("  %-*s", OPTION_HELP_COLUMN - 2, exit_rows[i].status);
+        options_print_text(stdout, OPTION_HELP_COLUMN, OPTION_HELP_COLUMN, exit_rows[i].meaning);
+    }
+}
+
+static void print_overview(const struct cli *cli)
+{
+    (void)printf("Usage: %s [OPTION...] COMMAND\n"
+                 "       %s COMMAND --help\n"
+                 "       %s help [COMMAND]\n"
+                 "       %s help config\n\n"
+                 "Driver of GitLab Runner's custom executor: runs each GitLab CI job in its own\n"
+                 "Fargate task, container or process.\n\n"
+                 "Commands:\n",
+                 cli->program, cli->program, cli->program, cli->program);
+    for (const struct cli_command *row = cli_commands; row->name != NULL; row++) {
+        if (!cli->in_group || row->group != NULL) {
+            print_command(row);
+        }
+    }
+    (void)printf("\n");
+}
+
+void cli_print_help(const struct cli *cli)
+{
+    const struct cli_command *only = cli->command;
+    if (cli->keys) {
+        schema_print(stdout);
+        return;
+    }
+    if (only != NULL) {
+        (void)printf("Usage: %s [OPTION...] %s%s%s%s%s\n\n%c%s.\n\n", cli->program,
+                     only->group == NULL ? "" : only->group, only->group == NULL ? "" : " ",
+                     only->name, only->arguments[0] == '\0' ? "" : " ", only->arguments,
+                     toupper((unsigned char)only->help[0]), only->help + 1);
+    } else {
+        print_overview(cli);
+    }
+    print_options(only);
+    print_examples(cli);
+    print_exit_codes();
+}
+
+void cli_print_version(const struct cli *cli)
+{
+    (void)printf("%s %s (%s)\nlibssh %s\n%s\nlibsodium %s\ncJSON %s\n", cli->program, BERTH_VERSION,
+                 revision_text, ssh_version(0), OpenSSL_version(OPENSSL_VERSION),
+                 sodium_version_string(), cJSON_Version());
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * command.h - the commands of berth-driver, one file each.
+ *
+ * Every command gets the same context. It neither prints its error nor exits: a failure is -1 with
+ * 'err'; success fills 'out_result'.
+ */
+#ifndef BERTH_DRIVER_COMMANDS_COMMAND_H
+#define BERTH_DRIVER_COMMANDS_COMMAND_H
+
+#include "driver/base/signals.h"
+#include "driver/config/config.h"
+#include "driver/history/entry.h"
+#include "driver/runner/result.h"
+#include "driver/runner/runner.h"
+
+#define COMMAND_TASK_BYTES 256
+
+struct command_context {
+    const struct config *config;
+    const struct runner *runner;
+    struct signals *signals;
+    bool task_definitions;          /* --task-definitions */
+    bool helper;                    /* --helper */
+    const char *runner_version;     /* --runner-version; NULL: not given */
+    const char *container;          /* --container, NULL: the job's */
+    bool stop;                      /* --stop */
+    bool policy;                    /* --policy */
+    bool force;                     /* --force */
+    bool failed;                    /* --failed */
+    bool json;                      /* --json */
+    bool watch;                     /* --watch */
+    bool quiet;                     /* --quiet */
+    bool drain;                     /* --drain */
+    bool if_due;                    /* --if-due */
+    int64_t since_ms;               /* --since, before now; 0: not given */
+    const char *project;            /* --project, a pattern; NULL: all */
+    const char *output;             /* -o; NULL: stdout */
+    char task[COMMAND_TASK_BYTES];  /* filled by the stage: task_identity(), for the log file */
+    struct history_figures figures; /* filled by the stage: job_history.h */
+    int argc;                       /* the words after the command and its options */
+    char *const *argv;
+};
+
+typedef int command_run(struct command_context *context, struct result *out_result,
+                        struct error *err);
+
+command_run stage_config, stage_prepare, stage_run, stage_cleanup, command_exec, command_ps,
+    command_gc, command_ssh, command_doctor, command_init, command_push_agent, command_history,
+    command_report, command_metrics, command_logs, command_warm;
+
+#endif

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/vfs.h>
+
+#include "common/clock.h"
+#include "driver/commands/doctor/checks.h"
+#include "driver/warm/warm.h"
+
+#define STEP_S      900
+#define STEPS       (28 * 96) /* of four weeks: schedules repeat each week */
+#define MONTH_HOURS 730.0
+#define CPU_UNITS   1024.0
+#define MIB_PER_GIB 1024.0
+
+/* File systems that machines share (linux/magic.h, statfs(2)). */
+static const char *shared_type(long type)
+{
+    static const struct {
+        unsigned type;
+        const char *name;
+    } rows[] = {
+        {0x6969, "NFS"},      {0x517b, "SMB"},      {0xff534d42, "CIFS"},  {0xfe534d42, "SMB2"},
+        {0x01021997, "9P"},   {0x65735546, "FUSE"}, {0x00c36400, "Ceph"},  {0x5346414f, "AFS"},
+        {0x6b414653, "AFS"},  {0x01161970, "GFS2"}, {0x7461636f, "OCFS2"}, {0x0bd00bd0, "Lustre"},
+        {0x47504653, "GPFS"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (rows[i].type == (unsigned)type) {
+            return rows[i].name;
+        }
+    }
+    return NULL;
+}
+
+static void check_disk(struct doctor *doctor)
+{
+    const char *directory = doctor->config->metadata_directory;
+    struct statfs system;
+    const char *shared = statfs(directory, &system) == 0 ? shared_type((long)system.f_type) : NULL;
+    if (shared != NULL) {
+        doctor_report(doctor, DOCTOR_FAIL, "set [TaskMetadata] Directory to a local disk",
+                      "metadata directory '%s' is on %s: two hosts could claim one warm task",
+                      directory, shared);
+    }
+}
+
+/* Price of one task for an hour; 0: not known. */
+static double hourly(const struct config *config, const struct config_warm *entry)
+{
+    struct config own;
+    warm_apply(config, entry, &own);
+    double vcpus = (double)own.docker.nano_cpus / 1e9;
+    double gib = (double)own.docker.memory_bytes / (double)(1UL << 30);
+    if (entry->task_definition != NULL) {
+        vcpus = (double)own.fargate.size.cpu_units / CPU_UNITS;
+        gib = (double)own.fargate.size.memory_mib / MIB_PER_GIB;
+    }
+    return vcpus > 0 && gib > 0 ? vcpus * config->price.vcpu_hour + gib * config->price.gib_hour
+                                : 0;
+}
+
+/* Adds the entry's tasks at each step to 'sums' and returns their mean. */
+static double add_tasks(const struct config_warm *entry, int64_t now_s, int64_t sums[STEPS])
+{
+    double total = 0;
+    for (int i = 0; i < STEPS; i++) {
+        int64_t wanted =
+            schedule_wanted(&entry->schedule, now_s + (int64_t)i * STEP_S, entry->tasks);
+        sums[i] += wanted;
+        total += (double)wanted;
+    }
+    return total / (double)STEPS;
+}
+
+static void check_entry(struct doctor *doctor, const struct config_warm *entry, double mean)
+{
+    const struct config *config = doctor->config;
+    double price = hourly(config, entry) * mean * MONTH_HOURS;
+    char text[64] = "";
+    if (price > 0) {
+        (void)snprintf(text, sizeof(text), ", %.2f per month on demand", price);
+    }
+    doctor_report(doctor, DOCTOR_OK, NULL, "'%s': %.1f tasks on average, at most %lld%s",
+                  warm_name(entry), mean, (long long)schedule_most(&entry->schedule, entry->tasks),
+                  text);
+}
+
+static void check_sum(struct doctor *doctor, const int64_t sums[STEPS])
+{
+    int64_t most = 0;
+    for (int i = 0; i < STEPS; i++) {
+        most = sums[i] > most ? sums[i] : most;
+    }
+    if (most > doctor->config->warm_tasks_maximum) {
+        doctor_report(doctor, DOCTOR_WARN, "raise [WarmPool] MaxTasks, or lower Tasks or Schedule",
+                      "all [[Warm]] together ask for %lld tasks at some time, and [WarmPool] "
+                      "MaxTasks is %lld",
+                      (long long)most, (long long)doctor->config->warm_tasks_maximum);
+    }
+}
+
+void doctor_check_warm(struct doctor *doctor)
+{
+    const struct config *config = doctor->config;
+    const struct backend *backend = backend_choose(config, NULL);
+    char(*wishes)[METADATA_WISH_BYTES] = NULL;
+    struct error err = {0};
+    if (config->warm_count == 0 || backend == NULL) {
+        return;
+    }
+    doctor_print_heading(doctor, "Warm tasks");
+    check_disk(doctor);
+    if (warm_wishes(config, backend, &wishes, &err) < 0) {
+        doctor_report_error(doctor, &err, NULL);
+    }
+    free(wishes);
+    int64_t *sums = calloc(STEPS, sizeof(*sums));
+    int64_t now_s = clock_unix_s();
+    for (size_t i = 0; sums != NULL && i < config->warm_count; i++) {
+        struct config_warm *entry = &config->warm[i];
+        if (schedule_load(&entry->schedule, NULL, &err) < 0) {
+            (void)error_wrap(&err, "%s:%u: [[Warm]]", config->path, entry->line);
+            doctor_report_error(doctor, &err, NULL);
+        } else {
+            check_entry(doctor, entry, add_tasks(entry, now_s, sums));
+        }
+    }
+    if (sums != NULL) {
+        check_sum(doctor, sums);
+    }
+    free(sums);
+}

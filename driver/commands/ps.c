@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/escape.h"
+#include "driver/backend/backend.h"
+#include "driver/base/json.h"
+#include "driver/commands/command.h"
+#include "driver/commands/table.h"
+#include "driver/history/store.h"
+#include "driver/record/pool.h"
+#include "driver/task/task_summary.h"
+
+#define LIST_MS      60000
+#define WATCH_MS     2000
+#define WATCH_ECS_MS 5000 /* DescribeTasks has a rate limit for the whole account */
+#define CLEAR_SCREEN "\033[H\033[2J"
+#define NUMBER_BYTES 32
+
+static const struct table_column columns[] = {
+    {"JOB", 0, 0},  {"AGE", 0, 0},      {"STATE", 0, 0},  {"CPU", 0, 4},   {"MEMORY", 0, 3},
+    {"COST", 0, 2}, {"PROJECT", 10, 6}, {"IMAGE", 10, 5}, {"TASK", 16, 0}, {"URL", 12, 7},
+};
+#define COLUMN_COUNT (sizeof(columns) / sizeof(columns[0]))
+
+struct listing {
+    const struct command_context *context;
+    const struct backend *backend;
+    struct history_store notes; /* fd -1: there are none */
+    struct table table;
+    size_t count;
+};
+
+/* What 'prepare' noted of the job; NULL: nothing. */
+static cJSON *noted(const struct listing *listing, const char *job)
+{
+    struct buffer text;
+    const char *line = NULL;
+    size_t length = 0;
+    size_t at = 0;
+    cJSON *note = NULL;
+    buffer_init(&text, HISTORY_NOTE_BYTES);
+    if (listing->notes.fd >= 0 && history_noted(&listing->notes, job, &text, NULL) == 1 &&
+        history_next_line(text.bytes, text.length, &at, &line, &length)) {
+        note = cJSON_ParseWithLength(line, length);
+    }
+    buffer_done(&text);
+    return note;
+}
+
+/* A warm task has no job yet, or will never have one. */
+static const char *pool_word(const char *job)
+{
+    return !pool_has_key(job) ? "" : pool_is_spent(job) ? ", stopping" : ", warm";
+}
+
+static int add_row(struct listing *listing, const struct backend_listed *listed, const cJSON *note)
+{
+    char age[24];
+    char cost[NUMBER_BYTES];
+    char cpu[NUMBER_BYTES] = "";
+    char memory[NUMBER_BYTES] = "";
+    int64_t now_s = clock_unix_s();
+    task_summary_age(listed, now_s, age, sizeof(age));
+    task_summary_cost(listed, &listing->context->config->price, now_s, cost, sizeof(cost));
+    if (listed->vcpus > 0) {
+        (void)snprintf(cpu, sizeof(cpu), "%g", listed->vcpus);
+    }
+    if (listed->memory_gib > 0) {
+        (void)snprintf(memory, sizeof(memory), "%g GiB", listed->memory_gib);
+    }
+    const char *const row[COLUMN_COUNT] = {listed->job,
+                                           age,
+                                           listed->state,
+                                           cpu,
+                                           memory,
+                                           cost,
+                                           json_text_or_empty(note, "project"),
+                                           json_text_or_empty(note, "image"),
+                                           listed->id,
+                                           listed->url};
+    return table_add(&listing->table, row);
+}
+
+static void add_text(cJSON *to, const char *name, const char *value, bool *ok)
+{
+    if (value[0] != '\0') {
+        json_text(to, name, value, ok);
+    }
+}
+
+static void add_number(cJSON *to, const char *name, double value, bool *ok)
+{
+    if (value > 0) {
+        *ok = cJSON_AddNumberToObject(to, name, value) != NULL && *ok;
+    }
+}
+
+static int print_json(const struct listing *listing, const struct backend_listed *listed,
+                      const cJSON *note)
+{
+    static const char *const from_note[] = {"name", "project", "ref", "image"};
+    char cost[NUMBER_BYTES];
+    const struct config_price *price = &listing->context->config->price;
+    int64_t now_s = clock_unix_s();
+    cJSON *root = cJSON_CreateObject();
+    bool ok = root != NULL;
+    add_text(root, "job", listed->job, &ok);
+    json_text(root, "backend", listing->backend->name, &ok);
+    json_text(root, "task", listed->id, &ok);
+    json_text(root, "state", listed->state, &ok);
+    add_number(root, "started_at", (double)listed->started_at_s, &ok);
+    add_number(root, "vcpus", listed->vcpus, &ok);
+    add_number(root, "memory_gib", listed->memory_gib, &ok);
+    json_bool(root, "spot", listed->spot, &ok);
+    task_summary_cost(listed, price, now_s, cost, sizeof(cost));
+    if (strcmp(cost, "-") != 0) {
+        ok = cJSON_AddRawToObject(root, "cost", cost) != NULL && ok;
+        json_text(root, "currency", price->currency, &ok);
+    }
+    for (size_t i = 0; i < sizeof(from_note) / sizeof(from_note[0]); i++) {
+        add_text(root, from_note[i], json_text_or_empty(note, from_note[i]), &ok);
+    }
+    add_text(root, "url", listed->url, &ok);
+    char *text = ok ? cJSON_PrintUnformatted(root) : NULL;
+    cJSON_Delete(root);
+    if (text != NULL) {
+        (void)printf("%s\n", text);
+    }
+    cJSON_free(text);
+    return text == NULL ? -1 : 0;
+}
+
+static int take(void *context, const struct backend_listed *entry, struct error *err)
+{
+    struct listing *listing = context;
+    struct backend_listed found = *entry;
+    const struct backend_listed *listed = &found;
+    int result = 0;
+    listing->count++;
+    task_summary_find_record(&found, listing->context->config);
+    (void)snprintf(found.state, sizeof(found.state), "%.20s%s", entry->state, pool_word(found.job));
+    if (listing->context->quiet) {
+        escape_print(stdout, "%s\n", listed->job[0] != '\0' ? listed->job : listed->id);
+        return 0;
+    }
+    cJSON *note = listed->job[0] != '\0' ? noted(listing, listed->job) : NULL;
+    result =
+        listing->context->json ? print_json(listing, listed, note) : add_row(listing, listed, note);
+    cJSON_Delete(note);
+    return result < 0 ? error_set(err, ERROR_SYSTEM, ENOMEM, "cannot print the tasks") : 0;
+}
+
+static int list(const struct command_context *context, const struct backend *backend, bool clear,
+                struct error *err)
+{
+    char path[PATH_MAX];
+    struct error ignored;
+    struct listing listing = {.context = context,
+                              .backend = backend,
+                              .table = {.columns = columns, .column_count = COLUMN_COUNT}};
+    if (history_open(&listing.notes, context->config, false, path, sizeof(path), &ignored) != 1) {
+        listing.notes.fd = -1; /* no projects and images */
+    }
+    int result = backend->list(context->config, take, &listing, clock_deadline_ms(LIST_MS), err);
+    if (result == 0) {
+        (void)fputs(clear ? CLEAR_SCREEN : "", stdout);
+        table_print(&listing.table, stdout, 0);
+        (void)fflush(stdout);
+    }
+    table_done(&listing.table);
+    history_close(&listing.notes);
+    if (result == 0 && listing.count == 0 && !context->json && !context->quiet) {
+        (void)fprintf(stderr, "no task of this runner on the backend '%s'\n", backend->name);
+    }
+    return result < 0 ? error_wrap(err, "cannot list the tasks") : 0;
+}
+
+int command_ps(struct command_context *context, struct result *out_result, struct error *err)
+{
+    const struct backend *backend = backend_choose(context->config, err);
+    if (backend == NULL || backend->check(context->config, err) < 0) {
+        return -1;
+    }
+    bool clear = context->watch && !context->json && isatty(STDOUT_FILENO) == 1;
+    int64_t pause_ms = backend == &backend_ecs ? WATCH_ECS_MS : WATCH_MS;
+    int result = list(context, backend, clear, err);
+    while (result == 0 && context->watch &&
+           signals_wait(context->signals, -1, clock_deadline_ms(pause_ms)) == 0 &&
+           !signals_pending(context->signals) && ferror(stdout) == 0) {
+        result = list(context, backend, clear, err);
+    }
+    if (result == 0) {
+        *out_result = (struct result){.kind = RESULT_SUCCESS};
+    }
+    return result;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/escape.h"
+#include "common/log.h"
+#include "driver/commands/command.h"
+#include "driver/warm/warm.h"
+
+#define WATCH_MS        10000
+#define WATCH_FAILED_MS 60000
+
+static size_t count_of(const struct pool *pool, const char *wish, enum pool_state state)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < pool->count; i++) {
+        count += pool->records[i].state == state && strcmp(pool->records[i].warm.wish, wish) == 0
+                     ? 1
+                     : 0;
+    }
+    return count;
+}
+
+/* A line for each entry. */
+static int print_pool(const struct command_context *context, const struct backend *backend,
+                      struct error *err)
+{
+    const struct config *config = context->config;
+    char(*wishes)[METADATA_WISH_BYTES] = NULL;
+    struct pool pool;
+    if (warm_wishes(config, backend, &wishes, err) < 0) {
+        return -1;
+    }
+    int result = pool_read(config->metadata_directory, &pool, err);
+    for (size_t i = 0; result == 0 && i < config->warm_count; i++) {
+        const struct config_warm *entry = &config->warm[i];
+        int64_t wanted = schedule_wanted(&entry->schedule, clock_unix_s(), entry->tasks);
+        escape_print(stdout, "%s: %zu ready, %zu launching, %lld wanted\n", warm_name(entry),
+                     count_of(&pool, wishes[i], POOL_READY),
+                     count_of(&pool, wishes[i], POOL_LAUNCHING), (long long)wanted);
+    }
+    pool_done(&pool);
+    free(wishes);
+    (void)fflush(stdout);
+    return result;
+}
+
+static int fill_once(const struct command_context *context, const struct backend *backend,
+                     struct error *err)
+{
+    struct warm_fill fill = {
+        .config = context->config,
+        .backend = backend,
+        .signals = context->signals,
+        .drain = context->drain,
+        .skip_if_due = context->if_due,
+    };
+    if (warm_fill(&fill, err) < 0) {
+        return -1;
+    }
+    if (fill.launched + fill.stopped > 0) {
+        log_info("warm tasks: %zu launches, %zu stopped, %zu failures", fill.launched, fill.stopped,
+                 fill.failed);
+    }
+    return fill.failed == 0
+               ? 0
+               : error_set(err, ERROR_SYSTEM, 0, "%zu warm tasks could not be launched or stopped",
+                           fill.failed);
+}
+
+static void watch(const struct command_context *context, const struct backend *backend)
+{
+    for (;;) {
+        struct error own;
+        int result = fill_once(context, backend, &own);
+        if (signals_pending(context->signals)) {
+            return;
+        }
+        if (result < 0) {
+            char text[ERROR_TEXT_BYTES];
+            log_error("%s; trying again in %d s", error_text(&own, text), WATCH_FAILED_MS / 1000);
+        }
+        if (signals_wait(context->signals, -1,
+                         clock_deadline_ms(result < 0 ? WATCH_FAILED_MS : WATCH_MS)) < 0) {
+            return;
+        }
+    }
+}
+
+static int check(const struct command_context *context, const struct backend *backend,
+                 struct error *err)
+{
+    if (context->watch && (context->drain || context->if_due)) {
+        return error_set(err, ERROR_USAGE, 0, "--watch excludes --drain and --if-due");
+    }
+    if (context->config->warm_count == 0 && !context->drain) {
+        (void)error_set(err, ERROR_USAGE, 0, "the configuration has no [[Warm]]");
+        return error_hint(err, "see 'berth-driver help config'");
+    }
+    return backend->check(context->config, err);
+}
+
+int command_warm(struct command_context *context, struct result *out_result, struct error *err)
+{
+    const struct backend *backend = backend_choose(context->config, err);
+    if (backend == NULL || check(context, backend, err) < 0) {
+        return -1;
+    }
+    warm_forget_job();
+    for (size_t i = 0; i < context->config->warm_count; i++) {
+        if (schedule_load(&context->config->warm[i].schedule, NULL, err) < 0) {
+            return error_wrap(err, "%s:%u: [[Warm]]", context->config->path,
+                              context->config->warm[i].line);
+        }
+    }
+    if (context->watch) {
+        watch(context, backend);
+    } else if (fill_once(context, backend, err) < 0 || print_pool(context, backend, err) < 0) {
+        return -1;
+    }
+    *out_result = (struct result){.kind = RESULT_SUCCESS};
+    return 0;
+}

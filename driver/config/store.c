@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT */
+#include "driver/config/store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/nearest.h"
+#include "common/parse.h"
+#include "driver/base/pattern.h"
+#include "driver/config/loader.h"
+
+static const char *wanted(const struct schema_row *row)
+{
+    static const char *const texts[] = {
+        [SCHEMA_TEXT] = "a string",
+        [SCHEMA_CHOICE] = "a string",
+        [SCHEMA_BOOL] = "true or false",
+        [SCHEMA_TRISTATE] = "true or false",
+        [SCHEMA_INTEGER] = "a whole number",
+        [SCHEMA_NUMBER] = "a number that is not negative",
+        [SCHEMA_DURATION] = "a duration such as \"30s\" or \"5m\", or a number of seconds",
+        [SCHEMA_SIZE] = "a size such as \"512MiB\" or \"2G\", or a number of bytes",
+        [SCHEMA_CPUS] = "a number of processors such as 2 or 1.5",
+        [SCHEMA_LIST] = "a string or an array of strings",
+        [SCHEMA_PATTERNS] = "a string or an array of strings",
+        [SCHEMA_LEVEL] = "one of \"debug\", \"info\", \"warn\", \"error\", \"fatal\"",
+        [SCHEMA_FORMAT] = "\"text\" or \"json\"",
+        [SCHEMA_SCHEDULE] = "a table such as { \"Mon-Fri 08:00-19:00 UTC\" = 4 }",
+        [SCHEMA_IGNORED] = "anything",
+    };
+    _Static_assert(sizeof(texts) / sizeof(texts[0]) == SCHEMA_IGNORED + 1, "a text for each type");
+    return texts[row->type];
+}
+
+static int wrong(const struct config_load *load, const struct schema_row *row,
+                 const struct toml_value *value, const char *what)
+{
+    return error_set(load->err, ERROR_USAGE, 0, "%s:%u: %s%s%s: %s", load->path, toml_line(value),
+                     row->section == NULL ? "" : row->section, row->section == NULL ? "" : ".",
+                     row->name, what);
+}
+
+static int wrong_type(const struct config_load *load, const struct schema_row *row,
+                      const struct toml_value *value)
+{
+    char what[256];
+    const char *text = NULL;
+    if (toml_get_string(value, &text, NULL) && strlen(text) < 80) {
+        (void)snprintf(what, sizeof(what), "wanted %s, found \"%s\"", wanted(row), text);
+    } else {
+        (void)snprintf(what, sizeof(what), "wanted %s, found %s", wanted(row),
+                       toml_type_name(toml_type(value)));
+    }
+    return wrong(load, row, value, what);
+}
+
+static bool is_choice(const char *choices, const char *text)
+{
+    size_t length = strlen(text);
+    for (const char *at = choices; at != NULL; at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL) {
+        if (strcspn(at, "|") == length && strncmp(at, text, length) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int wrong_choice(const struct config_load *load, const struct schema_row *row,
+                        const struct toml_value *value, const char *text)
+{
+    char what[256];
+    size_t length = (size_t)snprintf(what, sizeof(what), "wanted ");
+    for (const char *at = row->choices; *at != '\0'; at += at[0] == '|' ? 1 : 0) {
+        int word = (int)strcspn(at, "|");
+        length += (size_t)snprintf(what + length, sizeof(what) - length, "%s\"%.*s\"",
+                                   at == row->choices ? "" : " or ", word, at);
+        at += word;
+    }
+    (void)snprintf(what + length, sizeof(what) - length, ", found \"%.64s\"", text);
+    return wrong(load, row, value, what);
+}
+
+static int store_text(const struct config_load *load, const struct schema_row *row,
+                      const struct toml_value *value, void *field)
+{
+    char plain[64];
+    const char *text = NULL;
+    if (!toml_get_string(value, &text, NULL)) {
+        return wrong_type(load, row, value);
+    }
+    if (text[0] == '\0') { /* as if the key were not there */
+        text = NULL;
+        if (row->initial != NULL) {
+            (void)snprintf(plain, sizeof(plain), "%.*s", (int)strlen(row->initial) - 2,
+                           row->initial + 1);
+            text = plain;
+        }
+    } else if (row->type == SCHEMA_CHOICE && !is_choice(row->choices, text)) {
+        return wrong_choice(load, row, value, text);
+    }
+    return config_set_text(field, text, load->err);
+}
+
+static int store_in_range(const struct config_load *load, const struct schema_row *row,
+                          const struct toml_value *value, int64_t number, const char *unit,
+                          int64_t *field)
+{
+    if (number < row->minimum || number > row->maximum) {
+        char what[128];
+        (void)snprintf(what, sizeof(what), "wanted a value from %lld to %lld%s",
+                       (long long)row->minimum, (long long)row->maximum, unit);
+        return wrong(load, row, value, what);
+    }
+    *field = number;
+    return 0;
+}
+
+static int store_number(const struct config_load *load, const struct schema_row *row,
+                        const struct toml_value *value, int64_t *field)
+{
+    int64_t number = 0;
+    const char *text = NULL;
+    bool duration = row->type == SCHEMA_DURATION;
+    bool size = row->type == SCHEMA_SIZE;
+    if (toml_get_integer(value, &number)) {
+        if (duration && (number < 0 || number > INT64_MAX / 1000)) {
+            return wrong_type(load, row, value);
+        }
+        number *= duration ? 1000 : 1;
+    } else if ((!duration && !size) || !toml_get_string(value, &text, NULL) ||
+               (duration ? parse_duration_ms(text, &number) : parse_size_bytes(text, &number)) <
+                   0) {
+        return wrong_type(load, row, value);
+    }
+    return store_in_range(load, row, value, number, duration ? " ms" : size ? " bytes" : "", field);
+}
+
+static int store_cpus(const struct config_load *load, const struct schema_row *row,
+                      const struct toml_value *value, int64_t *field)
+{
+    double cpus = 0;
+    int64_t whole = 0;
+    const char *text = NULL;
+    char *end = NULL;
+    if (toml_get_integer(value, &whole)) {
+        cpus = (double)whole;
+    } else if (toml_get_string(value, &text, NULL)) {
+        cpus = strtod(text, &end);
+        if (end == text || *end != '\0') {
+            return wrong_type(load, row, value);
+        }
+    } else if (!toml_get_float(value, &cpus)) {
+        return wrong_type(load, row, value);
+    }
+    if (!(cpus >= 0.01 && cpus <= 65536)) {
+        return wrong_type(load, row, value);
+    }
+    *field = (int64_t)(cpus * 1e9 + 0.5);
+    return 0;
+}
+
+static int store_real(const struct config_load *load, const struct schema_row *row,
+                      const struct toml_value *value, double *field)
+{
+    int64_t whole = 0;
+    double number = 0;
+    if (toml_get_integer(value, &whole)) {
+        number = (double)whole;
+    } else if (!toml_get_float(value, &number)) {
+        return wrong_type(load, row, value);
+    }
+    if (!(number >= 0 && number < 1e9)) { /* NaN is neither */
+        return wrong_type(load, row, value);
+    }
+    *field = number;
+    return 0;
+}
+
+static int append_entry(const struct config_load *load, const struct schema_row *row,
+                        const struct toml_value *value, struct config_list *list)
+{
+    const char *text = NULL;
+    if (!toml_get_string(value, &text, NULL) || text[0] == '\0') {
+        return wrong_type(load, row, value);
+    }
+    char bad = row->type == SCHEMA_PATTERNS ? pattern_bad_character(text) : '\0';
+    if (bad != '\0') {
+        char what[256];
+        (void)snprintf(what, sizeof(what), "'%c' in the pattern \"%.80s\" is not allowed", bad,
+                       text);
+        (void)wrong(load, row, value, what);
+        return error_hint(load->err, "use '*' for any text without '/', '**' for any text, '?' for "
+                                     "one character");
+    }
+    if (list->count == (size_t)row->maximum) {
+        char what[64];
+        (void)snprintf(what, sizeof(what), "more than %lld entries", (long long)row->maximum);
+        return wrong(load, row, value, what);
+    }
+    list->entries[list->count] = NULL;
+    if (config_set_text(&list->entries[list->count], text, load->err) < 0) {
+        return -1;
+    }
+    list->count++;
+    return 0;
+}
+
+static int store_list(const struct config_load *load, const struct schema_row *row,
+                      const struct toml_value *value, struct config_list *list)
+{
+    config_list_clear(list);
+    list->named = true;
+    if (toml_type(value) == TOML_STRING) {
+        return append_entry(load, row, value, list);
+    }
+    if (toml_type(value) != TOML_ARRAY) {
+        return wrong_type(load, row, value);
+    }
+    for (const struct toml_value *at = toml_first(value); at != NULL; at = toml_next(at)) {
+        if (append_entry(load, row, at, list) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int store_word(const struct config_load *load, const struct schema_row *row,
+                      const struct toml_value *value, void *field)
+{
+    const char *text = NULL;
+    if (!toml_get_string(value, &text, NULL)) {
+        return wrong_type(load, row, value);
+    }
+    bool is_level = row->type == SCHEMA_LEVEL;
+    bool known = text[0] == '\0' /* as unset */ ||
+                 (is_level ? log_level_parse(text, field) : log_format_parse(text, field));
+    if (known) {
+        return 0;
+    }
+    struct nearest nearest = is_level ? log_level_nearest(text) : log_format_nearest(text);
+    char what[256];
+    (void)snprintf(what, sizeof(what), "wanted %s, found \"%.64s\"", wanted(row), text);
+    (void)wrong(load, row, value, what);
+    return nearest_hint(&nearest, load->err);
+}
+
+static int store_bool(const struct config_load *load, const struct schema_row *row,
+                      const struct toml_value *value, void *field)
+{
+    bool truth = false;
+    if (!toml_get_bool(value, &truth)) {
+        return wrong_type(load, row, value);
+    }
+    if (row->type == SCHEMA_BOOL) {
+        *(bool *)field = truth;
+    } else {
+        *(enum config_tristate *)field = truth ? CONFIG_YES : CONFIG_NO;
+    }
+    return 0;
+}
+
+static int store_schedule(const struct config_load *load, const struct schema_row *row,
+                          const struct toml_value *value, struct schedule *schedule)
+{
+    if (toml_type(value) != TOML_TABLE) {
+        return wrong_type(load, row, value);
+    }
+    for (const struct toml_value *at = toml_first(value); at != NULL; at = toml_next(at)) {
+        int64_t tasks = 0;
+        if (!toml_get_integer(at, &tasks)) {
+            return wrong_type(load, row, at);
+        }
+        if (store_in_range(load, row, at, tasks, " tasks", &tasks) < 0) {
+            return -1;
+        }
+        if (schedule_add(schedule, toml_key(at), tasks, load->err) < 0) {
+            return error_wrap(load->err, "%s:%u: %s.%s", load->path, toml_line(at), row->section,
+                              row->name);
+        }
+    }
+    return 0;
+}
+
+/* One more note for config_each_note(): message and hint, each with its NUL. */
+void config_note(const struct config_load *load, struct buffer *notes,
+                 const struct toml_value *value, const char *section, const char *what,
+                 const char *hint)
+{
+    size_t before = notes->length;
+    if (buffer_printf(notes, "%s:%u: %s%s%s: %s", load->path, toml_line(value),
+                      section == NULL ? "" : section, section == NULL ? "" : ".", toml_key(value),
+                      what) < 0 ||
+        buffer_append(notes, "", 1) < 0 || buffer_append_text(notes, hint) < 0 ||
+        buffer_append(notes, "", 1) < 0) {
+        notes->length = before; /* the ceiling: drop this note */
+    }
+}
+
+int config_store(const struct config_load *load, const struct schema_row *row,
+                 const struct toml_value *value)
+{
+    void *field = (char *)load->base + row->offset;
+    load->config->lines[row - schema_rows] = toml_line(value);
+    switch (row->type) {
+    case SCHEMA_TEXT:
+    case SCHEMA_CHOICE:
+        return store_text(load, row, value, field);
+    case SCHEMA_BOOL:
+    case SCHEMA_TRISTATE:
+        return store_bool(load, row, value, field);
+    case SCHEMA_INTEGER:
+    case SCHEMA_DURATION:
+    case SCHEMA_SIZE:
+        return store_number(load, row, value, field);
+    case SCHEMA_NUMBER:
+        return store_real(load, row, value, field);
+    case SCHEMA_CPUS:
+        return store_cpus(load, row, value, field);
+    case SCHEMA_LIST:
+    case SCHEMA_PATTERNS:
+        return store_list(load, row, value, field);
+    case SCHEMA_LEVEL:
+    case SCHEMA_FORMAT:
+        return store_word(load, row, value, field);
+    case SCHEMA_SCHEDULE:
+        return store_schedule(load, row, value, field);
+    case SCHEMA_IGNORED:
+        config_note(load, &load->config->notes, value, row->section, row->unset, "remove the line");
+        return 0;
+    }
+    return 0;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+#include "driver/task/start_report.h"
+
+#include <cjson/cJSON.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/buffer.h"
+#include "driver/base/json.h"
+#include "driver/base/time_text.h"
+
+#define MEGABYTE 1000000
+
+/* From one moment to another, or -1 if one is not known or they are the wrong way round. */
+static int64_t between(int64_t from_ms, int64_t to_ms)
+{
+    return from_ms <= 0 || to_ms <= 0 || to_ms < from_ms ? -1 : to_ms - from_ms;
+}
+
+static int64_t moment(const cJSON *object, const char *name)
+{
+    const char *text = json_text_at(object, name);
+    int64_t ms = 0;
+    return text == NULL || time_text_parse_ms(text, &ms) < 0 ? 0 : ms;
+}
+
+/* When the container with this name was started. */
+static int64_t start_of(const cJSON *task, const char *container)
+{
+    const cJSON *entry = NULL;
+    cJSON_ArrayForEach(entry, cJSON_GetObjectItemCaseSensitive(task, "Containers"))
+    {
+        const char *name = json_text_at(entry, "Name");
+        if (name != NULL && strcmp(name, container) == 0) {
+            return moment(entry, "StartedAt");
+        }
+    }
+    return 0;
+}
+
+void start_report_init(struct backend_start *start)
+{
+    *start = (struct backend_start){.placed_ms = -1, .pulled_ms = -1, .started_ms = -1};
+}
+
+static void set(int64_t *field, int64_t ms)
+{
+    *field = ms < 0 ? *field : ms;
+}
+
+void start_report_read(const char *document, const char *container, struct backend_start *start)
+{
+    cJSON *task = cJSON_Parse(document);
+    int64_t pull_ms = moment(task, "PullStartedAt");
+    int64_t pulled_ms = moment(task, "PullStoppedAt");
+    set(&start->placed_ms, between(start->created_ms, pull_ms));
+    set(&start->pulled_ms, between(pull_ms, pulled_ms));
+    set(&start->started_ms, between(pulled_ms, start_of(task, container)));
+    cJSON_Delete(task);
+}
+
+static int64_t known(int64_t ms)
+{
+    return ms < 0 ? 0 : ms;
+}
+
+static void add(struct buffer *out, const char *what, int64_t ms)
+{
+    int result =
+        ms < 0 ? buffer_printf(out, ", %s -", what)
+               : buffer_printf(out, ms < 1000 ? ", %s %.2f" : ", %s %.1f", what, (double)ms / 1000);
+    (void)result; /* the ceiling: the rest of the line is left out */
+}
+
+void start_report_text(const struct backend_start *start, int64_t total_ms,
+                       char out[START_REPORT_BYTES])
+{
+    cleanup_buffer struct buffer parts;
+    char image[64] = "image pulled in";
+    int64_t rest_ms =
+        total_ms - known(start->placed_ms) - known(start->pulled_ms) - known(start->started_ms);
+    bool unknown = start->placed_ms < 0 && start->pulled_ms < 0 && start->started_ms < 0;
+    buffer_init(&parts, START_REPORT_BYTES);
+    if (start->image_bytes > 0) {
+        (void)snprintf(image, sizeof(image), "image %" PRId64 " MB pulled in",
+                       (start->image_bytes + MEGABYTE - 1) / MEGABYTE);
+    }
+    if (!start->by_driver) {
+        add(&parts, "placed", start->placed_ms);
+    }
+    if (!start->by_driver || start->pulled_ms >= 0) {
+        add(&parts, image, start->pulled_ms);
+    }
+    add(&parts, "container start", start->started_ms);
+    add(&parts, "login", unknown || rest_ms < 0 ? -1 : rest_ms);
+    (void)snprintf(out, START_REPORT_BYTES, "task ready after %.*f s: %s", total_ms < 1000 ? 2 : 1,
+                   (double)total_ms / 1000, parts.bytes == NULL ? "" : parts.bytes + 2);
+}

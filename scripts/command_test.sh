@@ -1,0 +1,246 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+#? ./dev test [STEP...] [-k EXPRESSION]
+#? Run all checks, or the named steps
+#?
+#? Installs, builds and runs; the last line is 'N passed, N failed, N skipped'. Exit status 1 if a
+#? check failed. A step that was named, or any step with CI=true, fails if it cannot run.
+#?
+#?   format             clang-format and ruff
+#?   shell              shellcheck
+#?   python             ruff
+#?   includes           #include lines point one way: no circles, no private headers of others
+#?   cppcheck           cppcheck on every C file of the build
+#?   tidy               clang-tidy with .clang-tidy
+#?   dockerfiles        hadolint and further rules on dockerfiles/
+#?   unit               the unit tests, with AddressSanitizer and UBSan
+#?   toml               the toml-test suite on the driver's parser
+#?   runner             ./dev itself and the stand-in for GitLab Runner
+#?   blackbox           the released programs, tested from outside
+#?   blackbox-sanitize  the same with AddressSanitizer and UBSan, without tests that mostly wait
+#?   engine             jobs in containers of a Docker Engine that the tests start (as root)
+#?   engine-sanitize    the same with AddressSanitizer and UBSan, without tests that mostly wait
+#?   images             builds dockerfiles/ on that engine and runs whole jobs in the images
+#?   fuzz               each fuzz target for a short time (FUZZ_SECONDS; default 100 s for all)
+#?   docs               runs the guide's commands against moto with the AWS CLI, checks its quotes
+#?   binaries           static, hardened, without local paths, reproducible
+#?   package            ./dev package; .deb in fresh Debian 12 and 13 roots, rpmlint, man pages (as root)
+#?   demo               ./dev demo and ./dev demo --fail
+#?
+#? Only by name, because they compile the libraries, or Ruby:
+#?   arm64              both programs for aarch64, cross-built, under qemu-user
+#?   agent-image        the Dockerfiles that build the agent from source yield the released program
+#?   ruby               the runner image with a real Ruby 3.3, compiled by its Dockerfile, and a native gem
+#?
+#?   -k EXPRESSION      only pytest tests with matching names
+
+# shellcheck source=scripts/fuzzing.sh
+. "$top/scripts/fuzzing.sh"
+# shellcheck source=scripts/steps.sh
+. "$top/scripts/steps.sh"
+
+steps=(format shell python includes cppcheck tidy fuzz dockerfiles unit toml runner images docs blackbox
+    blackbox-sanitize engine engine-sanitize binaries package demo)
+declare -A step_packages=(
+    [format]="format python" [shell]=lint [python]=python [includes]=python [cppcheck]="lint build unit"
+    [tidy]="lint build unit" [unit]="build unit" [toml]="build unit go" [runner]="python"
+    [blackbox]="build blackbox interop python" [blackbox-sanitize]="build unit blackbox interop python"
+    [engine]="build engine python" [engine-sanitize]="build unit engine python"
+    [dockerfiles]=python [images]="build engine images python"
+    [arm64]="build arm64 blackbox python" [agent-image]="build engine images python"
+    [ruby]="build engine images python"
+    [fuzz]="build fuzz" [docs]="build lint unit python" [binaries]="build blackbox python"
+    [package]="build package package-test python" [demo]="build demo python"
+)
+declare -A step_builds=(
+    [cppcheck]=sanitize [tidy]=sanitize [unit]=sanitize [toml]=sanitize [blackbox]=release
+    [images]=release [agent-image]=release [ruby]=release [arm64]="release arm64"
+    [blackbox-sanitize]=sanitize [engine]=release [engine-sanitize]="release sanitize" [fuzz]=fuzz [docs]=release
+    [binaries]=release [package]=release [demo]=release
+)
+# Steps that wait for downloads and containers, and the step with which each starts if both are
+# wanted: compilers and analysers then use the processors meanwhile. Results appear in order.
+declare -A step_beside=([images]=cppcheck [docs]=cppcheck [package]=cppcheck)
+
+command_test() {
+    local chosen=() step
+    expression=
+    while [ $# -gt 0 ]; do
+        case $1 in
+        -k)
+            [ -n "${2:-}" ] || usage_error "test: -k needs an expression; './dev test --help'"
+            expression=$2 && shift
+            ;;
+        -*) usage_error "test: unknown option '$1'; './dev test --help'" ;;
+        *)
+            [ -n "${step_packages[$1]:-}" ] || usage_error "test: unknown step '$1': ${steps[*]}"
+            chosen+=("$1")
+            ;;
+        esac
+        shift
+    done
+    # A step that was asked for by name must run.
+    must_run=${chosen[*]:+true}
+    [ ${#chosen[@]} -gt 0 ] || chosen=("${steps[@]}")
+    results=$top/build/test
+    mkdir -p "$results"
+    passed=0 failed=0 skipped=0 failures=()
+    declare -gA build_state=() beside=() ended=()
+    ticker=
+    trap end_all EXIT
+    trap 'exit 130' INT
+    install_for "${chosen[@]}"
+    for step in "${chosen[@]}"; do
+        start_beside "$step"
+        run_step "$step"
+    done
+    # Repeated here, because pages of other steps may follow a failure.
+    if [ ${#failures[@]} -gt 0 ]; then printf 'failed: %s\n' "${failures[@]}"; fi
+    printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+    [ "$failed" = 0 ]
+}
+
+# All in one call of apt; each step checks for itself what is missing.
+install_for() {
+    local step purposes=()
+    for step in "$@"; do
+        # shellcheck disable=SC2206 # words of the table
+        purposes+=(${step_packages[$step]})
+    done
+    (need_packages "${purposes[@]}") || true
+}
+
+# Builds once per call and shows the output. Do not call it in a condition, where the shell ignores
+# 'set -e'.
+ready_build() {
+    local preset=$1 started=$SECONDS
+    [ -z "${build_state[$preset]:-}" ] || return 0
+    printf '== build %s\n' "$preset"
+    set +e
+    (set -e && build_preset "$preset" 2>&1)
+    build_state[$preset]=$?
+    set -e
+    printf '   %d s\n' $((SECONDS - started))
+}
+
+# A process group of its own gets no interrupt from the terminal. An interrupted pytest ends what it
+# started.
+end_all() {
+    local process
+    [ -z "$ticker" ] || kill "$ticker" 2>/dev/null || true
+    for process in "${beside[@]}"; do
+        kill -INT -- "-$process" 2>/dev/null || true
+        wait "$process" 2>/dev/null || true
+    done
+}
+
+lacks() {
+    # shellcheck disable=SC2086 # words of the table
+    missing_packages ${step_packages[$1]} | tr '\n' ' '
+}
+
+# Runs the step with its output in a log. Called under 'set +e', not in a condition: see ready_build.
+perform() {
+    counts=$results/$1.counts
+    : >"$counts"
+    local status started=$SECONDS
+    (set -e && "step_${1//-/_}") >"$results/$1.log" 2>&1
+    status=$?
+    echo $((SECONDS - started)) >"$results/$1.seconds"
+    return "$status"
+}
+
+# start_beside NAME: starts the steps that run beside that step; problems are reported in order.
+start_beside() {
+    local step preset
+    for step in "${chosen[@]}"; do
+        [ "${step_beside[$step]:-}" = "$1" ] || continue
+        [ -z "${ended[$step]:-}$(lacks "$step")" ] || continue
+        for preset in ${step_builds[$step]:-}; do ready_build "$preset"; done
+        [[ ${build_state[*]} != *[1-9]* ]] || continue
+        set -m
+        { trap - EXIT && set +m +e && perform "$step"; } </dev/null &
+        beside[$step]=$!
+        set +m
+    done
+}
+
+# run_step NAME: prints name, result and seconds, and the log of a failure.
+run_step() {
+    local step=$1 preset status missing
+    ended[$step]=1
+    missing=$(lacks "$step")
+    if [ -n "$missing" ]; then
+        skip_step "$step" "missing: $missing"
+        return
+    fi
+    for preset in ${step_builds[$step]:-}; do
+        ready_build "$preset"
+        if [ "${build_state[$preset]}" != 0 ]; then
+            fail_step "$step" "its build ($preset) failed"
+            return
+        fi
+    done
+    printf '== %-17s' "$step"
+    trap - EXIT # not for the heartbeat's shell
+    heartbeat &
+    ticker=$!
+    trap end_all EXIT
+    set +e
+    if [ -n "${beside[$step]:-}" ]; then wait "${beside[$step]}"; else perform "$step"; fi
+    status=$?
+    set -e
+    unset "beside[$step]"
+    kill "$ticker" 2>/dev/null
+    wait "$ticker" 2>/dev/null || true
+    ticker=
+    tally "$step" "$status" "$(cat "$results/$step.seconds")" "$results/$step.log"
+}
+
+# A dot every 10 s. The last sleep outlives the step and must not keep an output pipe open.
+heartbeat() {
+    while sleep 10 >/dev/null 2>&1; do printf '.'; done
+}
+
+# fail_step STEP WHY: a step that could not run.
+fail_step() {
+    failed=$((failed + 1))
+    failures+=("$1: $2")
+    printf '== %-17s FAILED: %s\n' "$1" "$2"
+}
+
+skip_step() {
+    if [ "${CI:-}" = true ] || [ "$must_run" = true ]; then
+        fail_step "$1" "$2"
+    else
+        skipped=$((skipped + 1))
+        printf '== %-17s skipped: %s\n' "$1" "$2"
+    fi
+}
+
+# count PASSED FAILED SKIPPED: called by steps; a step without a call is one check.
+count() { echo "$1 $2 $3" >>"$counts"; }
+
+tally() {
+    local step=$1 status=$2 seconds=$3 log=$4 p f s name
+    read -r p f s < <(awk '{ p += $1; f += $2; s += $3 } END { print p + 0, f + 0, s + 0 }' "$results/$step.counts")
+    if [ "$status" != 0 ] && [ "$f" = 0 ]; then f=1; fi
+    if [ "$status" = 0 ] && [ $((p + f + s)) = 0 ]; then p=1; fi
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+    if [ "$f" = 0 ]; then
+        printf ' ok      %4d passed, %d skipped, %d s\n' "$p" "$s" "$seconds"
+    else
+        printf ' FAILED  %4d passed, %d failed, %d skipped, %d s\n' "$p" "$f" "$s" "$seconds"
+    fi
+    if [ "$f" = 0 ]; then return; fi
+    tail -n 300 "$log" | sed 's/^/   | /'
+    while read -r name; do failures+=("$step: $name"); done < <(failed_names "$log")
+}
+
+# The names of failed tests in a log of pytest or cmocka, at most 50; else the last line of the log.
+failed_names() {
+    local names
+    names=$(sed -nE 's/^(FAILED|ERROR) //p; s/^(.*: )?\[  FAILED  \] ([a-z_0-9]+)$/\2/p' "$1" | sort -u | sed -n 1,50p)
+    [ -n "$names" ] || names=$(tail -n 1 "$1")
+    printf '%s\n' "$names"
+}

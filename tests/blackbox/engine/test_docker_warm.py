@@ -1,0 +1,531 @@
+# SPDX-License-Identifier: MIT
+"""Warm tasks as containers: never two jobs in one, never one that no record counts."""
+
+import concurrent.futures
+import contextlib
+import json
+import os
+import re
+import secrets
+import signal
+import subprocess
+import threading
+
+import pytest
+
+from support.driver import SYSTEM_FAILURE, Job
+from support.engine_front import Front
+from support.host_image import helper_tar
+from support.waiting import until
+
+DEADLINE_S = 60
+
+
+class Pool:
+    """A driver with one [[Warm]] of the busybox image."""
+
+    def __init__(self, driver, engine, directory, image):
+        self.driver, self.engine, self.directory = driver, engine, directory
+        self.entry = {"Image": image, "Tasks": 2}
+        self.driver.settings["Warm"] = [self.entry]
+        self.driver.settings["WarmPool"] = {"MaxTasks": 8}
+        self.jobs = []
+
+    def warm(self, *words, good=True, **how):
+        done = self.driver.run("warm", *words, **how)
+        assert (done.returncode == 0) == good, done.stderr
+        return done
+
+    def job(self, **how):
+        number = secrets.randbelow(10**9)
+        directory = self.directory / f"job-{number}"
+        directory.mkdir()
+        job = Job(self.driver, directory, number, **how)
+        self.jobs.append(job)
+        job.key = lambda: next(
+            (path.stem for path in self.driver.metadata.glob(f"job-{number}-*.json")), None
+        )
+        return job
+
+    def prepared(self, good=True, **how):
+        job = self.job()
+        done = job.stage("prepare", **how)
+        assert (done.returncode == 0) == good, done.stderr
+        return job, done
+
+    def records(self, prefix="warm-"):
+        found = {}
+        for path in self.driver.metadata.glob(f"{prefix}*.json"):
+            try:
+                found[path.stem] = json.loads(path.read_text())
+            except FileNotFoundError:
+                continue  # claimed meanwhile
+        return found
+
+    def ready(self):
+        return {key: text for key, text in self.records().items() if text["warm"]["ready_at"] > 0}
+
+    def containers(self):
+        """The tasks of all containers, running or not."""
+        path = "/containers/json?all=1&filters=" + json.dumps(
+            {"label": [self.driver.label]}, separators=(",", ":")
+        ).replace('"', "%22").replace("{", "%7B").replace("}", "%7D")
+        return sorted({each["Labels"]["berth.job"] for each in self.engine.good("GET", path)})
+
+    def until_ready(self, count):
+        until(lambda: len(self.ready()) == count, DEADLINE_S, f"{count} ready tasks")
+
+    def counted(self):
+        """Each container is in exactly one record, under the name of its task."""
+        tasks = [
+            json.loads(path.read_text())["job"] for path in self.driver.metadata.glob("*.json")
+        ]
+        return sorted(tasks) == self.containers()
+
+    def end(self):
+        for job in self.jobs:
+            done = job.stage("cleanup")
+            assert done.returncode == 0, done.stderr
+        self.driver.config()
+        self.warm("--drain")
+        assert self.containers() == []
+        assert [path.name for path in self.driver.metadata.glob("*") if path.suffix] == []
+
+
+@pytest.fixture
+def pool(docker_driver, engine, busybox, tmp_path):
+    instance = Pool(docker_driver, engine, tmp_path, busybox)
+    yield instance
+    instance.end()
+
+
+def test_a_job_in_a_warm_task(pool):
+    done = pool.warm()
+    assert "2 ready, 0 launching, 2 wanted" in done.stdout.decode()
+    first = set(pool.ready())
+    assert len(first) == 2 and pool.containers() == sorted(first)
+    listed = pool.driver.run("ps").stdout.decode()
+    assert all(re.search(rf"{key} .* running, warm", listed) for key in first)
+    assert "no orphaned tasks" in pool.driver.run("gc").stderr
+
+    job, done = pool.prepared()
+    assert "berth: warm task docker-" in done.stdout.decode()
+    metadata = json.loads((pool.driver.metadata / f"{job.key()}.json").read_text())
+    assert metadata["job"] in first
+    assert job.run("echo $IMAGE_SAYS; test -d /builds\n").stdout == b"hello\n"
+    pool.until_ready(2)  # the replacement
+    assert metadata["job"] not in pool.ready() and pool.counted()
+
+    listed = pool.driver.run("ps").stdout.decode()
+    assert job.key() in listed and metadata["job"] not in listed.replace(
+        "berth-" + metadata["job"], ""
+    )
+    number = job.key().split("-")[1]
+    assert pool.driver.run("ssh", number, "--", "echo", "here").stdout == b"here\n"
+    wrong = pool.driver.run("ssh", next(iter(pool.ready())), "--", "true")
+    assert wrong.returncode != 0 and "no running job" in wrong.stderr
+
+    assert "no orphaned tasks" in pool.driver.run("gc").stderr
+    assert job.stage("cleanup").returncode == 0
+    assert metadata["job"] not in pool.containers() and len(pool.containers()) == 2
+
+
+def test_gc_ends_a_claimed_task(pool):
+    """The job's key finds a task that has another name."""
+    pool.entry["Tasks"] = 1
+    pool.warm()
+    (key,) = pool.ready()
+    job, _ = pool.prepared()
+    pool.until_ready(1)
+    name = job.key()
+    path = pool.driver.metadata / f"{name}.json"
+    record = json.loads(path.read_text())
+    record["origin"] |= {"started_at": 1000, "timeout": 10}
+    path.write_text(json.dumps(record))
+    assert f"would stop berth-{key} of {name}" in pool.driver.run("gc").stdout.decode()
+    assert f"stopped berth-{key} of {name}" in pool.driver.run("gc", "--stop").stdout.decode()
+    assert not path.exists() and pool.containers() == list(pool.ready())
+
+
+def test_with_a_helper(pool, engine):
+    """The warm task has one, too; after the claim both containers serve the job."""
+    image = f"berth-test/helper-warm:{os.environ.get('PYTEST_XDIST_WORKER', 'gw0')}"
+    engine.import_image(image, helper_tar(), ["ENV PATH=/usr/bin:/bin"])
+    pool.driver.settings["Helper"] = {"Image": image, "Busybox": "none"}
+    pool.entry["Tasks"] = 1
+    pool.warm()
+    (key,) = pool.ready()
+    running = engine.good("GET", f"/containers/berth-{key}-helper/json")
+    assert "--connect-timeout" in running["Args"]
+    job, done = pool.prepared()
+    assert "berth: warm task " in done.stdout.decode()
+    assert job.run("command -v git; echo x >/builds/f\n", "get_sources").stdout != b""
+    assert job.run("command -v git; cat /builds/f\n").stdout == b"x\n"
+    number = job.key().split("-")[1]
+    assert (
+        pool.driver.run("ssh", "--container", "helper", number, "--", "git", "--version").returncode
+        == 0
+    )
+    pool.until_ready(1)
+    # A job that would have no helper, and one with another version of GitLab's own.
+    pool.driver.settings["Helper"]["Use"] = "never"
+    assert "launching job-" in pool.prepared()[1].stdout.decode()
+    # A name that only a job completes.
+    pool.driver.settings["Helper"] = {"Image": f"{image}-$CI_RUNNER_VERSION"}
+    assert "set [Helper] Image" in pool.warm(good=False).stderr
+    pool.driver.settings["Helper"] = {"Image": image, "Busybox": "none"}
+
+
+def test_the_task_waits_for_as_long_as_it_may(pool, engine):
+    pool.entry |= {"Tasks": 1, "MaxAge": "2h"}
+    pool.warm()
+    key = next(iter(pool.ready()))
+    words = engine.good("GET", f"/containers/berth-{key}/json")["Args"]
+    assert words[words.index("--connect-timeout") + 1] == f"{(120 + 1) * 60000}ms"
+    assert "--max-lifetime" not in words
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("image", {"name": "berth-test/busybox:1", "entrypoint": ["sh"]}),
+        ("image", {"name": "berth-test/busybox:1", "pull_policy": ["if-not-present"]}),
+        (
+            "image",
+            {"name": "berth-test/busybox:1", "executor_opts": {"docker": {"user": "1000"}}},
+        ),
+        ("services", [{"name": "berth-test/busybox:1", "command": ["sleep", "1000"]}]),
+    ],
+)
+def test_a_job_that_asks_for_more_starts_cold(pool, name, value):
+    pool.driver.settings["Docker"] |= {"AllowedServices": ["**"], "ServiceTimeout": "0s"}
+    pool.entry["Tasks"] = 1
+    pool.warm()
+    key = list(pool.ready())
+    job = pool.job()
+    response = json.loads(job.response_file.read_text())
+    job.response_file.write_text(json.dumps(response | {name: value}))
+    done = job.stage("prepare")
+    assert done.returncode == 0, done.stderr
+    assert "launching job-" in done.stdout.decode() and list(pool.ready()) == key
+
+
+def test_the_configuration_changes(pool):
+    """A task of the old settings is not claimed, and is replaced."""
+    pool.entry["Tasks"] = 1
+    pool.warm()
+    old = set(pool.ready())
+    pool.driver.settings["Docker"]["Memory"] = "200MiB"
+    _, done = pool.prepared()
+    assert "launching job-" in done.stdout.decode()
+    done = pool.warm()
+    assert "fits no [[Warm]] any more" in done.stderr
+    assert len(pool.ready()) == 1 and not old & set(pool.ready())
+
+
+def test_fewer_are_wanted(pool):
+    pool.entry["IdleTime"] = "1h"
+    pool.warm()
+    before = set(pool.ready())
+    pool.entry["Tasks"] = 1
+    pool.warm()
+    assert set(pool.ready()) == before
+    pool.entry["IdleTime"] = "0s"
+    pool.warm()
+    assert len(pool.ready()) == 1 and set(pool.ready()) < before
+    pool.entry["Schedule"] = {"00:00-12:00": 3, "12:00-24:00 UTC": 3}
+    assert "3 ready, 0 launching, 3 wanted" in pool.warm().stdout.decode()
+
+
+def test_an_old_task_is_replaced(pool):
+    pool.entry["Tasks"] = 1
+    pool.warm()
+    key, record = next(iter(pool.ready().items()))
+    record["warm"]["ready_at"] -= 4 * 3600
+    (pool.driver.metadata / f"{key}.json").write_text(json.dumps(record))
+    _, done = pool.prepared()
+    assert "launching job-" in done.stdout.decode()
+    assert "it has reached MaxAge" in pool.warm().stderr
+    assert len(pool.ready()) == 1 and key not in pool.ready()
+
+
+def test_there_is_a_maximum(pool):
+    pool.entry["Tasks"] = 2
+    pool.driver.settings["WarmPool"]["MaxTasks"] = 2
+    other = {"Image": "berth-test/other:1", "Tasks": 1}
+    pool.driver.settings["Warm"].append(other)
+    done = pool.warm()
+    assert "'berth-test/other:1' has 0 of 1 warm tasks: [WarmPool] MaxTasks is 2" in done.stderr
+    assert len(pool.ready()) == 2
+
+
+def test_a_task_that_exited(pool, engine):
+    """The job gets the next one; 'warm' finds another that exited."""
+    pool.warm()
+    oldest = min(pool.ready().items(), key=lambda each: (each[1]["warm"]["ready_at"], each[0]))
+    keys = set(pool.ready())
+    for key in keys:
+        if pool.ready()[key]["warm"]["ready_at"] == oldest[1]["warm"]["ready_at"]:
+            last = key
+    engine.good("POST", f"/containers/berth-{last}/kill?signal=KILL")
+    for _ in keys:
+        job, done = pool.prepared()
+        assert job.run("echo $IMAGE_SAYS\n").stdout == b"hello\n"
+    pool.until_ready(2)
+    until(pool.counted, DEADLINE_S, "the exited task is removed")
+    assert last not in pool.containers()
+
+
+def test_all_tasks_exited(pool, engine):
+    """An engine that was restarted without its containers: the job starts cold, in time."""
+    pool.warm()
+    for key in pool.ready():
+        engine.good("DELETE", f"/containers/berth-{key}?force=1&v=1")
+    job, done = pool.prepared()
+    assert "cannot be used" in done.stderr and "launching job-" in done.stdout.decode()
+    assert job.run("echo $IMAGE_SAYS\n").stdout == b"hello\n"
+    pool.until_ready(2)
+
+
+def test_the_engine_restarts(pool, engine, tmp_path):
+    """While it is away nothing changes; tasks that did not survive it are replaced."""
+    with Front(engine.socket, tmp_path / "front.sock") as front:
+        pool.driver.settings["Docker"]["Host"] = front.url
+        pool.warm()
+        before = set(pool.ready())
+        front.refuse("GET", "/containers/json", 500, "starting")
+        assert "cannot list the tasks" in pool.warm(good=False).stderr
+        assert set(pool.ready()) == before
+        front.refusals.clear()
+        for key in before:
+            engine.good("POST", f"/containers/berth-{key}/kill?signal=KILL")
+        done = pool.warm()
+        assert "it has exited" in done.stderr
+        assert len(pool.ready()) == 2 and not before & set(pool.ready())
+        assert pool.counted()
+        pool.end()
+    pool.driver.settings["Docker"]["Host"] = engine.url
+
+
+def test_another_host_key(pool):
+    pool.entry["Tasks"] = 1
+    pool.warm()
+    key, record = next(iter(pool.ready().items()))
+    record["host_key_seed"] = record["user_key_seed"]
+    (pool.driver.metadata / f"{key}.json").write_text(json.dumps(record))
+    job, done = pool.prepared()
+    assert "host key" in done.stderr and "launching job-" in done.stdout.decode()
+    assert job.run("echo $IMAGE_SAYS\n").stdout == b"hello\n"
+    pool.until_ready(1)
+    until(lambda: key not in pool.containers(), DEADLINE_S, "the task is stopped")
+
+
+def test_many_claims_at_once(pool, engine, tmp_path):
+    """50 processes and 5 tasks: five get one each; the engine refuses all others a container."""
+    pool.entry["Tasks"] = 5
+    with Front(engine.socket, tmp_path / "front.sock") as front:
+        pool.driver.settings["Docker"]["Host"] = front.url
+        pool.warm()
+        front.refuse("POST", "/containers/create", 500, "no more of them")
+        jobs = [pool.job() for _ in range(50)]
+        with concurrent.futures.ThreadPoolExecutor(len(jobs)) as threads:
+            done = list(threads.map(lambda job: job.stage("prepare"), jobs))
+        winners = [job for job, each in zip(jobs, done, strict=True) if each.returncode == 0]
+        tasks = [
+            json.loads((pool.driver.metadata / f"{job.key()}.json").read_text())["job"]
+            for job in winners
+        ]
+        assert len(tasks) == len(set(tasks)) == 5, [each.stderr for each in done]
+        assert {each.returncode for each in done} == {0, SYSTEM_FAILURE}
+        assert pool.ready() == {} and pool.containers() == sorted(tasks)
+        front.refusals.clear()
+        pool.warm()
+        pool.until_ready(5)
+        assert pool.counted()
+        pool.end()
+    pool.jobs.clear()
+    pool.driver.settings["Docker"]["Host"] = engine.url
+
+
+def test_killed_at_any_moment(pool, programs):
+    """The claimer, at calls all over 'prepare': cleanup ends the task, or it is still offered."""
+    pool.entry["Tasks"] = 1
+    tool = programs.driver.parent.parent / "tests/tools/kill-at"
+    pool.warm()
+    job = pool.job()
+    # The leak checker cannot trace a process that is traced already.
+    job.env["ASAN_OPTIONS"] = job.env.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
+    counted = job.stage("prepare", before=[tool, "0"])
+    assert "warm task" in counted.stdout.decode(), counted.stderr
+    calls = int(re.search(r"calls: (\d+)", counted.stderr)[1])
+    assert job.stage("cleanup").returncode == 0
+    claimed = 0
+    for number in range(1, 16):
+        pool.warm()
+        until(lambda: len(pool.ready()) == 1 and pool.counted(), DEADLINE_S, "one ready task")
+        key = next(iter(pool.ready()))
+        job = pool.job()
+        done = job.stage("prepare", before=[tool, str(calls * number // 16)])
+        assert done.returncode == 137, done.stderr
+        claimed += job.key() is not None
+        assert (job.key() is None) == (key in pool.ready())
+        assert job.stage("cleanup").returncode == 0
+        assert (key in pool.containers()) == (key in pool.ready())
+    assert 0 < claimed < 15
+
+
+def test_the_launcher_is_killed(pool, engine):
+    """'warm' and its children: the next 'warm' ends what they left."""
+    pool.entry["Tasks"] = 3
+    process = pool.driver.start("warm")
+    until(pool.containers, DEADLINE_S, "a container")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    left = set(pool.records()) - set(pool.ready())
+    if left:
+        assert all(key in pool.driver.run("gc").stdout.decode() for key in left)
+    done = pool.warm()
+    assert "3 ready, 0 launching, 3 wanted" in done.stdout.decode()
+    assert not left & set(pool.ready())
+
+    def counted():
+        # What the engine was about to create for a killed process may come late.
+        return pool.driver.run("gc", "--stop").returncode == 0 and pool.counted()
+
+    until(counted, DEADLINE_S, "all containers are counted")
+
+
+def test_the_job_is_not_in_the_replacement(pool, tmp_path):
+    """Its process has no variable, file or login of the job, and no stream of the runner."""
+    seen = tmp_path / "seen"
+    pool.entry["Tasks"] = 1
+    pool.driver.settings["LogFile"] = str(tmp_path / "log")
+    pool.warm()
+    job = pool.job()
+    job.env |= {"CUSTOM_ENV_CI_JOB_IMAGE": "poison:1", "CUSTOM_ENV_DOCKER_AUTH_CONFIG": "{bad"}
+    found = []
+
+    def watch(stop):
+        while not stop.is_set() and not found:
+            for path in os.listdir("/proc"):
+                try:
+                    words = open(f"/proc/{path}/cmdline", "rb").read()
+                    if b"--if-due" not in words or str(tmp_path).encode() not in words:
+                        continue
+                    variables = open(f"/proc/{path}/environ", "rb").read()
+                    streams = [os.readlink(f"/proc/{path}/fd/{n}") for n in range(3)]
+                    stat = open(f"/proc/{path}/stat").read().rsplit(")", 1)[1].split()
+                except OSError:
+                    continue
+                if variables and len(streams) == 3:
+                    found.append((variables, streams, int(stat[3]), int(stat[2])))
+
+    # The default image of the configuration is the job's, which a job's variable must not change.
+    del job.env["CUSTOM_ENV_CI_JOB_IMAGE"]
+    job.env["CUSTOM_ENV_SECRET"] = "value"
+    stop = threading.Event()
+    thread = threading.Thread(target=watch, args=(stop,))
+    thread.start()
+    done = job.stage("prepare")
+    assert done.returncode == 0, done.stderr
+    pool.until_ready(1)
+    stop.set()
+    thread.join()
+    assert found, seen
+    variables, streams, session, group = found[0]
+    assert b"CUSTOM_ENV_" not in variables and b"JOB_RESPONSE_FILE" not in variables
+    assert streams == ["/dev/null"] * 3
+    assert session != os.getsid(0) and group == session
+
+
+def test_mistakes(pool):
+    def message():
+        done = pool.driver.run("ps")
+        assert done.returncode != 0
+        return done.stderr
+
+    file = pool.driver.directory / "fargate.toml"
+    pool.entry["Tasks"] = 9
+    assert re.search(rf"{file}:\d+: \[\[Warm\]\] of .* wants 9 tasks, more than", message())
+    pool.entry |= {"Tasks": 1, "Schedule": {"Mon-Fry 08:00-19:00": 1}}
+    assert re.search(rf"{file}:\d+: Warm.Schedule: .* no valid days; write it", message())
+    pool.entry["Schedule"] = {"Mon-Fri 08:00-19:00 Asia/Tokio": 1}
+    done = pool.warm(good=False)
+    assert re.search(rf"{file}:\d+: .*Asia/Tokio.*tzdata", done.stderr)
+    pool.entry["Schedule"] = {}
+    pool.driver.settings["Warm"].append(dict(pool.entry))
+    done = pool.warm(good=False)
+    assert "is for the same jobs as an earlier one; set Tasks or Schedule in line" in done.stderr
+    pool.driver.settings["Warm"] = [{"TaskDefinition": "x"}]
+    assert "has a TaskDefinition, which is for ecs" in pool.warm(good=False).stderr
+    pool.driver.settings["Warm"] = [{"Imge": "x"}]
+    assert "needs Image, or TaskDefinition for ecs" in message()
+    pool.driver.settings["Warm"] = [pool.entry]
+
+
+def test_doctor(pool):
+    """Price and numbers; a sum above MaxTasks; a zone that does not exist."""
+    pool.driver.settings["Docker"] |= {"CPUs": 2, "Memory": "4GiB"}
+    pool.driver.settings["Price"] = {"VCPUHour": 0.05, "GiBHour": 0.005}
+    pool.entry["Schedule"] = {"Mon-Fri 08:00-20:00": 8, "Sat-Sun 00:00-24:00": 0}
+    done = pool.driver.run("doctor")
+    # 60 of 168 hours 8 tasks, 60 hours 2 tasks, of 0.12 per hour and 730 hours
+    assert re.search(
+        r"ok .*'berth-test/busybox:1': 3.6 tasks on average, at most 8, 312.86 per month",
+        done.stdout.decode(),
+    )
+    pool.driver.settings["Warm"].append({"Image": "other:1", "Tasks": 1})
+    assert "together ask for 9 tasks at some time" in pool.driver.run("doctor").stdout.decode()
+    pool.entry["Schedule"] = {"08:00-20:00 Mars/Base": 8}
+    done = pool.driver.run("doctor")
+    assert done.returncode != 0 and "tzdata" in done.stdout.decode()
+    pool.driver.settings["Warm"].pop()
+    pool.entry["Schedule"] = {}
+
+
+@pytest.mark.waits
+def test_watch(pool):
+    """'warm --watch' ends with the signal and leaves the pool as it is."""
+    process = pool.driver.start("warm", "--watch")
+    pool.until_ready(2)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0, err
+    assert len(pool.ready()) == 2
+
+
+@pytest.fixture
+def small_disk(docker_driver):
+    """The metadata directory has room for some records; fill() takes the rest, free() gives it."""
+    place = docker_driver.metadata
+    place.mkdir(mode=0o700)
+    words = ["mount", "-t", "tmpfs", "-o", "size=128k,mode=700", "none", place]
+    if subprocess.run(words, check=False, capture_output=True).returncode:
+        pytest.skip("needs the right to mount")
+    stuffing = place / "stuffing"
+
+    def fill():
+        with contextlib.suppress(OSError), stuffing.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+
+    yield fill, stuffing.unlink
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+def test_a_full_disk(small_disk, pool):
+    """No record, no task; a claim that cannot be recorded ends its task."""
+    fill, free = small_disk
+    fill()
+    assert "No space left on device" in pool.warm(good=False).stderr
+    assert pool.containers() == [] and pool.records() == {}
+    free()
+    pool.entry["Tasks"] = 1
+    pool.warm()
+    key = next(iter(pool.ready()))
+    fill()
+    job, done = pool.prepared(good=False)
+    assert done.returncode == SYSTEM_FAILURE and "No space left on device" in done.stderr
+    until(lambda: key not in pool.containers(), DEADLINE_S, "the task is stopped")
+    assert job.key() is None and pool.records() == {}
+    free()

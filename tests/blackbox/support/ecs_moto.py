@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+"""moto's server, and clients of it."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+
+from support.waiting import until
+
+REGION = "ap-northeast-1"
+KEYS = {"AWS_ACCESS_KEY_ID": "AKIATESTTESTTESTTEST", "AWS_SECRET_ACCESS_KEY": "test/secret/key"}
+SERVER = Path(__file__).with_name("moto_server.py")
+
+
+class Moto:
+    """moto's server on a free port of loopback, for all tests of one process."""
+
+    def __init__(self, directory):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.log_path = directory / "moto.log"
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, SERVER, "-H", "127.0.0.1", "-p", str(self.port)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "MOTO_ECS_NEW_ARN": "true"},
+            )
+        until(self._answers, 60, "moto's server")
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.ecs = self.client("ecs")
+        self.ec2 = self.client("ec2")
+
+    def client(self, service):
+        return boto3.client(
+            service,
+            endpoint_url=self.url,
+            region_name=REGION,
+            aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
+            config=Config(max_pool_connections=20),
+        )
+
+    def _answers(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"moto's server ended:\n{self.log_path.read_text()}")
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+        except OSError:
+            return False
+        return True
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(20)

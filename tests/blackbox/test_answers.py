@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: MIT
+"""'ps', 'gc', 'doctor' for programs and for a terminal; 'logs'."""
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import time
+
+import pytest
+
+from support.driver import PS_COLUMNS
+from support.ecs import CONTAINER, FAMILY, REGION
+from support.history import documented
+
+
+def run(driver, *words):
+    done = driver.run(*words, env=driver.environment())
+    assert done.returncode == 0, done.stderr
+    return done.stdout.decode(), done.stderr
+
+
+def objects(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture
+def running(job):
+    """A job with an origin."""
+    members = json.loads(job.response_file.read_text()) | {
+        "job_info": {"name": "unit"},
+        "git_info": {
+            "repo_url": "https://x:y@gitlab.example.com/group/proj.git",
+            "ref": "main\x1b",
+        },
+        "image": {"name": "node:22"},
+    }
+    job.response_file.write_text(json.dumps(members))
+    job.env["CUSTOM_ENV_CI_JOB_URL"] = "https://gitlab.example.com/\x1b/-/jobs/4711"
+    return job.prepare()
+
+
+def test_ps_for_programs(running):
+    (found,) = objects(run(running.driver, "ps", "--json")[0])
+    key = running.metadata()["job"]
+    assert set(found) <= documented("ps")
+    assert abs(found.pop("started_at") - time.time()) < 120
+    assert found == {
+        "job": key,
+        "backend": "local",
+        "task": f"local-{running.agent_pid()}",
+        "state": "running",
+        "spot": False,
+        "name": "unit",
+        "project": "group/proj",
+        "ref": r"main\x1b",
+        "image": "node:22",
+        "url": "https://gitlab.example.com/\x1b/-/jobs/4711",
+    }
+    assert run(running.driver, "ps", "-q") == (f"{key}\n", "")
+    heading, row = run(running.driver, "ps")[0].splitlines()
+    assert heading.split() == PS_COLUMNS and row.split()[6:8] == ["group/proj", "node:22"]
+    assert running.stage("cleanup").returncode == 0
+    assert run(running.driver, "ps", "--json") == run(running.driver, "ps", "-q") == ("", "")
+
+
+def test_ps_watches(running, berth_driver, until):
+    watch = berth_driver.start("ps", "--watch", "-q", env=berth_driver.environment())
+    key = running.metadata()["job"].encode() + b"\n"
+    assert watch.stdout.readline() == key and watch.stdout.readline() == key
+    watch.send_signal(signal.SIGINT)
+    assert watch.wait(30) == 0 or watch.returncode == 130
+    # Its reader is gone: it ends by itself.
+    watch = berth_driver.start("ps", "--watch", env=berth_driver.environment())
+    watch.stdout.readline()
+    watch.stdout.close()
+    assert watch.wait(60) is not None
+
+
+def test_ps_on_a_terminal(running, berth_driver):
+    ours, theirs = pty.openpty()
+    os.set_blocking(ours, False)
+    watch = berth_driver.start("ps", "--watch", env=berth_driver.environment(), stdout=theirs)
+    os.close(theirs)
+    shown = b""
+    deadline = time.monotonic() + 60
+    while shown.count(b"\x1b[H\x1b[2JJOB ") < 2:
+        assert time.monotonic() < deadline, shown
+        if select.select([ours], [], [], 1)[0]:
+            shown += os.read(ours, 65536)
+    watch.terminate()
+    watch.wait(30)
+    os.close(ours)
+
+
+def test_gc_for_programs(running):
+    assert run(running.driver, "gc", "--json")[0] == ""
+    (path,) = running.driver.metadata.glob("*.json")
+    kept = json.loads(path.read_text())
+    kept["origin"] |= {"started_at": 5, "timeout": 1}
+    path.write_text(json.dumps(kept))
+    wanted = {
+        "job": kept["job"],
+        "backend": "local",
+        "task": f"local-{kept['state']['pid']}",
+        "state": "running",
+        "started_at": 5,
+    }
+    assert set(wanted) | {"stopped"} == documented("gc")
+    assert objects(run(running.driver, "gc", "--json")[0]) == [wanted | {"stopped": False}]
+    assert objects(run(running.driver, "gc", "--json", "--stop")[0]) == [wanted | {"stopped": True}]
+
+
+def test_doctor_for_programs(berth_driver):
+    berth_driver.settings["Unknwon"] = "x\x1b"
+    text = berth_driver.run("doctor", env=berth_driver.environment())
+    done = berth_driver.run("doctor", "--json", env=berth_driver.environment())
+    assert done.returncode == text.returncode
+    *findings, last = objects(done.stdout.decode())
+    assert {name for row in [*findings, last] for name in row} <= documented("doctor")
+    words = {"ok": "ok", "warn": "warn", "fail": "FAIL", "skip": "skip"}
+    shown = re.findall(r"(?m)^  (ok|warn|FAIL|skip) +(.*)$", text.stdout.decode())
+    assert [(words[row["finding"]], row["text"]) for row in findings] == shown
+    assert {row["section"] for row in findings} == {"This machine"}
+    assert last == {
+        "summary": {name: sum(row["finding"] == name for row in findings) for name in words}
+    }
+    assert last["summary"]["fail"] == 1 and "\x1b" not in done.stdout.decode()
+
+
+def test_doctor_finds_a_history_that_cannot_be_written(berth_driver):
+    directory = berth_driver.directory / "history"
+    directory.mkdir()
+    directory.chmod(0o777)
+    done = berth_driver.run("doctor", "--json", env=berth_driver.environment())
+    (found,) = [row for row in objects(done.stdout.decode()) if "no history" in row.get("text", "")]
+    assert found["finding"] == "warn" and "chmod go-w" in found["remedy"]
+    assert found["text"].startswith("no history of jobs: [History] Directory ")
+    berth_driver.settings["History"] = {"Enabled": False}
+    done = berth_driver.run("doctor", "--json", env=berth_driver.environment())
+    assert "no history" not in done.stdout.decode()
+
+
+def test_logs_of_the_agent(running):
+    out, _ = run(running.driver, "logs", "4711")
+    assert re.search(r"(?m)^berth-agent\[\d+\]: info: ", out)
+    with (running.home().parent / "agent.log").open("ab") as file:
+        file.write(b"\x1b[2J\xff" + b"x" * 10000 + b"\nlast")
+    lines = run(running.driver, "logs", "4711")[0].splitlines()
+    assert lines[-1] == "last" and all(line.isprintable() for line in lines)
+    assert r"\x1b[2J\xff" + "x" * 100 in "".join(lines)
+    done = running.driver.run("logs", "1", env=running.driver.environment())
+    assert done.returncode != 0 and "no running job '1'" in done.stderr
+    done = running.driver.run("logs", env=running.driver.environment())
+    assert done.returncode != 0 and "'logs' needs a job" in done.stderr
+
+
+def test_logs_on_ecs(ecs_job, cloud):
+    """From CloudWatch Logs, in pages, of the definition that the task has."""
+    driver = ecs_job.driver
+    env = {"AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": cloud.moto.url}
+    ecs_job.prepare()
+    done = driver.run("logs", "4711", env=ecs_job.env | env)
+    assert done.returncode != 0
+    assert f"sends no log of the container '{CONTAINER}' to CloudWatch" in done.stderr
+    assert ecs_job.stage("cleanup").returncode == 0
+    group = f"/ecs/{cloud.cluster}"
+    cloud.moto.ecs.register_task_definition(
+        family=FAMILY,
+        networkMode="awsvpc",
+        requiresCompatibilities=["FARGATE"],
+        cpu="1024",
+        memory="2048",
+        containerDefinitions=[
+            {
+                "name": CONTAINER,
+                "image": "ruby",
+                "memory": 2048,
+                "logConfiguration": {
+                    "logDriver": "awslogs",
+                    "options": {
+                        "awslogs-group": group,
+                        "awslogs-stream-prefix": "job",
+                        "awslogs-region": REGION,
+                    },
+                },
+            }
+        ],
+    )
+    ecs_job.prepare()
+    logs = cloud.moto.client("logs")
+    stream = f"job/{CONTAINER}/{ecs_job.metadata()['state']['arn'].rpartition('/')[2]}"
+    logs.create_log_group(logGroupName=group)
+    logs.create_log_stream(logGroupName=group, logStreamName=stream)
+    now_ms = int(time.time() * 1000)
+    messages = [f"line {n}\x1b" for n in range(15000)]
+    for first in range(0, len(messages), 5000):
+        logs.put_log_events(
+            logGroupName=group,
+            logStreamName=stream,
+            logEvents=[
+                {"timestamp": now_ms - 60000 + n, "message": messages[n]}
+                for n in range(first, first + 5000)
+            ],
+        )
+    done = driver.run("logs", "4711", env=ecs_job.env | env)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.decode().splitlines() == [rf"line {n}\x1b" for n in range(15000)]

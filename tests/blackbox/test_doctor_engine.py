@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+"""'berth-driver doctor' with the backend 'docker' and stand-ins for an engine. Tests with a real
+engine are in engine/."""
+
+import json
+
+import pytest
+
+from support.http_server import Handler, HttpServer
+
+
+class OldEngine(Handler):
+    """The version of an engine of 2019, which can no longer be installed."""
+
+    def on_version(self, _):
+        said = {"Version": "19.03.15", "ApiVersion": "1.40", "MinAPIVersion": "1.12"}
+        self.reply(json.dumps(said).encode())
+
+
+class Engine(Handler):
+    """The part of the API that 'doctor' uses, without images."""
+
+    def on_version(self, _):
+        self.reply(json.dumps({"Version": "26.1.5", "ApiVersion": "1.45"}).encode())
+
+    def do_GET(self):
+        if self.path.endswith("/version"):
+            self.on_version(None)
+        else:
+            self.reply(b'{"message": "no such image"}', 404)
+
+
+@pytest.mark.parametrize(
+    "settings, line, code",
+    [
+        ({}, "FAIL  no image is configured", 1),
+        ({"AllowedImages": ["**"]}, "warn  a job without 'image:' will fail", 0),
+        ({"Image": "ruby:3.3"}, "ok    image 'ruby:3.3' will be pulled by the first job", 0),
+    ],
+    ids=["none", "only the jobs'", "to be pulled"],
+)
+def test_images_of_an_engine(berth_driver, settings, line, code):
+    with HttpServer(handler=Engine) as engine:
+        url = engine.url.replace("http:", "tcp:")
+        status, out = docker_doctor(berth_driver, url, **settings)
+    assert status == code and line in out, out
+    assert code == 0 or "-> set [Docker] Image" in out
+
+
+@pytest.mark.parametrize(
+    "settings, line, code",
+    [
+        ({}, "helper image 'gitlab-runner-helper of the runner's version' will be pulled", 0),
+        ({"Image": "own/h:1"}, "helper image 'own/h:1' will be pulled by the first job", 0),
+        ({"Use": "never"}, "no helper container: images need git and gitlab-runner", 0),
+        ({}, "images without a shell get busybox", 0),
+        ({"Busybox": "none"}, "images without a shell cannot be used: no static busybox", 0),
+        ({"Busybox": "/bin/ls"}, "Helper.Busybox: '/bin/ls' is not a static program", 1),
+    ],
+)
+def test_the_helper(berth_driver, settings, line, code):
+    berth_driver.settings["Helper"] = settings
+    with HttpServer(handler=Engine) as engine:
+        url = engine.url.replace("http:", "tcp:")
+        status, out = docker_doctor(berth_driver, url, Image="ruby:3.3")
+    assert status == code and line in out, out
+
+
+def docker_doctor(driver, url, **settings):
+    driver.settings |= {"Backend": "docker", "Docker": {"Host": url, **settings}}
+    done = driver.run("doctor", env=driver.environment())
+    return done.returncode, done.stdout.decode()
+
+
+def test_engine_too_old(berth_driver):
+    with HttpServer(handler=OldEngine) as engine:
+        url = engine.url.replace("http:", "tcp:")
+        code, out = docker_doctor(berth_driver, url, Image="x")
+        used = berth_driver.run("exec", "--", "true", env=berth_driver.environment())
+    assert code == 1
+    wanted = "is version '19.03.15' with API 1.40"
+    assert wanted in out and "-> Berth needs API 1.41 (Docker 20.10)" in out
+    assert used.returncode == 255 and wanted in used.stderr
+
+
+class NewEngine(Handler):
+    """An engine without API versions older than 1.52."""
+
+    def on_version(self, _):
+        said = {"Version": "35.0.1", "ApiVersion": "1.60", "MinAPIVersion": "1.52"}
+        self.reply(json.dumps(said).encode())
+
+
+def test_engine_without_old_api_versions(berth_driver):
+    with HttpServer(handler=NewEngine) as engine:
+        _, out = docker_doctor(berth_driver, engine.url.replace("http:", "tcp:"), Image="x")
+        paths = [path for _, path, _ in engine.requests]
+    assert "35.0.1" in out, out
+    assert len(paths) > 1 and {path.split("/")[1] for path in paths} == {"version", "v1.52"}
+
+
+class ForgingEngine(Handler):
+    def on_version(self, _):
+        version = "19.03\x1b[2J\n  ok    all is well\u202e\x9b"
+        said = {"Version": version, "ApiVersion": "1.40", "MinAPIVersion": "1.12"}
+        self.reply(json.dumps(said).encode())
+
+
+def test_engine_texts_are_escaped(berth_driver):
+    """In the errors of other commands too."""
+    with HttpServer(handler=ForgingEngine) as engine:
+        url = engine.url.replace("http:", "tcp:")
+        _, out = docker_doctor(berth_driver, url, Image="x")
+        used = berth_driver.run("exec", "--", "true", env=berth_driver.environment())
+    for text in (out, used.stderr):
+        assert r"'19.03\x1b[2J\x0a  ok    all is well\u202e\u009b'" in text, text
+        assert "\n  ok    all" not in text and "\x1b" not in text and "\u202e" not in text
+
+
+def test_no_engine(berth_driver):
+    code, out = docker_doctor(berth_driver, "unix:///no/engine", Image="x")
+    assert code == 1 and "FAIL  cannot reach the Docker Engine" in out and "-> start it" in out

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: MIT
+"""Services of jobs on ECS: containers of the job's task, their names, variables and ports."""
+
+import json
+
+import pytest
+
+from support.driver import BUILD_FAILURE
+from support.ecs_generated import JOB
+from support.registry import Image, Registry
+
+DB = "nowhere.invalid/group/db:1"
+LISTEN = "env >/builds/seen; exec nc -ll -p $PORT -e cat"
+
+
+@pytest.fixture
+def job(generated_job, cloud):
+    cloud.containers.images.add_busybox(DB)
+    generated_job.fargate["AllowedServices"] = ["nowhere.invalid/**"]
+    return generated_job
+
+
+def prepare(job, code=0):
+    done = job.stage("prepare")
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def service(port=5432, **more):
+    variables = [
+        {"key": "PORT", "value": str(port)},
+        {"key": "HEALTHCHECK_TCP_PORT", "value": str(port)},
+    ]
+    return {
+        "name": DB,
+        "alias": "db",
+        "entrypoint": ["/bin/sh", "-c", LISTEN],
+        **more,
+        "variables": variables + more.get("variables", []),
+    }
+
+
+def definition(cloud):
+    (request,) = cloud.requests("RegisterTaskDefinition")
+    return {row["name"]: row for row in request["containerDefinitions"]}, json.dumps(request)
+
+
+def test_a_service_by_its_names_with_its_variables(job, cloud):
+    job.variables(
+        ("DB_PASSWORD", "sesame-0123456789", {"masked": True}),
+        ("CI_PIPELINE_ID", "90210", {"public": True}),
+        ("NOT_PUBLIC", "hidden-value", {}),
+    )
+    more = [{"key": "SECRET", "value": "$DB_PASSWORD"}, {"key": "LONG", "value": "x" * 20000}]
+    job.services(service(variables=more))
+    done = prepare(job)
+    assert "not ready" not in done.stderr
+    script = "for n in db nowhere.invalid__group__db nowhere.invalid-group-db; do grep -cw $n "
+    script += "/etc/hosts; echo hello | nc -w 1 $n 5432; done; cat /builds/seen\n"
+    done = job.run(script)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.decode().splitlines()
+    assert lines[1] == "hello" and "SECRET=sesame-0123456789" in lines
+    assert "CI_PIPELINE_ID=90210" in lines and f"LONG={'x' * 20000}" in lines
+    assert "hidden-value" not in done.stdout.decode()
+    containers, text = definition(cloud)
+    assert containers["berth-svc-1"]["essential"] is False
+    for call in cloud.calls:
+        assert "sesame" not in json.dumps(call) and "90210" not in json.dumps(call)
+    assert "hidden-value" not in text
+    (task,) = cloud.tasks.values()
+    assert "sesame" not in task.containers["berth-svc-1"].log()
+
+
+def test_variables_in_overrides_own_first_predefined_last(job, cloud):
+    del_words = service(variables=[{"key": "OWN", "value": "o" * 200}])
+    del del_words["entrypoint"]
+    job.variables(
+        *((f"CI_LONG_{n}", "c" * 900, {"public": True}) for n in range(8)),
+        ("OF_JOB", "public", {"public": True}),
+    )
+    job.services(del_words)
+    cloud.containers.images.get(DB).entrypoint = ["/bin/sh", "-c", LISTEN]
+    done = prepare(job)
+    (run,) = cloud.requests("RunTask")
+    assert len(json.dumps(run["overrides"], separators=(",", ":"))) <= 8192
+    rows = {row["name"]: row["environment"] for row in run["overrides"]["containerOverrides"]}
+    names = [row["name"] for row in rows["berth-svc-1"]]
+    assert names[:4] == ["PORT", "HEALTHCHECK_TCP_PORT", "OWN", "OF_JOB"]
+    left_out = 8 - (len(names) - 4)
+    assert left_out > 0 and f"{left_out} variables of the job do not fit" in done.stderr
+    assert "OF_JOB" not in definition(cloud)[1]
+
+
+def test_a_masked_value_in_overrides_needs_a_key(job, cloud):
+    words = service(variables=[{"key": "PW", "value": "x$DB_PASSWORD"}])
+    del words["entrypoint"]
+    job.variables(("DB_PASSWORD", "sesame-0123456789", {"masked": True}))
+    job.services(words)
+    cloud.containers.images.get(DB).entrypoint = ["/bin/sh", "-c", LISTEN]
+    done = prepare(job, BUILD_FAILURE)
+    assert "its variable PW has a masked value" in done.stderr
+    assert "[Fargate] ServiceSecretsInOverrides = true" in done.stderr
+    assert cloud.count("RegisterTaskDefinition") == cloud.count("RunTask") == 0
+    job.fargate["ServiceSecretsInOverrides"] = True
+    prepare(job)
+    assert "sesame" not in json.dumps(cloud.requests("RegisterTaskDefinition"))
+
+
+@pytest.mark.parametrize(
+    "services, message",
+    [
+        ([service(22122)], "uses port 22122, which is Berth's own"),
+        ([service(22123)], "set [Fargate] HelperPort to another"),
+        ([service(), service(alias="two")], "both use port 5432"),
+        ([service(5432 + n) for n in range(8)], "8 services, more than the 7 that fit"),
+        (
+            [service(variables=[{"key": "BIG", "value": "x" * 9000}], entrypoint=[])],
+            "its variable BIG does not fit into the overrides",
+        ),
+        ([service(executor_opts={"docker": {"platform": "linux/arm64"}})], "'platform' is not"),
+    ],
+)
+def test_services_that_cannot_be(job, cloud, services, message):
+    job.services(*services)
+    assert message in prepare(job, BUILD_FAILURE).stderr
+    assert cloud.count("RegisterTaskDefinition") == cloud.count("RunTask") == 0
+
+
+def test_names_that_cannot_be(job, cloud):
+    """A taken name is the first one's; what is not a host name is dropped with a warning."""
+    job.services(service(alias="db localhost -x 0x1"), service(5433, alias="db"))
+    done = prepare(job)
+    assert "ignoring the alias 'db', which another service has" in done.stderr
+    for name in ("localhost", "-x", "0x1"):
+        assert f"'{name}'" in done.stderr
+    command = definition(cloud)[0]["ci-coordinator"]["command"]
+    names = [command[n + 1] for n, word in enumerate(command) if word == "--host-name"]
+    assert names == ["db", "nowhere.invalid__group__db", "nowhere.invalid-group-db"]
+
+
+@pytest.mark.waits
+def test_a_service_that_is_not_ready_is_a_warning(job, cloud):
+    job.services(service(entrypoint=["/bin/sleep", "600"]))
+    done = prepare(job)
+    assert f"service '{DB}' is not ready: nothing accepts connections on port 5432" in done.stderr
+
+
+def test_services_do_not_see_builds_if_it_is_off(job, cloud):
+    job.driver.settings["Services"] = {"Builds": False}
+    job.services(service(entrypoint=["/bin/sh", "-c", "exec nc -ll -p 5432 -e cat"]))
+    prepare(job)
+    mounts = definition(cloud)[0]["berth-svc-1"]["mountPoints"]
+    assert "/builds" not in [row["containerPath"] for row in mounts]
+    assert job.image(JOB) is None
+
+
+@pytest.fixture
+def registry(job, tmp_path):
+    """A real registry, whose hosts the job may use."""
+    with Registry(tmp_path / "registry") as running:
+        job.helper["InsecureRegistries"] = [running.host]
+        job.fargate["AllowedImages"].append(f"{running.host}/**")
+        job.fargate["AllowedServices"].append(f"{running.host}/**")
+        yield running
+
+
+def test_an_entrypoint_from_the_registry_wraps_the_service(job, cloud, registry):
+    """Its variables are passed over SSH though the job names no entrypoint; EXPOSE is its port."""
+    name = f"{registry.host}/group/db:1"
+    words = ["/bin/sh", "-c", "echo $SECRET >/builds/seen; exec nc -ll -p 5432 -e cat"]
+    registry.push(
+        "group/db", "1", Image(Entrypoint=words[:2], Cmd=words[2:], ExposedPorts={"5432": {}})
+    )
+    cloud.containers.images.add_busybox(name, entrypoint=words[:2], command=words[2:])
+    job.variables(("PASSWORD", "sesame-0123456789", {"masked": True}))
+    job.services({"name": name, "variables": [{"key": "SECRET", "value": "$PASSWORD"}]})
+    done = prepare(job)
+    assert "not ready" not in done.stderr
+    assert job.run("cat /builds/seen; echo hi | nc -w 1 127.0.0.1 5432\n").stdout == (
+        b"sesame-0123456789\nhi\n"
+    )
+    containers, _ = definition(cloud)
+    assert containers["berth-svc-1"]["command"][-1] == words[2]
+    assert "sesame" not in json.dumps(cloud.calls)
+
+
+def test_an_empty_entrypoint_is_none(job, cloud, registry):
+    """As in Docker: the words of 'command' alone are run."""
+    name = f"{registry.host}/group/db:1"
+    registry.push("group/db", "1", Image(Entrypoint=["/no"], Cmd=["x"]))
+    cloud.containers.images.add_busybox(name)
+    words = ["/bin/sh", "-c", "exec nc -ll -p 5432 -e cat"]
+    job.services(service(name=name, entrypoint=[""], command=words))
+    assert "not ready" not in prepare(job).stderr
+    assert definition(cloud)[0]["berth-svc-1"]["command"][-4:] == ["--", *words]
+
+
+@pytest.mark.parametrize(
+    "image, message",
+    [
+        (None, "does not exist"),
+        (Image("arm64"), "linux/amd64"),
+    ],
+)
+def test_an_image_that_cannot_run_fails_before_the_launch(job, cloud, registry, image, message):
+    registry.push("other", "1", Image())
+    if image is not None:
+        registry.push("wanted", "1", image)
+    job.image(f"{registry.host}/wanted:1")
+    done = prepare(job, BUILD_FAILURE)
+    assert message in done.stderr
+    assert cloud.count("RegisterTaskDefinition") == cloud.count("RunTask") == 0
+
+
+def test_a_private_image_is_pulled_with_its_secret(job, cloud, registry):
+    name = f"{registry.host}/private:1"
+    secret = "arn:aws:secretsmanager:ap-northeast-1:123456789012:secret:login"
+    registry.push("private", "1", Image())
+    cloud.containers.images.add_busybox(name)
+    cloud.containers.private_images = {name}
+    cloud.containers.secrets = {secret: '{"username": "u", "password": "p"}'}
+    job.fargate["RegistrySecrets"] = [f"{registry.host}={secret}"]
+    job.image(name)
+    done = prepare(job, BUILD_FAILURE)
+    assert "requires execution role" in done.stderr and "[Fargate] ExecutionRole" in done.stderr
+    job.fargate["ExecutionRole"] = "arn:aws:iam::123456789012:role/pull"
+    prepare(job)
+    request = cloud.requests("RegisterTaskDefinition")[-1]
+    containers = {row["name"]: row for row in request["containerDefinitions"]}
+    assert containers["ci-coordinator"]["repositoryCredentials"] == {"credentialsParameter": secret}
+    assert "repositoryCredentials" not in containers["berth-helper"]

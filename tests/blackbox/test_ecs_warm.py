@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: MIT
+"""Warm tasks on ECS: the driver against moto, with an agent in each task."""
+
+import json
+
+import pytest
+
+from support.ecs import FAMILY, EcsJob
+from support.ecs_generated import JOB
+from support.waiting import until
+
+DEADLINE_S = 60
+
+
+class Pool:
+    def __init__(self, driver, cloud, directory):
+        self.driver, self.cloud, self.directory = driver, cloud, directory
+        self.jobs = []
+        self.job(0)  # its settings
+        self.entry = {"TaskDefinition": FAMILY, "Tasks": 1, "MaxAge": "1h"}
+        self.driver.settings["Warm"] = [self.entry]
+        self.env = driver.environment(**cloud.environment())
+
+    def job(self, number):
+        directory = self.directory / f"job-{number}"
+        directory.mkdir()
+        self.jobs.append(EcsJob(self.driver, directory, self.cloud, number))
+        return self.jobs[-1]
+
+    def run(self, *words):
+        done = self.driver.run(*words, env=self.env)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    def ready(self):
+        texts = [json.loads(path.read_text()) for path in self.driver.metadata.glob("warm-*.json")]
+        return {text["job"]: text for text in texts if text["warm"]["ready_at"] > 0}
+
+    def until_ready(self, count):
+        until(lambda: len(self.ready()) == count, DEADLINE_S, f"{count} ready tasks")
+
+    def end(self):
+        self.cloud.faults.clear()
+        for job in self.jobs:
+            done = job.stage("cleanup")
+            assert done.returncode == 0, done.stderr
+        self.run("warm", "--drain")
+        assert self.cloud.running() == []
+        assert list(self.driver.metadata.glob("*.json*")) == []
+
+
+@pytest.fixture
+def pool(berth_driver, cloud, tmp_path):
+    instance = Pool(berth_driver, cloud, tmp_path)
+    yield instance
+    instance.end()
+
+
+def test_a_job_in_a_warm_task(pool, cloud):
+    pool.driver.settings["Fargate"]["Tags"] = ["Project=$CI_PROJECT_PATH", "Fixed=1"]
+    done = pool.run("warm")
+    assert "1 ready, 0 launching, 1 wanted" in done.stdout.decode()
+    (request,) = cloud.requests("RunTask")
+    (key,) = pool.ready()
+    assert request["startedBy"].endswith(f"/{key}")
+    ((container,),) = (request["overrides"]["containerOverrides"],)
+    values = {row["name"]: row["value"] for row in container["environment"]}
+    assert values["BERTH_CONNECT_TIMEOUT"] == values["BERTH_IDLE_TIMEOUT"] == f"{61 * 60000}ms"
+    assert f"{key} " in pool.run("ps").stdout.decode()
+
+    job = pool.job(4711)
+    job.env["CUSTOM_ENV_CI_PROJECT_PATH"] = "group/project"
+    done = job.stage("prepare")
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert "berth: warm task " in done.stdout.decode()
+    (tagged,) = cloud.requests("TagResource")
+    assert {tag["key"]: tag["value"] for tag in tagged["tags"]} == {
+        "Project": "group/project",
+        "Fixed": "1",
+    }
+    assert job.run("echo $CONTAINER_SAYS\n").stdout == b"hello\n"
+    pool.until_ready(1)
+    assert cloud.count("RunTask") == 2 and key not in pool.ready()
+    listed = pool.run("ps").stdout.decode()
+    assert "job-4711-" in listed and f"{key} " not in listed
+    assert "no orphaned tasks" in pool.run("gc").stderr
+    assert job.stage("cleanup").returncode == 0
+    assert len(cloud.running()) == 1
+
+
+@pytest.mark.parametrize(
+    "name, value", [("FARGATE_CPU", "512"), ("FARGATE_TASK_ROLE", "arn:aws:iam::1:role/a")]
+)
+def test_a_job_that_asks_for_another_size_or_role(pool, cloud, name, value):
+    pool.driver.settings["Fargate"] |= {"MaxCpu": 4096, "AllowedTaskRoles": ["**"]}
+    pool.run("warm")
+    job = pool.job(4711)
+    job.env[f"CUSTOM_ENV_{name}"] = value
+    done = job.stage("prepare")
+    assert done.returncode == 0, done.stderr
+    assert "launching job-4711-" in done.stdout.decode() and len(pool.ready()) == 1
+
+
+def test_an_entry_with_a_size(pool):
+    pool.driver.settings["Fargate"] |= {"MaxCpu": 4096}
+    pool.entry["Cpu"] = 512
+    pool.run("warm")
+    job = pool.job(4711)
+    job.env["CUSTOM_ENV_FARGATE_CPU"] = "512"
+    assert "berth: warm task " in job.stage("prepare").stdout.decode()
+    pool.until_ready(1)
+
+
+def test_another_file_with_the_same_directory(pool, cloud, tmp_path):
+    """Each leaves the tasks of the other's entries alone, and stops those of entries that went."""
+    pool.run("warm")
+    (key,) = pool.ready()
+    theirs, pool.driver.directory = pool.driver.directory, tmp_path / "other"
+    pool.driver.directory.mkdir()
+    pool.entry["Cpu"] = 512
+    pool.run("warm")
+    assert key in pool.ready() and len(pool.ready()) == 2 and cloud.count("RunTask") == 2
+    pool.driver.directory = theirs
+    pool.run("warm")
+    assert key not in pool.ready() and cloud.count("RunTask") == 2
+
+
+def test_a_plain_sshd_is_never_warm(pool, cloud):
+    cloud.image = "sshd"
+    done = pool.driver.run("warm", env=pool.env)
+    assert done.returncode != 0 and "cannot launch a warm task" in done.stderr
+    assert pool.ready() == {} and cloud.running() == []
+
+
+def test_a_task_that_ended(pool, cloud):
+    """The job starts cold, and the pool gets another."""
+    pool.run("warm")
+    (key,) = pool.ready()
+    (arn,) = cloud.running()
+    task = cloud.tasks[arn]
+    task.stop("EssentialContainerExited", "Essential container in task exited")
+    until(lambda: cloud.running() == [], DEADLINE_S, "the end of the task")
+    job = pool.job(4711)
+    done = job.stage("prepare")
+    assert done.returncode == 0, done.stderr
+    assert "cannot be used" in done.stderr and "launching job-4711-" in done.stdout.decode()
+    pool.until_ready(1)
+    assert key not in pool.ready()
+
+
+def test_jobs_with_an_image_of_their_own(generated_job, cloud, tmp_path):
+    """An entry with Image is for them; one that asks for another image or a service starts cold."""
+    driver = generated_job.driver
+    driver.settings["Warm"] = [{"Image": JOB, "Tasks": 1}]
+    environment = driver.environment(**cloud.environment())
+
+    def warm(*words):
+        done = driver.run("warm", *words, env=environment)
+        assert done.returncode == 0, done.stderr
+
+    def ready():
+        texts = [json.loads(path.read_text()) for path in driver.metadata.glob("warm-*.json")]
+        return [text["job"] for text in texts if text["warm"]["ready_at"] > 0]
+
+    warm()
+    (key,) = ready()
+    (run,) = cloud.requests("RunTask")
+    for container in run["overrides"]["containerOverrides"]:
+        names = [row["name"] for row in container["environment"]]
+        assert "BERTH_CONNECT_TIMEOUT" in names and "BERTH_IDLE_TIMEOUT" in names
+    done = generated_job.stage("prepare")
+    assert done.returncode == 0, done.stderr
+    assert "berth: warm task " in done.stdout.decode()
+    done = generated_job.run("git init -q /builds/p; echo made >/builds/p/f\n", "get_sources")
+    assert done.returncode == 0, done.stderr
+    assert generated_job.run("cat /builds/p/f\n").stdout == b"made\n"
+    until(lambda: ready() not in ([], [key]), DEADLINE_S, "the replacement")
+    assert cloud.count("RegisterTaskDefinition") == 1
+    assert generated_job.stage("cleanup").returncode == 0
+    warm("--drain")
+    seen = cloud.count("RunTask")
+    driver.settings["Fargate"]["RegistrySecrets"] = ["registry.invalid=arn:aws:secretsmanager:::x"]
+    generated_job.image(JOB, entrypoint=["env"])
+    done = generated_job.stage("prepare")
+    assert "berth: warm task " not in done.stdout.decode()
+    generated_job.stage("cleanup")
+    warm()  # no job could get such a task
+    assert cloud.count("RunTask") == seen + 1
+    assert list(driver.metadata.glob("warm-*.json")) == []
+    warm("--drain")
+    assert cloud.running() == []
+    for path in driver.metadata.glob(".warm-*"):
+        path.unlink()
