@@ -72,5 +72,4 @@ void main_command_ended(struct init *init, int status)
              WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
     init->main_pid = 0;
     init->exit_code = signal_map_has_code(init->options->success_codes, code) ? 0 : code;
-    shutdown_begin(init, "the main command exited");
 }

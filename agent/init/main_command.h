@@ -13,7 +13,7 @@ int main_command_start(struct init *init, struct error *err) __attribute__((warn
 /* Forwards a signal, according to --rewrite. False: no main command runs. */
 bool main_command_signal(const struct init *init, int number);
 
-/* After init has reaped it: keeps the exit code and begins the shutdown. */
+/* After init has reaped it: keeps the exit code. The caller begins the shutdown. */
 void main_command_ended(struct init *init, int status);
 
 #endif

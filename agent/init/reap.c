@@ -33,6 +33,7 @@ static void on_child_exit(struct init *init, pid_t pid, int status, int64_t cpu_
 {
     if (pid == init->main_pid) {
         main_command_ended(init, status);
+        shutdown_begin(init, "the main command exited");
         return;
     }
     for (int i = 0; i < init->connections_top; i++) {
