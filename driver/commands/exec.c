@@ -14,8 +14,8 @@
 #include "driver/record/metadata_directory.h"
 #include "driver/remote/exec.h"
 #include "driver/remote/shell_quote.h"
+#include "driver/task/launch.h"
 #include "driver/task/resumable_job.h"
-#include "driver/task/task.h"
 
 /* Device number of /dev/null on Linux. */
 #define NULL_MAJOR 1

@@ -5,8 +5,8 @@
 #include "common/log.h"
 #include "driver/commands/command.h"
 #include "driver/commands/job_history.h"
+#include "driver/task/launch.h"
 #include "driver/task/start_report.h"
-#include "driver/task/task.h"
 #include "driver/warm/warm.h"
 
 #define KEYWORDS_BYTES 256

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * task.h - a task as the stages see it: launched, reached by SSH, stopped.
+ * task.h - a task as the stages see it: found, reached by SSH, watched, stopped. launch.h launches
+ * it.
  *
- * Shared by 'prepare', 'run', 'cleanup' and 'exec'. The process that launches owns the metadata;
- * task_launch() leaves nothing behind when it fails.
+ * Shared by 'prepare', 'run', 'cleanup' and 'exec'. The caller zeroes the struct and ends it with
+ * task_done(), which frees the metadata in it. Connections are the caller's. Times are
+ * milliseconds; deadlines are absolute.
  */
 #ifndef BERTH_DRIVER_TASK_TASK_H
 #define BERTH_DRIVER_TASK_TASK_H
@@ -29,11 +31,19 @@ struct task {
     int64_t ready_after_ms; /* both from the launch, before which an image is downloaded */
 };
 
-/* Generates keys, saves the intent to disk, launches the task and logs in to each container with an
- * agent, which verifies host key and user key. Then the helper, if there is one, is checked
- * (helper.h). 'out_connection' is the connection to the job's container. */
-int task_launch(struct task *task, const char *job, struct ssh_connection **out_connection,
-                struct error *err) __attribute__((warn_unused_result));
+/* Whether the task was reached before. */
+enum task_contact { TASK_FIRST_CONTACT, TASK_LATER_CONTACT };
+
+/* Logs in to one container, with retries until the deadline, a request to stop or the end of the
+ * task. An image without our agent may present its own host key on the first contact. */
+int task_log_in(struct task *task, enum metadata_container container, enum task_contact contact,
+                int64_t deadline_ms, struct ssh_connection **out_connection, struct error *err)
+    __attribute__((warn_unused_result));
+
+/* Returns -1 with the reason when the task has ended, as seen by the watcher, by an earlier answer
+ * of the backend, or by the one that it gives now. */
+int task_check_alive(struct task *task, enum backend_asking asking, struct error *err)
+    __attribute__((warn_unused_result));
 
 /* For a task that an earlier process launched: its metadata must be in place. The same for
  * task_reconnect() and task_connect_again(): 'container' says which of its agents is reached. */

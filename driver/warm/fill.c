@@ -13,6 +13,7 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "driver/task/launch.h"
 #include "driver/warm/warm.h"
 
 #define LIST_MS        30000
