@@ -2,7 +2,7 @@
 /*
  * init.h - 'berth-driver init': writes a configuration interactively.
  *
- *   questions.c    the table of questions, and of keys that are written as comments
+ *   questions.c    the table of questions, and of keys that are written as comments; which apply
  *   prompt.c       one question: suggestions, default, answer, check of the answer
  *   suggestions.c  the names that AWS lists
  *   file.c         the answers as a commented file

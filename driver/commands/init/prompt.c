@@ -19,28 +19,6 @@
 #define ENTRY_BYTES      4096
 #define SUGGESTION_BYTES 4096
 
-const char *init_answer(const struct init_dialog *init, const char *key)
-{
-    for (size_t i = 0; i < init_question_count; i++) {
-        if (strcmp(init_questions[i].key, key) == 0 && init_applies(init, &init_questions[i])) {
-            return init->answers[i];
-        }
-    }
-    return "";
-}
-
-bool init_applies(const struct init_dialog *init, const struct init_question *question)
-{
-    /* The first answer is the backend. */
-    return question->backend == NULL || strcasecmp(question->backend, init->answers[0]) == 0;
-}
-
-bool init_is_asked(const struct init_dialog *init, const struct init_question *question)
-{
-    return question->question != NULL && init_applies(init, question) &&
-           (question->needs == NULL || init_answer(init, question->needs)[0] != '\0');
-}
-
 /* One line without its newline, cut at 'room'. 1: a line; 0: end of input; -1: a signal. */
 static int read_line(struct signals *signals, char *out, size_t room)
 {

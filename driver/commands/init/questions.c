@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#include <string.h>
+#include <strings.h>
+
 #include "driver/commands/init/init.h"
 
 /* Asked in this order. In the file a section has all its keys where its first one is. */
@@ -59,3 +62,25 @@ const size_t init_question_count = sizeof(init_questions) / sizeof(init_question
 
 _Static_assert(sizeof(init_questions) / sizeof(init_questions[0]) <= INIT_QUESTIONS,
                "an answer for each question");
+
+const char *init_answer(const struct init_dialog *init, const char *key)
+{
+    for (size_t i = 0; i < init_question_count; i++) {
+        if (strcmp(init_questions[i].key, key) == 0 && init_applies(init, &init_questions[i])) {
+            return init->answers[i];
+        }
+    }
+    return "";
+}
+
+bool init_applies(const struct init_dialog *init, const struct init_question *question)
+{
+    /* The first answer is the backend. */
+    return question->backend == NULL || strcasecmp(question->backend, init->answers[0]) == 0;
+}
+
+bool init_is_asked(const struct init_dialog *init, const struct init_question *question)
+{
+    return question->question != NULL && init_applies(init, question) &&
+           (question->needs == NULL || init_answer(init, question->needs)[0] != '\0');
+}
