@@ -2,9 +2,8 @@
 /*
  * client.h - the definition of struct aws_client, for the files of this directory.
  *
- * aws_exchange_run() makes one call of AWS: endpoint, credentials, signature, attempts (standard
- * mode: three, full jitter, at most 20 s apart), one correction of the clock, one refresh of
- * expired credentials. The caller deletes the answer.
+ * A call goes through aws_client_call() (client_call.c), which finds credentials (search.h) and
+ * makes the exchange with them (exchange.h).
  */
 #ifndef BERTH_DRIVER_AWS_CLIENT_H
 #define BERTH_DRIVER_AWS_CLIENT_H
@@ -19,8 +18,6 @@
 #include "driver/aws/profile.h"
 #include "driver/aws/service.h"
 #include "driver/base/http.h"
-
-#define AWS_ANSWER_CEILING_BYTES (8UL << 20)
 
 struct aws_client {
     struct aws_options options;
@@ -37,28 +34,13 @@ struct aws_client {
     bool skew_known; /* corrected once */
 };
 
-/* How a protocol parses answers. */
-struct aws_protocol {
-    cJSON *(*read_answer)(const char *body, size_t length, struct error *err);
-    void (*read_error)(const char *body, size_t length, struct aws_error_body *out);
-};
+struct aws_exchange;
 
-struct aws_exchange {
-    enum aws_service service;
-    const char *region; /* NULL: the client's */
-    const char *operation;
-    const char *content_type;
-    const char *target; /* "X-Amz-Target: ..." or NULL */
-    const char *body;
-    size_t body_length;
-    const struct aws_protocol *protocol;
-    const struct aws_credentials *credentials; /* NULL: the client's own */
-    bool unsigned_call;
-};
-
-int aws_exchange_run(struct aws_client *client, const struct aws_exchange *exchange,
-                     int64_t deadline_ms, cJSON **out_answer, struct aws_failure *out_failure,
-                     struct error *err) __attribute__((warn_unused_result));
+/* Makes the call with the client's credentials, which are found or refreshed before, and refreshed
+ * once if AWS calls them expired. The caller deletes the answer. */
+int aws_client_call(struct aws_client *client, const struct aws_exchange *exchange,
+                    int64_t deadline_ms, cJSON **out_answer, struct aws_failure *out_failure,
+                    struct error *err) __attribute__((warn_unused_result));
 
 /* The endpoint of this service in 'region' (NULL: the client's): a configured one, or AWS's. */
 int aws_client_endpoint(const struct aws_client *client, enum aws_service service,

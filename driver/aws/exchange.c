@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "driver/aws/exchange.h"
+
 #include <curl/curl.h>
 #include <errno.h>
 #include <sodium.h>
@@ -9,29 +11,13 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "driver/aws/client.h"
-#include "driver/aws/sources.h"
 
 #define ATTEMPT_CEILING_MS  (60 * 1000)
 #define STALL_MS            (25 * 1000)
 #define BACKOFF_FIRST_MS    1000
 #define BACKOFF_CEILING_MS  (20 * 1000)
 #define SKEW_THRESHOLD_S    (5 * 60) /* the tolerance of signatures */
-#define REFRESH_BEFORE_S    (15 * 60)
 #define TOKEN_CEILING_BYTES (16UL << 10)
-
-/* A call and the state of its attempts. */
-struct aws_call {
-    struct aws_client *client;
-    const struct aws_exchange *exchange;
-    const struct aws_credentials *credentials; /* NULL: none are sent */
-    struct aws_endpoint endpoint;
-    int64_t deadline_ms;
-    int attempt; /* from 0 */
-    bool refreshed;
-    struct aws_failure failure;
-    enum aws_meaning meaning;
-    int64_t retry_after_ms;
-};
 
 static void name_time(const struct aws_client *client, char out[32])
 {
@@ -226,49 +212,6 @@ static int attempt(struct aws_call *call, cJSON **out_answer, struct error *err)
     return result;
 }
 
-/* Finds the client's credentials, or refreshes them before they expire. If a refresh fails while
- * the old ones are valid, the next call tries again. */
-static int refresh_credentials(struct aws_client *client, bool force, int64_t deadline_ms,
-                               struct error *err)
-{
-    struct aws_credentials *held = &client->credentials;
-    int64_t left_s = held->expires_s - aws_client_now_s(client);
-    bool due = held->key_id == NULL || (held->expires_s != 0 && left_s < REFRESH_BEFORE_S);
-    if (!due && !force) {
-        return 0;
-    }
-    struct aws_credentials fresh = {0};
-    if (aws_credentials_find(client, deadline_ms, &fresh, err) < 0) {
-        if (held->key_id == NULL || force || left_s <= 0) {
-            return -1;
-        }
-        char text[ERROR_TEXT_BYTES];
-        log_warn("%s, using the old credentials, which are valid for %lld s", error_text(err, text),
-                 (long long)left_s);
-        return 0;
-    }
-    aws_credentials_done(held);
-    *held = fresh;
-    log_debug("credentials from %s%s", held->source,
-              held->expires_s == 0 ? "" : ", to be refreshed");
-    return 0;
-}
-
-static int choose_credentials(struct aws_call *call, bool force, struct error *err)
-{
-    const struct aws_exchange *exchange = call->exchange;
-    call->credentials = exchange->credentials;
-    if (exchange->unsigned_call || exchange->credentials != NULL) {
-        return 0;
-    }
-    if (refresh_credentials(call->client, force, call->deadline_ms, err) < 0) {
-        call->failure.permanent = err->kind == ERROR_USAGE;
-        return -1;
-    }
-    call->credentials = &call->client->credentials;
-    return 0;
-}
-
 /* Full jitter: a random part of the step. */
 static int64_t backoff_ms(const struct aws_call *call)
 {
@@ -287,11 +230,8 @@ static int prepare_next(struct aws_call *call, struct error *err)
         return -1;
     }
     if (call->meaning == AWS_EXPIRED) {
-        if (call->refreshed || call->exchange->credentials != NULL) {
-            return -1;
-        }
-        call->refreshed = true;
-        return choose_credentials(call, true, err);
+        call->expired = true;
+        return -1;
     }
     if (call->meaning == AWS_CLOCK) {
         return 0;
@@ -309,7 +249,7 @@ static int prepare_next(struct aws_call *call, struct error *err)
     return 0;
 }
 
-static int run(struct aws_call *call, cJSON **out_answer, struct error *err)
+int aws_exchange_open(struct aws_call *call, struct error *err)
 {
     const struct aws_exchange *exchange = call->exchange;
     if (aws_client_endpoint(call->client, exchange->service, exchange->region, &call->endpoint,
@@ -317,9 +257,13 @@ static int run(struct aws_call *call, cJSON **out_answer, struct error *err)
         call->failure.permanent = true;
         return -1;
     }
-    if (choose_credentials(call, false, err) < 0) {
-        return -1;
-    }
+    return 0;
+}
+
+int aws_exchange_run(struct aws_call *call, cJSON **out_answer, struct error *err)
+{
+    call->attempt += call->expired ? 1 : 0;
+    call->expired = false;
     for (;; call->attempt++) {
         if (attempt(call, out_answer, err) == 0) {
             return 0;
@@ -328,16 +272,4 @@ static int run(struct aws_call *call, cJSON **out_answer, struct error *err)
             return -1;
         }
     }
-}
-
-int aws_exchange_run(struct aws_client *client, const struct aws_exchange *exchange,
-                     int64_t deadline_ms, cJSON **out_answer, struct aws_failure *out_failure,
-                     struct error *err)
-{
-    struct aws_call call = {.client = client, .exchange = exchange, .deadline_ms = deadline_ms};
-    int result = run(&call, out_answer, err);
-    if (result < 0 && out_failure != NULL) {
-        *out_failure = call.failure;
-    }
-    return result;
 }

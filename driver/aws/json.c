@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "driver/aws/client.h"
+#include "driver/aws/exchange.h"
 
 #define ECS_TARGET  "AmazonEC2ContainerServiceV20141113"
 #define ECR_TARGET  "AmazonEC2ContainerRegistry_V20150921"
@@ -45,7 +46,7 @@ static int run(struct aws_client *client, const struct aws_exchange *call, const
     exchange.body = body;
     exchange.body_length = strlen(body);
     exchange.protocol = &protocol;
-    int result = aws_exchange_run(client, &exchange, deadline_ms, out_answer, out_failure, err);
+    int result = aws_client_call(client, &exchange, deadline_ms, out_answer, out_failure, err);
     cJSON_free(body);
     return result;
 }

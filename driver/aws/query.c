@@ -1,94 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* The query protocol: a form is posted to "/", XML comes back. */
-#include <errno.h>
-#include <string.h>
-
 #include "driver/aws/client.h"
-#include "driver/aws/query.h"
-#include "driver/aws/xml.h"
-
-#define FORM_CEILING_BYTES (1UL << 20)
-
-static const struct aws_protocol protocol = {
-    .read_answer = xml_parse,
-    .read_error = xml_read_error,
-};
-
-/* Percent-encodes everything but A-Z a-z 0-9 - . _ ~, as in the canonical form of signatures. */
-static int append_encoded(struct buffer *form, const char *text)
-{
-    static const char plain[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
-    while (*text != '\0') {
-        size_t length = strspn(text, plain);
-        if (length > 0 && buffer_append(form, text, length) < 0) {
-            return -1;
-        }
-        text += length;
-        if (*text != '\0' && buffer_printf(form, "%%%02X", (unsigned char)*text++) < 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-static int append_parameter(struct buffer *form, const char *name, const char *value)
-{
-    return (form->length > 0 && buffer_append_text(form, "&") < 0) ||
-                   append_encoded(form, name) < 0 || buffer_append_text(form, "=") < 0 ||
-                   append_encoded(form, value) < 0
-               ? -1
-               : 0;
-}
-
-static int write_form(struct buffer *form, enum aws_service service, const char *operation,
-                      const char *const *parameters)
-{
-    if (append_parameter(form, "Action", operation) < 0 ||
-        append_parameter(form, "Version", aws_service_row(service)->version) < 0) {
-        return -1;
-    }
-    for (size_t i = 0; parameters != NULL && parameters[i] != NULL; i += 2) {
-        if (append_parameter(form, parameters[i], parameters[i + 1]) < 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-int aws_query_run(struct aws_client *client, const struct aws_query *query, int64_t deadline_ms,
-                  cJSON **out_answer, struct aws_failure *out_failure, struct error *err)
-{
-    struct buffer form;
-    buffer_init(&form, FORM_CEILING_BYTES);
-    if (write_form(&form, query->service, query->operation, query->parameters) < 0) {
-        buffer_done(&form);
-        *out_failure = (struct aws_failure){0};
-        return error_set(err, ERROR_LIMIT, 0, "cannot write the request %s", query->operation);
-    }
-    struct aws_exchange exchange = {
-        .service = query->service,
-        .operation = query->operation,
-        .content_type = "application/x-www-form-urlencoded; charset=utf-8",
-        .body = form.bytes,
-        .body_length = form.length,
-        .protocol = &protocol,
-        .credentials = query->credentials,
-        .unsigned_call = query->unsigned_call,
-    };
-    int result = aws_exchange_run(client, &exchange, deadline_ms, out_answer, out_failure, err);
-    buffer_done(&form);
-    return result;
-}
+#include "driver/aws/query_form.h"
 
 int aws_query(struct aws_client *client, enum aws_query_service service, const char *operation,
               const char *const *parameters, int64_t deadline_ms, cJSON **out_answer,
               struct aws_failure *out_failure, struct error *err)
 {
-    struct aws_query query = {
-        .service = (enum aws_service)service,
-        .operation = operation,
-        .parameters = parameters,
-    };
-    return aws_query_run(client, &query, deadline_ms, out_answer, out_failure, err);
+    struct aws_exchange exchange;
+    struct buffer form;
+    buffer_init(&form, AWS_QUERY_FORM_BYTES);
+    int result =
+        aws_query_form(&form, (enum aws_service)service, operation, parameters, &exchange, err);
+    if (result < 0) {
+        *out_failure = (struct aws_failure){0};
+    } else {
+        result = aws_client_call(client, &exchange, deadline_ms, out_answer, out_failure, err);
+    }
+    buffer_done(&form);
+    return result;
 }

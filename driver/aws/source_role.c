@@ -6,7 +6,7 @@
 #include <strings.h>
 
 #include "common/parse.h"
-#include "driver/aws/query.h"
+#include "driver/aws/query_form.h"
 #include "driver/aws/sources.h"
 #include "driver/base/json.h"
 
@@ -59,20 +59,41 @@ static int add_tags(struct parameters *parameters, const struct aws_options *opt
     return 0;
 }
 
+/* Calls STS without the client's credentials: with 'base', or unsigned if that is NULL. */
+static int send_to_sts(struct aws_search *search, const char *operation,
+                       const struct parameters *parameters, const struct aws_credentials *base,
+                       cJSON **out_answer, struct error *err)
+{
+    struct aws_exchange exchange;
+    struct buffer form;
+    buffer_init(&form, AWS_QUERY_FORM_BYTES);
+    struct aws_call call = {.client = search->client,
+                            .exchange = &exchange,
+                            .credentials = base,
+                            .deadline_ms = search->deadline_ms};
+    int result =
+        aws_query_form(&form, AWS_SERVICE_STS, operation, parameters->words, &exchange, err) < 0 ||
+                aws_exchange_open(&call, err) < 0 || aws_exchange_run(&call, out_answer, err) < 0
+            ? -1
+            : 0;
+    if (result < 0 && call.failure.permanent) {
+        err->kind = ERROR_USAGE;
+    }
+    buffer_done(&form);
+    return result;
+}
+
 /* Calls STS and stores the credentials. Returns 1 or -1. */
-static int call_sts(struct aws_search *search, const struct aws_query *query, const char *source,
-                    struct error *err)
+static int call_sts(struct aws_search *search, const char *operation,
+                    const struct parameters *parameters, const struct aws_credentials *base,
+                    const char *source, struct error *err)
 {
     char result_name[64];
     cJSON *answer = NULL;
-    struct aws_failure failure = {0};
-    if (aws_query_run(search->client, query, search->deadline_ms, &answer, &failure, err) < 0) {
-        if (failure.permanent) {
-            err->kind = ERROR_USAGE;
-        }
+    if (send_to_sts(search, operation, parameters, base, &answer, err) < 0) {
         return error_wrap(err, "%s", source);
     }
-    (void)snprintf(result_name, sizeof(result_name), "%sResult", query->operation);
+    (void)snprintf(result_name, sizeof(result_name), "%sResult", operation);
     const cJSON *got = cJSON_GetObjectItemCaseSensitive(
         cJSON_GetObjectItemCaseSensitive(answer, result_name), "Credentials");
     struct aws_credentials_texts texts = {
@@ -84,6 +105,47 @@ static int call_sts(struct aws_search *search, const struct aws_query *query, co
     int result = aws_credentials_set(search->out, &texts, source, err) < 0 ? -1 : 1;
     json_delete_wiped(answer);
     return result;
+}
+
+int aws_source_web_identity(struct aws_search *search, const char *profile, bool environment,
+                            struct error *err)
+{
+    const char *file = aws_source_setting(search, profile, "AWS_WEB_IDENTITY_TOKEN_FILE",
+                                          "web_identity_token_file", environment);
+    const char *role = aws_source_setting(search, profile, "AWS_ROLE_ARN", "role_arn", environment);
+    const char *session = aws_source_setting(search, profile, "AWS_ROLE_SESSION_NAME",
+                                             "role_session_name", environment);
+    struct buffer token;
+    char source[160];
+    if (file == NULL) {
+        return 0;
+    }
+    if (role == NULL) {
+        return error_set(err, ERROR_USAGE, 0,
+                         "AWS_WEB_IDENTITY_TOKEN_FILE is set and AWS_ROLE_ARN is not");
+    }
+    buffer_init(&token, TOKEN_CEILING_BYTES);
+    if (aws_read_token_file(file, &token, err) < 0) {
+        buffer_done(&token);
+        return error_wrap(err, "cannot read the web identity token");
+    }
+    struct parameters parameters = {.count = 0};
+    add(&parameters, "RoleArn", role);
+    add(&parameters, "RoleSessionName", session != NULL ? session : SESSION_NAME);
+    add(&parameters, "WebIdentityToken", token.bytes);
+    (void)snprintf(source, sizeof(source), "role '%.100s' by web identity", role);
+    int found = call_sts(search, "AssumeRoleWithWebIdentity", &parameters, NULL, source, err);
+    buffer_done(&token);
+    return found;
+}
+
+/* All sources inside a profile but roles. */
+static int from_profile(struct aws_search *search, const char *profile, struct error *err)
+{
+    int found = aws_source_web_identity(search, profile, false, err);
+    found = found != 0 ? found : aws_source_keys(search, AWS_CREDENTIALS_FILE, profile, err);
+    found = found != 0 ? found : aws_source_process(search, profile, err);
+    return found != 0 ? found : aws_source_keys(search, AWS_CONFIG_FILE, profile, err);
 }
 
 static int enter(struct aws_search *search, const char *profile, struct error *err)
@@ -151,7 +213,7 @@ static int from_source_profile(struct aws_search *search, const char *source, co
     }
     /* A profile with keys may refer to itself. */
     if (has_keys(search, source) || !has_role(search, source)) {
-        int found = aws_source_profile(search, source, err);
+        int found = from_profile(search, source, err);
         return found != 0 ? found
                           : error_set(err, ERROR_USAGE, 0,
                                       "profile '%s': source_profile '%s' has no credentials",
@@ -189,14 +251,8 @@ static int assume(struct aws_search *search, const char *profile,
     if (last && add_tags(&parameters, &search->client->options, err) < 0) {
         return -1;
     }
-    struct aws_query query = {
-        .service = AWS_SERVICE_STS,
-        .operation = "AssumeRole",
-        .parameters = parameters.words,
-        .credentials = base,
-    };
     (void)snprintf(source, sizeof(source), "role '%.100s' of profile '%.30s'", role, profile);
-    return call_sts(search, &query, source, err);
+    return call_sts(search, "AssumeRole", &parameters, base, source, err);
 }
 
 int aws_source_role(struct aws_search *search, const char *profile, struct error *err)
@@ -222,43 +278,5 @@ int aws_source_role(struct aws_search *search, const char *profile, struct error
         found = assume(search, profile, &base, last, err);
     }
     aws_credentials_done(&base);
-    return found;
-}
-
-int aws_source_web_identity(struct aws_search *search, const char *profile, bool environment,
-                            struct error *err)
-{
-    const char *file = aws_source_setting(search, profile, "AWS_WEB_IDENTITY_TOKEN_FILE",
-                                          "web_identity_token_file", environment);
-    const char *role = aws_source_setting(search, profile, "AWS_ROLE_ARN", "role_arn", environment);
-    const char *session = aws_source_setting(search, profile, "AWS_ROLE_SESSION_NAME",
-                                             "role_session_name", environment);
-    struct buffer token;
-    char source[160];
-    if (file == NULL) {
-        return 0;
-    }
-    if (role == NULL) {
-        return error_set(err, ERROR_USAGE, 0,
-                         "AWS_WEB_IDENTITY_TOKEN_FILE is set and AWS_ROLE_ARN is not");
-    }
-    buffer_init(&token, TOKEN_CEILING_BYTES);
-    if (aws_read_token_file(file, &token, err) < 0) {
-        buffer_done(&token);
-        return error_wrap(err, "cannot read the web identity token");
-    }
-    struct parameters parameters = {.count = 0};
-    add(&parameters, "RoleArn", role);
-    add(&parameters, "RoleSessionName", session != NULL ? session : SESSION_NAME);
-    add(&parameters, "WebIdentityToken", token.bytes);
-    struct aws_query query = {
-        .service = AWS_SERVICE_STS,
-        .operation = "AssumeRoleWithWebIdentity",
-        .parameters = parameters.words,
-        .unsigned_call = true,
-    };
-    (void)snprintf(source, sizeof(source), "role '%.100s' by web identity", role);
-    int found = call_sts(search, &query, source, err);
-    buffer_done(&token);
     return found;
 }

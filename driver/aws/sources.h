@@ -25,7 +25,10 @@ struct aws_search {
     size_t visited_count;
 };
 
+/* Keys in the environment; those of a profile in one of the files. */
 int aws_source_environment(struct aws_search *search, struct error *err);
+int aws_source_keys(struct aws_search *search, enum aws_profile_file file, const char *profile,
+                    struct error *err);
 
 /* A profile's credential_process; its role_arn. */
 int aws_source_process(struct aws_search *search, const char *profile, struct error *err);
@@ -42,9 +45,6 @@ bool aws_trusts_host_of(const char *url);
 int aws_source_container(struct aws_search *search, struct error *err);
 int aws_source_metadata(struct aws_search *search, struct error *err);
 
-/* All sources inside a profile but roles, for source_profile. */
-int aws_source_profile(struct aws_search *search, const char *profile, struct error *err);
-
 /* Credentials as JSON; sources differ in the name of the session token. Returns 1 or -1. */
 int aws_source_read_json(struct aws_search *search, const char *text, size_t length,
                          const char *token_name, const char *source, struct error *err);
@@ -56,12 +56,6 @@ const char *aws_source_setting(const struct aws_search *search, const char *prof
 /* Reads a small file such as a token, without trailing white space. The caller gives 'out' a
  * ceiling. */
 int aws_read_token_file(const char *path, struct buffer *out, struct error *err)
-    __attribute__((warn_unused_result));
-
-/* Searches all sources in the SDKs' order: environment, profile (role, key, credential_process),
- * web identity, container endpoint, instance metadata. */
-int aws_credentials_find(struct aws_client *client, int64_t deadline_ms,
-                         struct aws_credentials *out, struct error *err)
     __attribute__((warn_unused_result));
 
 #endif

@@ -20,7 +20,7 @@
 #include "common/log.h"
 #include "common/parse.h"
 #include "driver/aws/client.h"
-#include "driver/aws/sources.h"
+#include "driver/aws/search.h"
 #include "driver/backend/ecs/client.h"
 #include "driver/record/keys.h"
 
