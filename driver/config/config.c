@@ -11,7 +11,7 @@
 #include "common/nearest.h"
 #include "driver/base/home.h"
 #include "driver/base/pattern.h"
-#include "driver/config/loader.h"
+#include "driver/config/config_file.h"
 #include "driver/config/schema.h"
 #include "driver/runner/runner.h"
 

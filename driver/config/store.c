@@ -8,7 +8,7 @@
 #include "common/nearest.h"
 #include "common/parse.h"
 #include "driver/base/pattern.h"
-#include "driver/config/loader.h"
+#include "driver/config/config_file.h"
 
 static const char *wanted(const struct schema_row *row)
 {

@@ -12,7 +12,7 @@
 #include "common/fd.h"
 #include "driver/backend/backend.h"
 #include "driver/commands/init/init.h"
-#include "driver/config/loader.h"
+#include "driver/config/config_file.h"
 #include "driver/config/schema.h"
 #include "driver/registry/name.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "driver/config/loader.h"
+#include "driver/config/config_file.h"
 
 #include <errno.h>
 #include <stddef.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * loader.h - reads the TOML file of config.h by the table of schema.h.
+ * config_file.h - reads the TOML file of config.h by the table of schema.h.
  */
-#ifndef BERTH_DRIVER_CONFIG_LOADER_H
-#define BERTH_DRIVER_CONFIG_LOADER_H
+#ifndef BERTH_DRIVER_CONFIG_CONFIG_FILE_H
+#define BERTH_DRIVER_CONFIG_CONFIG_FILE_H
 
 #include "driver/config/config.h"
 
