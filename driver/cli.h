@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #include "driver/commands/command.h"
+#include "driver/config/config_load.h"
 
 struct cli_command {
     const char *group, *group_alias; /* "custom", NULL: none */

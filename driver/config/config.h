@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * config.h - the driver's settings: built-in defaults, then the TOML file, then job variables, then
- * command line options; each overrides the one before.
+ * config.h - the driver's settings. config_load.h fills them; schema.h lists the keys.
  *
- * The file is a superset of the Fargate driver's fargate.toml; schema.h lists all keys. Keys are
- * matched ignoring case. An unknown key is not an error: 'unknown' has file:line and the closest
- * known key. A wrong type or value is an error of kind ERROR_USAGE that names file:line, key and
- * what is accepted. The caller owns the struct: config_load(), then config_done(), which frees all
- * texts in it. Durations are milliseconds.
+ * The caller owns the struct: config_load(), then config_done(), which frees all texts in it.
+ * Durations are milliseconds, sizes bytes.
  */
 #ifndef BERTH_DRIVER_CONFIG_CONFIG_H
 #define BERTH_DRIVER_CONFIG_CONFIG_H
@@ -19,7 +15,6 @@
 #include "common/buffer.h"
 #include "common/error.h"
 #include "common/log.h"
-#include "common/options.h"
 #include "driver/schedule/schedule.h"
 
 /* Read if neither --config nor BERTH_CONFIG names a file and this one is readable. */
@@ -177,24 +172,13 @@ struct config {
     int64_t warm_tasks_maximum; /* of all tables together */
 };
 
-/* From the command line; NULL: not given. Points into argv. */
-struct config_options {
-    const char *path;
-    bool is_exec;           /* the command is 'exec' */
-    bool only_a_named_file; /* do not read CONFIG_DEFAULT_PATH */
-    const char *log_level, *log_format, *log_file;
-    bool debug;
-    const char *task_definition, *platform_version, *backend;
-    const char *image, *workdir, *user; /* of the backend 'docker' */
-    struct option_list volumes, environment;
-    bool no_mount; /* 'exec': do not mount the current directory */
-};
-
-/* 'config' is usable for logging and config_done() even after a failure. Warnings about the file
- * are in 'unknown' and 'notes', for config_log_warnings() once logging is open, or for 'doctor'. */
-int config_load(struct config *config, const struct config_options *options, struct error *err)
-    __attribute__((warn_unused_result));
+/* Accepts a struct that is zeroed or half filled. */
 void config_done(struct config *config);
+
+/* Replaces a text that the config owns; NULL clears it. */
+int config_set_text(char **field, const char *text, struct error *err)
+    __attribute__((warn_unused_result));
+void config_list_clear(struct config_list *list);
 
 /* Whether one of the patterns (pattern.h) matches. */
 bool config_list_matches(const struct config_list *list, const char *text);

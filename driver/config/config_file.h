@@ -16,9 +16,4 @@ int config_file_load(struct config *config, const char *path, struct error *err)
 int config_defaults_load(struct config *config, struct error *err)
     __attribute__((warn_unused_result));
 
-/* Replaces a text that the config owns; NULL clears it. */
-int config_set_text(char **field, const char *text, struct error *err)
-    __attribute__((warn_unused_result));
-void config_list_clear(struct config_list *list);
-
 #endif

@@ -8,7 +8,6 @@
 #include "common/nearest.h"
 #include "common/parse.h"
 #include "driver/base/pattern.h"
-#include "driver/config/config_file.h"
 
 static const char *wanted(const struct schema_row *row)
 {

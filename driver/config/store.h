@@ -2,7 +2,7 @@
 /*
  * store.h - stores one value of a TOML file in the field that its row of schema.h names.
  *
- * Private to the loader. Texts are copied; the struct config owns them.
+ * Private to config_file.c. Texts are copied; the struct config owns them.
  */
 #ifndef BERTH_DRIVER_CONFIG_STORE_H
 #define BERTH_DRIVER_CONFIG_STORE_H

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "driver/config/config.h"
+#include "driver/config/config_load.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check(const struct config *config)

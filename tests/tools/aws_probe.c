@@ -22,6 +22,7 @@
 #include "driver/aws/client.h"
 #include "driver/aws/search.h"
 #include "driver/backend/ecs/client.h"
+#include "driver/config/config_load.h"
 #include "driver/record/keys.h"
 
 static void print(cJSON *line)

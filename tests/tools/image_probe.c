@@ -13,6 +13,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "driver/base/json.h"
+#include "driver/config/config_load.h"
 #include "driver/record/keys.h"
 #include "driver/registry/image_choice.h"
 

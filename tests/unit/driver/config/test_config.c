@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "driver/backend/backend.h"
-#include "driver/config/config.h"
+#include "driver/config/config_load.h"
 #include "tests/unit/driver/rows.h"
 
 static void clear_environment(void)
