@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * channel.c - a session channel with a job: input, output and end of the job.
+ * channel.c - one round of a channel, and the bytes of a plain job: input, output and end.
  *
  * A job always ends in this order: its monitor reaps it, its output is read to the end (drain.h),
  * then exit-status or exit-signal, EOF and close (RFC 4254, sections 6.10 and 5.3).
@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/ipc/wire.h"
@@ -17,7 +16,6 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/signal_names.h"
 
 #define NO_SFTP_SERVER \
     "no sftp-server in this image; install one (openssh-sftp-server), or use 'scp -O'"
@@ -237,22 +235,6 @@ static void move_input(struct channel *channel)
     }
 }
 
-static void send_exit(struct channel *channel)
-{
-    int status = channel->wait_status;
-    if (!WIFSIGNALED(status)) {
-        (void)ssh_channel_request_send_exit_status(channel->ssh, WEXITSTATUS(status));
-        return;
-    }
-    int number = WTERMSIG(status);
-    if (signal_is_in_ssh(number)) {
-        (void)ssh_channel_request_send_exit_signal(channel->ssh, signal_name(number),
-                                                   WCOREDUMP(status), "", "");
-    } else { /* SSH has no name for it: the status that a shell reports */
-        (void)ssh_channel_request_send_exit_status(channel->ssh, 128 + number);
-    }
-}
-
 /* Once the last byte of output is counted. */
 static void log_end(struct channel *channel)
 {
@@ -284,24 +266,6 @@ void channel_release(struct channel *channel)
     memset(channel, 0, sizeof(*channel));
 }
 
-void channel_finish(struct channel *channel)
-{
-    send_exit(channel);
-    (void)ssh_channel_send_eof(channel->ssh);
-    (void)ssh_channel_close(channel->ssh);
-    channel_release(channel);
-}
-
-void channel_signal(struct channel *channel, const char *name, size_t length)
-{
-    struct wire_message message = {.type = WIRE_JOB_SIGNAL, .number = signal_number(name, length)};
-    if (signal_is_in_ssh(message.number) && channel->job >= 0) {
-        log_info("%s: channel %d: signal %s", channel->session->setup->peer, channel->number,
-                 signal_name(message.number));
-        (void)wire_send(channel->job, &message, NULL, 0); /* too late for a job that has exited */
-    }
-}
-
 int channel_prepare(struct channel *channel, struct pollfd *entries)
 {
     bool sending = may_send(channel);
@@ -316,12 +280,9 @@ int channel_prepare(struct channel *channel, struct pollfd *entries)
     return 4;
 }
 
-void channel_service(struct channel *channel)
+/* True: the channel can be released. */
+static bool service_plain_job(struct channel *channel)
 {
-    if (channel->resumable != NULL) {
-        resumable_channel_service(channel);
-        return;
-    }
     exec_channel_read(channel);
     receive_job_messages(channel);
     if (channel->state == CHANNEL_RUNNING) {
@@ -332,11 +293,20 @@ void channel_service(struct channel *channel)
         move_output(channel, &channel->stdout_fd, false);
         move_output(channel, &channel->stderr_fd, true);
     }
-    if (channel->client_gone) {
-        channel_release(channel);
-    } else if (channel->state == CHANNEL_DRAINING &&
-               drain_is_over(&channel->drain, (int[]){channel->stdout_fd, channel->stderr_fd},
-                             channel->unsent != NULL)) {
+    if (!channel->client_gone && channel->state == CHANNEL_DRAINING &&
+        drain_is_over(&channel->drain, (int[]){channel->stdout_fd, channel->stderr_fd},
+                      channel->unsent != NULL)) {
         channel_finish(channel);
+        return true;
+    }
+    return channel->client_gone;
+}
+
+void channel_service(struct channel *channel)
+{
+    bool over = channel->resumable != NULL ? resumable_channel_service(channel)
+                                           : service_plain_job(channel);
+    if (over) {
+        channel_release(channel);
     }
 }

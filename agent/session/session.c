@@ -22,28 +22,6 @@
 /* The connection, init, and up to four descriptors of each channel. */
 #define POLL_ENTRIES (2 + 4 * CHANNEL_SLOTS)
 
-void session_set_state(struct session *session, enum session_state state)
-{
-    static const char *const names[] = {
-        [SESSION_KEY_EXCHANGE] = "key exchange",
-        [SESSION_LOGIN] = "login",
-        [SESSION_OPEN] = "open",
-        [SESSION_CLOSING] = "closing",
-        [SESSION_CLOSED] = "closed",
-    };
-    _Static_assert(sizeof(names) / sizeof(names[0]) == SESSION_STATES, "a name for every state");
-    if (state <= session->state) {
-        return; /* states only move forward */
-    }
-    log_debug("%s: %s -> %s", session->setup->peer, names[session->state], names[state]);
-    session->state = state;
-    if (state == SESSION_OPEN) {
-        session->deadline_ms = CLOCK_NEVER;
-    } else if (state == SESSION_CLOSING) {
-        session->deadline_ms = clock_deadline_ms(LIMIT_FLUSH_MS);
-    }
-}
-
 /* With delayed acknowledgements a login takes tens of milliseconds longer. The kernel resets this
  * option, so it is set again before each wait. */
 static void set_quickack(const struct session *session)
@@ -263,11 +241,6 @@ static void keep_alive(struct session *session)
     session->keepalives++;
     session->keepalive_ms = clock_now_ms();
     (void)ssh_send_keepalive(session->ssh); /* a missing reply shows a dead connection */
-}
-
-void session_chunk_used(struct session *session)
-{
-    session->quiet_ms = clock_deadline_ms(LIMIT_QUIET_MS);
 }
 
 static void on_deadlines(struct session *session)

@@ -13,22 +13,7 @@
 #ifndef BERTH_AGENT_SESSION_SESSION_H
 #define BERTH_AGENT_SESSION_SESSION_H
 
-#include <stdbool.h>
-
-#include "agent/options.h"
-#include "agent/session/authorized_keys.h"
-#include "agent/session/server.h"
-
-struct session_setup {
-    int connection;     /* the accepted socket, taken */
-    int control;        /* to init, taken */
-    const char *peer;   /* "ADDRESS port N", for the log */
-    const char *client; /* value of SSH_CONNECTION */
-    bool quiet; /* log only errors before the login: many connections of its address failed */
-    const struct agent_options *options;
-    const struct server *server;
-    const struct authorized *authorized;
-};
+#include "agent/session/session_setup.h"
 
 /* Serves the connection until it closes. Returns the process's exit status. */
 int session_run(const struct session_setup *setup);

@@ -14,36 +14,6 @@
 #include "common/log.h"
 #include "common/signal_names.h"
 
-const char *resumable_channel_peer(const struct channel *channel)
-{
-    return channel->session->setup->peer;
-}
-
-void resumable_channel_detach(struct channel *channel)
-{
-    channel->resumable->state = ENDING;
-    cleanup_fd_fn(&channel->job);
-}
-
-/* A frame for the client. Without memory for it the channel detaches. */
-static void queue(struct channel *channel, const struct jobwire_frame *frame)
-{
-    if (jobwire_encode(frame, &channel->resumable->queued) < 0) {
-        log_error("%s: channel %d: out of memory, detaching", resumable_channel_peer(channel),
-                  channel->number);
-        resumable_channel_detach(channel);
-    }
-}
-
-void resumable_channel_refuse(struct channel *channel, enum jobwire_refusal code, const char *text)
-{
-    struct jobwire_frame frame = {
-        .type = JOBWIRE_REFUSED, .number = code, .bytes = text, .length = strlen(text)};
-    log_info("%s: channel %d: refused: %s", resumable_channel_peer(channel), channel->number, text);
-    queue(channel, &frame);
-    resumable_channel_detach(channel);
-}
-
 /* --- from the monitor --- */
 
 /* Sets the offsets that the client continues from. False: it asked for bytes that are gone. */
@@ -82,7 +52,7 @@ static void on_attached(struct channel *channel, const struct wire_message *mess
              channel->number, message->number,
              frame.type == JOBWIRE_STARTED ? "started" : "attached", resumable->id);
     memcpy(frame.offsets, resumable->sent, sizeof(frame.offsets));
-    queue(channel, &frame);
+    resumable_channel_queue(channel, &frame);
     resumable->state = ATTACHED;
     resumable->ack_pending = true; /* reports these offsets to the monitor */
 }
@@ -213,7 +183,7 @@ static void report(struct channel *channel)
     }
     log_info("%s: channel %d: reporting exit status %u of the resumable job",
              resumable_channel_peer(channel), channel->number, frame.number);
-    queue(channel, &frame);
+    resumable_channel_queue(channel, &frame);
     resumable->state = resumable->state == ENDING ? ENDING : REPORTED;
 }
 
@@ -234,18 +204,17 @@ static void warn_of_shutdown(struct channel *channel)
     }
     resumable->warned = true;
     if (resumable->state == ATTACHED) {
-        queue(channel, &frame);
+        resumable_channel_queue(channel, &frame);
     } else if (resumable->state < ATTACHED) {
         resumable_channel_refuse(channel, JOBWIRE_REFUSED_START, text);
     }
 }
 
-void resumable_channel_service(struct channel *channel)
+bool resumable_channel_service(struct channel *channel)
 {
     struct resumable_channel *resumable = channel->resumable;
     if (channel->client_gone) {
-        channel_release(channel);
-        return;
+        return true;
     }
     receive_job_messages(channel);
     resumable_channel_read(channel);
@@ -259,7 +228,9 @@ void resumable_channel_service(struct channel *channel)
     resumable_output_send_queued(channel);
     if (resumable->state == ENDING && resumable->queued.length == 0) {
         channel_finish(channel);
+        return true;
     }
+    return false;
 }
 
 bool resumable_channel_ack_is_due(const struct channel *channel)

@@ -47,11 +47,13 @@ struct resumable_channel {
     bool rx_overflow;       /* there was no memory for all that arrived */
 };
 
-/* The client's address, for the log. */
+/* reply.c: the client's address, for the log. */
 const char *resumable_channel_peer(const struct channel *channel);
-/* Closes the socket to the monitor; queued frames are still sent. */
+/* reply.c: a frame for the client. Without memory for it the channel detaches. */
+void resumable_channel_queue(struct channel *channel, const struct jobwire_frame *frame);
+/* reply.c: closes the socket to the monitor; queued frames are still sent. */
 void resumable_channel_detach(struct channel *channel);
-/* Sends REFUSED and detaches. */
+/* reply.c: sends REFUSED and detaches. */
 void resumable_channel_refuse(struct channel *channel, enum jobwire_refusal code, const char *text);
 
 /* output.c: sends output, as much as window and socket take. */
