@@ -163,10 +163,6 @@ extern const struct backend backend_local, backend_docker, backend_ecs;
  * 'local' for 'exec' alone. NULL with an error of kind ERROR_USAGE if none is configured or the
  * name is unknown. */
 const struct backend *backend_choose(const struct config *config, struct error *err);
-/* How long the agent of a container waits without a job and a client before it exits, in
- * milliseconds; 0: its own setting. With a helper, one container is idle while stages run in the
- * other. */
-int64_t backend_idle_ms(const struct backend_task *task, enum metadata_container container);
 
 /* By the name in a metadata file; NULL when unknown. */
 const struct backend *backend_find(const char *name);

@@ -20,16 +20,13 @@
 #include "driver/base/json.h"
 #include "driver/record/runner_id.h"
 
-#define CALL_MS           30000
-#define LOOK_MS           10000 /* of one answer whether the container runs */
-#define HURRY_MS          2000  /* the same after a request to stop */
-#define AWAY_MS           45000 /* how long a restart of a busy engine may take */
-#define AWAY_ROUND_MS     500
-#define LOG_CEILING_BYTES (4UL << 10)
-#define LOG_TAIL_BYTES    600
-#define LATE_MS           2000
-#define LATE_ROUND_MS     200
-#define ID_PREFIX         "berth-"
+#define LOOK_MS       10000 /* of one answer whether the container runs */
+#define HURRY_MS      2000  /* the same after a request to stop */
+#define AWAY_MS       45000 /* how long a restart of a busy engine may take */
+#define AWAY_ROUND_MS 500
+#define LATE_MS       2000
+#define LATE_ROUND_MS 200
+#define ID_PREFIX     "berth-"
 
 static const char *label(const cJSON *entry, const char *name)
 {
@@ -150,31 +147,10 @@ static int docker_stop_listed(const struct config *config, const char *id, const
     return result;
 }
 
-void docker_task_name(const char *job, enum metadata_container container,
-                      char out[DOCKER_TASK_NAME_BYTES])
-{
-    (void)snprintf(out, DOCKER_TASK_NAME_BYTES, "berth-%s%s", job,
-                   container == METADATA_HELPER ? "-helper" : "");
-}
-
-const char *docker_container_word(enum metadata_container container)
-{
-    return container == METADATA_HELPER ? "helper" : "job";
-}
-
 static const char *id_of(const struct backend_task *task)
 {
     const char *id = json_text_at(task->metadata->state, DOCKER_STATE_ID);
     return id != NULL ? id : json_text_at(task->metadata->state, DOCKER_STATE_NAME);
-}
-
-int docker_set_state(struct backend_task *task, const char *name, const char *value,
-                     struct error *err)
-{
-    cJSON_DeleteItemFromObjectCaseSensitive(task->metadata->state, name);
-    return cJSON_AddStringToObject(task->metadata->state, name, value) != NULL
-               ? 0
-               : error_set(err, ERROR_SYSTEM, ENOMEM, "cannot record the container's name");
 }
 
 static int docker_check(const struct config *config, struct error *err)
@@ -210,30 +186,6 @@ static int docker_plan(struct backend_task *task, struct error *err)
     docker_task_name(task->metadata->job, METADATA_JOB, name);
     task->metadata->has_helper = json_text_at(task->metadata->state, BACKEND_HELPER_IMAGE) != NULL;
     return docker_set_state(task, DOCKER_STATE_NAME, name, err);
-}
-
-int docker_end_error(struct docker *docker, const cJSON *container, enum metadata_container which,
-                     const char *id, struct error *err)
-{
-    char tail[LOG_TAIL_BYTES] = "";
-    struct buffer text;
-    const char *failure = json_text_at(container, "State.Error");
-    buffer_init(&text, LOG_CEILING_BYTES);
-    docker_container_logs(docker, id, clock_deadline_ms(CALL_MS), &text);
-    if (text.length > 0) {
-        size_t skip = text.length < sizeof(tail) ? 0 : text.length - (sizeof(tail) - 1);
-        (void)snprintf(tail, sizeof(tail), "%s", text.bytes + skip);
-    }
-    buffer_done(&text);
-    for (char *at = tail; *at != '\0'; at++) {
-        *at = *at == '\n' ? ' ' : *at;
-    }
-    return error_set(err, ERROR_SYSTEM, 0, "the %s's container exited with code %lld%s%s%s%s%s",
-                     docker_container_word(which),
-                     (long long)json_number_at(container, "State.ExitCode"),
-                     json_true_at(container, "State.OOMKilled") ? ", out of memory" : "",
-                     failure != NULL && failure[0] != '\0' ? ": " : "",
-                     failure != NULL ? failure : "", tail[0] != '\0' ? ": " : "", tail);
 }
 
 /* Returns -1 if the engine says that the container does not run, 0 if it runs. An engine that

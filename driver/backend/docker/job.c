@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "driver/backend/docker/container.h"
+#include "driver/backend/idle_timeout.h"
 #include "driver/backend/job_variables.h"
 #include "driver/base/json.h"
 #include "driver/record/runner_id.h"

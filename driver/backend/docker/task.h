@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * task.h - what docker.c and launch.c of the backend 'docker' share.
+ * task.h - what the files of the backend 'docker' share about a task.
  *
  *   docker.c  the table of functions, plan, state of a container, stop, 'ps' and 'gc'
+ *   task.c    names, what is kept in metadata->state, how a container ended
  *   launch.c  fetches images, starts services and container, finds the address of the agent
  *
  * What survives between stages is in metadata->state: the container's name, decided before it is
@@ -20,7 +21,7 @@
 #define DOCKER_STATE_ID        "id"
 #define DOCKER_STATE_FAILED    "failed" /* in memory alone: the engine has no request in progress */
 
-/* docker.c */
+/* task.c */
 void docker_task_name(const char *job, enum metadata_container container,
                       char out[DOCKER_TASK_NAME_BYTES]);
 int docker_set_state(struct backend_task *task, const char *name, const char *value,

@@ -10,6 +10,7 @@
 #include "common/parse.h"
 #include "driver/backend/ecs/ecs.h"
 #include "driver/backend/ecs/generated.h"
+#include "driver/backend/idle_timeout.h"
 #include "driver/base/json.h"
 #include "driver/runner/runner.h"
 
