@@ -1,24 +1,18 @@
 # SPDX-License-Identifier: MIT
 """Checks the stand-in for ECS with AWS's own client."""
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
 from support import aws_model
-from support.ecs import CONTAINER, FAMILY, KEYS, REGION
+from support.ecs import CONTAINER, FAMILY, REGION
 from support.ecs_requests import Fault
+from support.ecs_skeleton import ecs_client
 
 
 @pytest.fixture
 def client(cloud):
-    return boto3.client(
-        "ecs",
-        endpoint_url=cloud.url,
-        region_name=REGION,
-        aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
-    )
+    return ecs_client(cloud)
 
 
 def run(cloud, client, token="token", **more):

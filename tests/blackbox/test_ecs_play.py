@@ -5,10 +5,8 @@ import socket
 import subprocess
 import types
 
-import boto3
 import pytest
 
-from support.ecs import KEYS, REGION
 from support.ecs_skeleton import (
     AGENT,
     COPY,
@@ -18,6 +16,8 @@ from support.ecs_skeleton import (
     JOB,
     JOB_PORT,
     PLACE,
+    Play,
+    ecs_client,
     overrides,
     skeleton,
 )
@@ -27,47 +27,17 @@ from support.ssh import Ssh
 
 @pytest.fixture
 def client(cloud):
-    return boto3.client(
-        "ecs",
-        endpoint_url=cloud.url,
-        region_name=REGION,
-        aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
-    )
+    return ecs_client(cloud)
 
 
 @pytest.fixture
-def play(cloud, client, until):
-    """play.run(definition, ...) -> a task; play.status(task), play.ended(task)."""
+def play(cloud, client):
     cloud.containers.check()
     images = cloud.containers.images
     images.add_agent("example/agent:1")
     images.add_busybox("example/job:1")
     images.add("example/helper:1", "/")
-    cloud.provisioning_s = cloud.pending_s = cloud.running_s = 0.02
-
-    def run(definition, **more):
-        registered = client.register_task_definition(**definition)["taskDefinition"]
-        network = {"subnets": [cloud.subnets[0]], "assignPublicIp": "DISABLED"}
-        answer = client.run_task(
-            cluster=cloud.cluster,
-            taskDefinition=registered["taskDefinitionArn"],
-            launchType="FARGATE",
-            networkConfiguration={"awsvpcConfiguration": network},
-            **more,
-        )
-        return cloud.tasks[answer["tasks"][0]["taskArn"]]
-
-    def described(task):
-        (found,) = client.describe_tasks(cluster=cloud.cluster, tasks=[task.arn])["tasks"]
-        return found
-
-    def ended(task):
-        until(lambda: described(task)["lastStatus"] == "STOPPED", 30)
-        found = described(task)
-        return found, {row["name"]: row for row in found["containers"]}
-
-    return types.SimpleNamespace(run=run, described=described, ended=ended, images=images)
+    return Play(cloud, client, images)
 
 
 def one(*containers, **more):

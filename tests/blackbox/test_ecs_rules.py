@@ -5,14 +5,12 @@ ecs_definitions.py). The answers' shapes are checked against botocore's model by
 import copy
 import threading
 
-import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from support import cfn, ecs_definitions, ecs_rules
-from support.ecs import KEYS, REGION
-from support.ecs_skeleton import HELPER, INJECT, JOB, skeleton
+from support.ecs_skeleton import HELPER, INJECT, JOB, ecs_client, skeleton
 
 ROLE = "arn:aws:iam::123456789012:role/execution"
 
@@ -21,14 +19,7 @@ ROLE = "arn:aws:iam::123456789012:role/execution"
 def client(cloud):
     """Does not repeat what was refused."""
     cloud.definitions.register_s = 0
-    return boto3.client(
-        "ecs",
-        endpoint_url=cloud.url,
-        region_name=REGION,
-        aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
-        config=Config(retries={"total_max_attempts": 1}),
-    )
+    return ecs_client(cloud, config=Config(retries={"total_max_attempts": 1}))
 
 
 def refused(act, *words, **request):

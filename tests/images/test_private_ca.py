@@ -13,7 +13,7 @@ import threading
 import pytest
 
 import standins
-from support.docker_engine import _certificate
+from support.docker_engine import write_certificate
 
 CLIENTS = {
     "curl": "curl -fsS {url}/",
@@ -28,8 +28,8 @@ CLIENTS = {
 def authority(tmp_path_factory):
     """(directory with ca.pem, server-cert.pem and its key)."""
     directory = tmp_path_factory.mktemp("ca")
-    key, certificate = _certificate(directory / "ca", "berth private ca", None, None)
-    _certificate(directory / "server", "server", key, certificate)
+    pair = write_certificate(directory / "ca", "berth private ca")
+    write_certificate(directory / "server", "server", pair)
     return directory
 
 

@@ -1,20 +1,16 @@
 # SPDX-License-Identifier: MIT
 """The helper container: whole jobs in images that have neither git nor gitlab-runner."""
 
-import datetime
-import ipaddress
 import json
 import os
 import secrets
 import signal
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from runner import job as runner_job
 from runner.gitlab_runner import Runner
+from support.certificates import certificate_pem, key_pem, make_certificate
 from support.docker_engine import busybox_tar
 from support.driver import BUILD_FAILURE
 from support.git_server import GitServer
@@ -212,9 +208,12 @@ def test_a_cache_between_two_jobs(runner, docker_driver, engine):
 def test_a_private_ca(runner, engine, tmp_path):
     """CI_SERVER_TLS_CA_FILE, though the image's ENTRYPOINT, which adds CAs, does not run."""
     address = engine.address.partition("/")[0]
-    pem, key = make_certificate(tmp_path, address)
+    key, certificate = make_certificate(address, [address])
+    pem, private = tmp_path / "ca.pem", tmp_path / "ca.key"
+    pem.write_bytes(certificate_pem(certificate))
+    private.write_bytes(key_pem(key))
     (tmp_path / "repositories").mkdir()
-    with GitServer(tmp_path / "repositories", address, (pem, key)) as server:
+    with GitServer(tmp_path / "repositories", address, (pem, private)) as server:
         sha = server.repository("group/project", {"file": "cloned\n"})
         job = RunnerJob(
             script=["cat file"], repository_url=server.url("group/project"), sha=sha,
@@ -222,33 +221,6 @@ def test_a_private_ca(runner, engine, tmp_path):
         )  # fmt: skip
         result, log = runner(job)
     assert result.status == "success" and "\ncloned\n" in log, log
-
-
-def make_certificate(directory, address):
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, address)])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.BasicConstraints(True, None), True)
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), False
-        )
-        .sign(key, hashes.SHA256())
-    )
-    pem = directory / "ca.pem"
-    pem.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    hidden = serialization.NoEncryption()
-    form = serialization.PrivateFormat.PKCS8
-    private = directory / "ca.key"
-    private.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, hidden))
-    return pem, private
 
 
 @pytest.fixture(scope="module")

@@ -3,65 +3,44 @@
 
 import io
 import tarfile
-import types
 
-import boto3
 import pytest
 
-from support.ecs import KEYS, REGION
 from support.ecs_engine import EngineContainers
-from support.ecs_skeleton import AGENT, HELPER, HELPER_PORT, INJECT, JOB, overrides, skeleton
+from support.ecs_skeleton import (
+    AGENT,
+    HELPER,
+    HELPER_PORT,
+    INJECT,
+    JOB,
+    Play,
+    ecs_client,
+    overrides,
+    skeleton,
+)
 from support.keys import KeyPair
 
 
 @pytest.fixture
 def client(cloud):
-    return boto3.client(
-        "ecs",
-        endpoint_url=cloud.url,
-        region_name=REGION,
-        aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
-    )
+    return ecs_client(cloud)
 
 
 @pytest.fixture
-def play(cloud, client, engine, busybox, programs, until):
-    """play.run(definition, ...) -> a task; play.ended(task); the agent's image is made."""
+def play(cloud, client, engine, busybox, programs):
+    """A Play whose images are 'busybox'; the agent's image is made."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
         tar.add(programs.agent, "berth-agent")
     engine.import_image("berth-test/agent:1", out.getvalue())
     cloud.containers = EngineContainers(engine, cloud)
-    cloud.provisioning_s = cloud.pending_s = cloud.running_s = 0.02
-
-    def run(definition, **more):
-        registered = client.register_task_definition(**definition)["taskDefinition"]
-        network = {"subnets": [cloud.subnets[0]], "securityGroups": [cloud.group]}
-        answer = client.run_task(
-            cluster=cloud.cluster,
-            taskDefinition=registered["taskDefinitionArn"],
-            networkConfiguration={"awsvpcConfiguration": network},
-            **more,
-        )
-        return cloud.tasks[answer["tasks"][0]["taskArn"]]
-
-    def described(task):
-        (found,) = client.describe_tasks(cluster=cloud.cluster, tasks=[task.arn])["tasks"]
-        return found
-
-    def ended(task):
-        until(lambda: described(task)["lastStatus"] == "STOPPED", 60)
-        found = described(task)
-        return found, {row["name"]: row for row in found["containers"]}
-
-    return types.SimpleNamespace(run=run, described=described, ended=ended, busybox=busybox)
+    return Play(cloud, client, busybox, 60)
 
 
 def test_the_skeleton_of_a_job(cloud, client, play, until):
     if cloud.containers.images.libraries:
         pytest.skip("the agent with sanitizers does not run in an image of its own")
-    images = {"job": play.busybox, "helper": play.busybox, "agent": "berth-test/agent:1"}
+    images = {"job": play.images, "helper": play.images, "agent": "berth-test/agent:1"}
     keys = overrides(KeyPair(), KeyPair(), KeyPair())
     task = play.run(skeleton(**images), overrides=keys)
     until(lambda: play.described(task)["lastStatus"] == "RUNNING", 60)
@@ -84,7 +63,7 @@ def test_the_skeleton_of_a_job(cloud, client, play, until):
 
 def test_dependencies_exit_codes_and_failures(play):
     def shell(text, **more):
-        return {"entryPoint": ["sh", "-c", text], "image": play.busybox, "stopTimeout": 2, **more}
+        return {"entryPoint": ["sh", "-c", text], "image": play.images, "stopTimeout": 2, **more}
 
     def definition(*containers):
         rows = [{"name": f"c{n}"} | c for n, c in enumerate(containers)]
@@ -105,7 +84,7 @@ def test_dependencies_exit_codes_and_failures(play):
         play.run(definition(shell("exit 5", essential=False), shell("x", **after)))
     )
     assert (rows["c0"]["exitCode"], rows["c1"]["exitCode"]) == (5, 143)
-    found, _ = play.ended(play.run(definition({"image": play.busybox, "entryPoint": ["/nosuch"]})))
+    found, _ = play.ended(play.run(definition({"image": play.images, "entryPoint": ["/nosuch"]})))
     assert found["stopCode"] == "TaskFailedToStart"
     assert "CannotStartContainerError" in found["stoppedReason"]
     found, _ = play.ended(play.run(definition(shell("true") | {"image": "nowhere/x:1"})))

@@ -14,12 +14,10 @@ the one that can make that lock exclusive at the end was the last.
 """
 
 import contextlib
-import datetime
 import fcntl
 import hashlib
 import http.client
 import io
-import ipaddress
 import json
 import os
 import shutil
@@ -27,16 +25,13 @@ import signal
 import socket
 import subprocess
 import tarfile
-import time
 import urllib.parse
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from support import processes
+from support.certificates import certificate_pem, key_pem, make_certificate
 from support.waiting import until
 
 TOP = Path(__file__).resolve().parents[3]
@@ -187,10 +182,10 @@ class Engine:
     def _make_certificates(self):
         """A private CA, the engine's certificate, and a client's as DOCKER_CERT_PATH has them."""
         self.certificates.mkdir(mode=0o700)
-        ca_key, ca = _certificate(self.certificates / "ca", "berth tests", None, None)
+        authority = write_certificate(self.certificates / "ca", "berth tests")
         for file in ("server-cert", "cert"):
             name = "127.0.0.1" if file == "server-cert" else "client"
-            _certificate(self.certificates / file, name, ca_key, ca)
+            write_certificate(self.certificates / file, name, authority)
         for old, new in (("server-cert-key", "server-key"), ("cert-key", "key")):
             (self.certificates / f"{old}.pem").rename(self.certificates / f"{new}.pem")
 
@@ -382,27 +377,10 @@ def _parent(pid):
     return int(text[text.rindex(")") + 2 :].split()[1])
 
 
-def _certificate(path, name, issuer_key, issuer):
-    """Writes PATH.pem and PATH-key.pem; self-signed and a CA without an issuer."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.fromtimestamp(time.time(), datetime.UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject if issuer is None else issuer.subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=2))
-        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), True)
-    )
-    if issuer is not None:
-        address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-        builder = builder.add_extension(x509.SubjectAlternativeName([address]), False)
-    certificate = builder.sign(key if issuer_key is None else issuer_key, hashes.SHA256())
-    pem = serialization.Encoding.PEM
-    Path(f"{path}.pem").write_bytes(certificate.public_bytes(pem))
-    form, hidden = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    Path(f"{path}-key.pem").write_bytes(key.private_bytes(pem, form, hidden))
+def write_certificate(path, name, issuer=None):
+    """Writes PATH.pem and PATH-key.pem: an authority, or a certificate for this machine that
+    'issuer' signs. Returns what make_certificate() does."""
+    key, certificate = make_certificate(name, () if issuer is None else ["127.0.0.1"], issuer)
+    Path(f"{path}.pem").write_bytes(certificate_pem(certificate))
+    Path(f"{path}-key.pem").write_bytes(key_pem(key))
     return key, certificate

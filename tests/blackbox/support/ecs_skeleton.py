@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""A task definition written by hand, as section 9 of the facts has it, and what a RunTask needs.
+"""A task definition written by hand, what a RunTask needs, and AWS's own client to run it.
 
 skeleton(...) is what RegisterTaskDefinition takes; overrides(...) gives both agents their keys.
 """
+
+import boto3
+
+from support.ecs import KEYS, REGION
+from support.waiting import until
 
 JOB, HELPER, INJECT = "ci-coordinator", "berth-helper", "berth-inject"
 JOB_PORT, HELPER_PORT = 22122, 22123
@@ -90,3 +95,48 @@ def overrides(client_key, job_key, helper_key):
             for name, host_key in ((JOB, job_key), (HELPER, helper_key))
         ]
     }
+
+
+def ecs_client(cloud, **more):
+    """AWS's client for a Cloud (ecs.py)."""
+    return boto3.client(
+        "ecs",
+        endpoint_url=cloud.url,
+        region_name=REGION,
+        aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
+        **more,
+    )
+
+
+class Play:
+    """Runs definitions in a Cloud whose tasks start at once. 'images': what the test put there."""
+
+    def __init__(self, cloud, client, images, deadline_s=30):
+        self.cloud, self.client, self.images = cloud, client, images
+        self.deadline_s = deadline_s
+        cloud.provisioning_s = cloud.pending_s = cloud.running_s = 0.02
+
+    def run(self, definition, **more):
+        """Its task."""
+        registered = self.client.register_task_definition(**definition)["taskDefinition"]
+        network = {"subnets": [self.cloud.subnets[0]], "securityGroups": [self.cloud.group]}
+        answer = self.client.run_task(
+            cluster=self.cloud.cluster,
+            taskDefinition=registered["taskDefinitionArn"],
+            launchType="FARGATE",
+            networkConfiguration={"awsvpcConfiguration": network},
+            **more,
+        )
+        return self.cloud.tasks[answer["tasks"][0]["taskArn"]]
+
+    def described(self, task):
+        answer = self.client.describe_tasks(cluster=self.cloud.cluster, tasks=[task.arn])
+        (found,) = answer["tasks"]
+        return found
+
+    def ended(self, task):
+        """(description, {name: its container}) once the task is STOPPED."""
+        until(lambda: self.described(task)["lastStatus"] == "STOPPED", self.deadline_s)
+        found = self.described(task)
+        return found, {row["name"]: row for row in found["containers"]}

@@ -8,7 +8,6 @@ second process without authentication. RudeRegistry answers what a test lays dow
 
 import base64
 import contextlib
-import datetime
 import hashlib
 import json
 import secrets
@@ -26,11 +25,10 @@ from types import SimpleNamespace
 
 import bcrypt
 import pytest
-from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
-from cryptography.x509.oid import NameOID
 
+from support.certificates import certificate_pem, key_pem, make_certificate
 from support.waiting import until
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -290,22 +288,9 @@ class TokenServer(_Server):
         self.public, self.readers = set(public), readers or {}
         self.requests = []
         self.identity = "identity-" + secrets.token_hex(8)
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        now = datetime.datetime.now(datetime.UTC)
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tokens")])
-        self.certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(self.key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(self.key, hashes.SHA256())
-        )
+        self.key, self.certificate = make_certificate("tokens")
         self.certificate_file = directory / "tokens.pem"
-        self.certificate_file.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
+        self.certificate_file.write_bytes(certificate_pem(self.certificate))
 
     def user_of(self, header):
         """ "": anonymous; None: a wrong login."""
@@ -413,32 +398,9 @@ class Internet(_Server):
         super().__init__()
         self.hosts = {name: RudeRegistry() for name in names}
         self.connects = []
-        key = ec.generate_private_key(ec.SECP256R1())
-        now = datetime.datetime.now(datetime.UTC)
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hosts")])
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .add_extension(
-                x509.SubjectAlternativeName([x509.DNSName(host) for host in names]), critical=False
-            )
-            .sign(key, hashes.SHA256())
-        )
+        key, certificate = make_certificate("hosts", names)
         self.ca_file = directory / "internet.pem"
-        self.ca_file.write_bytes(
-            certificate.public_bytes(serialization.Encoding.PEM)
-            + key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
+        self.ca_file.write_bytes(certificate_pem(certificate) + key_pem(key))
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(self.ca_file)
         self.env = {"https_proxy": self.url, "SSL_CERT_FILE": str(self.ca_file)}
