@@ -2,7 +2,9 @@
 """What every measure is given."""
 
 import dataclasses
+import json
 import os
+import subprocess
 from pathlib import Path
 
 from bench.servers import Fleet
@@ -41,3 +43,16 @@ class Context:
         if not path.exists():
             path.write_bytes(os.urandom(length))
         return path
+
+    def run_program(self, name, amount):
+        """What tests/bench/NAME.py finds, which runs in the tests' Python."""
+        path = self.scratch / f"{name}.json"
+        program = self.top / "tests/bench" / f"{name}.py"
+        done = subprocess.run(
+            [str(self.python), "-B", str(program), str(amount), "--json", str(path)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            check=False,
+        )  # fmt: skip
+        if done.returncode != 0:
+            raise RuntimeError(f"{name}: {done.stderr[-2000:]}")
+        return json.loads(path.read_text())

@@ -27,6 +27,7 @@ from support.ecs import cloud, ecs_job, moto  # noqa: F401
 from support.ecs_generated import generated_job  # noqa: F401
 from support.home import empty_home  # noqa: F401
 from support.keys import KeyPair
+from support.scratch import scratch  # noqa: F401
 from support.ssh import Ssh
 from support.waiting import until as _until
 

@@ -14,7 +14,7 @@ import pytest
 from support.clients import read_all, run, transport
 from support.jobwire import INPUT, INPUT_END, Job, Refused, encode
 from support.mounts import _in_namespace
-from support.scratch import BUSYBOX, Scratch, without_warnings
+from support.scratch import BUSYBOX, without_warnings
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -42,13 +42,6 @@ def script(private_key):
             return job.exit[0], out, without_warnings(err)
 
     return run_script
-
-
-@pytest.fixture
-def scratch(programs, tmp_path):
-    root = tmp_path / "root"
-    root.mkdir(mode=0o755)
-    return Scratch(root, programs.agent)
 
 
 @pytest.fixture

@@ -8,18 +8,11 @@ import subprocess
 import pytest
 
 from support.mounts import _in_namespace, small_disk
-from support.scratch import BUSYBOX, Scratch, without_warnings
+from support.scratch import BUSYBOX, without_warnings
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 TARGET = "/usr/bin/gitlab-runner-helper"
-
-
-@pytest.fixture
-def scratch(programs, tmp_path):
-    root = tmp_path / "root"
-    root.mkdir(mode=0o755)
-    return Scratch(root, programs.agent)
 
 
 @pytest.fixture

@@ -10,17 +10,22 @@ from support.aws_account import instance
 from support.metadata import credentials
 
 
+def list_tasks(account, times):
+    """So many calls of one client."""
+    return subprocess.run(
+        [account.programs.tool("aws-probe"), "-", "20000", "ecs", "ListTasks", "{}", str(times)],
+        env=account.env,
+        capture_output=True,
+        check=False,
+    )
+
+
 @pytest.mark.parametrize("minutes,refreshes", [(60, False), (16, False), (14, True), (1, True)])
 def test_refresh_a_quarter_of_an_hour_before_the_end(account, metadata, sts, minutes, refreshes):
     instance(account, metadata)
     metadata.credentials = credentials("ASIAFIRST", hours=minutes / 60)
     account.env["AWS_ENDPOINT_URL"] = sts.url
-    done = subprocess.run(
-        [account.programs.tool("aws-probe"), "-", "20000", "ecs", "ListTasks", "{}", "3"],
-        env=account.env,
-        capture_output=True,
-        check=True,
-    )
+    done = list_tasks(account, 3)
     assert done.stdout.count(b'"ok":true') == 3
     asked = sum(path.endswith("ci-role") for _, path, _ in metadata.requests)
     assert asked == (3 if refreshes else 1)
@@ -37,12 +42,7 @@ def test_failed_refresh_uses_valid_credentials(account, metadata, sts):
         return "pass"
 
     sts.take = no_more
-    done = subprocess.run(
-        [account.programs.tool("aws-probe"), "-", "20000", "ecs", "ListTasks", "{}", "2"],
-        env=account.env,
-        capture_output=True,
-        check=True,
-    )
+    done = list_tasks(account, 2)
     assert done.stdout.count(b'"ok":true') == 2
     assert b"using the old credentials" in done.stderr
 
@@ -60,12 +60,7 @@ def test_expired_credentials_are_not_used(account, metadata, sts, until):
         return "pass"
 
     sts.take = answer_after_the_end
-    done = subprocess.run(
-        [account.programs.tool("aws-probe"), "-", "20000", "ecs", "ListTasks", "{}", "2"],
-        env=account.env,
-        capture_output=True,
-        check=False,
-    )
+    done = list_tasks(account, 2)
     assert done.stdout.count(b'"ok":true') == 1 and b'"ok":false' in done.stdout
     assert len(sts.calls) == 1, "no second request at all"
 

@@ -6,17 +6,11 @@ import time
 
 import pytest
 
-from support.driver import BUILD_FAILURE, SYSTEM_FAILURE
+from support.driver import BUILD_FAILURE, SYSTEM_FAILURE, prepare
 from support.ecs_requests import Fault, refusal
 from support.keys import KeyPair
 
 FIRST_TURN_S = 3
-
-
-def prepare(ecs_job, code=0):
-    done = ecs_job.stage("prepare")
-    assert done.returncode == code, done.stderr
-    return done
 
 
 def asked_after_s(cloud):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from support.driver import BUILD_FAILURE
+from support.driver import BUILD_FAILURE, prepare
 from support.ecs_requests import Fault, refusal
 
 HOUR_S = 3600
@@ -19,12 +19,6 @@ WANTING = [
     "The platform version must be null when specifying an EC2 launch type.",
     "Assign public IP is not supported for this launch type.",
 ]
-
-
-def prepare(ecs_job, code=0):
-    done = ecs_job.stage("prepare")
-    assert done.returncode == code, done.stderr
-    return done
 
 
 def again(ecs_job):

@@ -10,16 +10,10 @@ import time
 import pytest
 
 from support import cfn, ecs_definitions
-from support.driver import BUILD_FAILURE, SYSTEM_FAILURE, Driver
+from support.driver import BUILD_FAILURE, SYSTEM_FAILURE, Driver, prepare
 from support.ecs import FAMILY
 from support.ecs_generated import AGENT, HELPER, JOB, GeneratedJob
 from support.ecs_requests import Fault, refusal
-
-
-def prepare(job, code=0):
-    done = job.stage("prepare")
-    assert done.returncode == code, done.stderr
-    return done
 
 
 def by_name(definition):

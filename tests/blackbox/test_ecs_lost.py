@@ -6,16 +6,10 @@ import time
 
 import pytest
 
-from support.driver import SYSTEM_FAILURE
+from support.driver import SYSTEM_FAILURE, prepare
 from support.ecs_requests import Fault, refusal
 
 ATTEMPTS = 3  # of one call
-
-
-def prepare(ecs_job, code=0):
-    done = ecs_job.stage("prepare")
-    assert done.returncode == code, done.stderr
-    return done
 
 
 def edit(ecs_job, change):

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from support import cfn
-from support.driver import BUILD_FAILURE
+from support.driver import BUILD_FAILURE, prepare
 from support.ecs_generated import HELPER, JOB
 from support.ecs_requests import Fault, refusal
 
@@ -22,12 +22,6 @@ def managed_job(generated_job, cloud):
     cloud.providers |= {"spare": "MANAGED_INSTANCES"}
     generated_job.fargate["CapacityProviders"] = ["instances"]
     return generated_job
-
-
-def prepare(job, code=0):
-    done = job.stage("prepare")
-    assert done.returncode == code, done.stderr
-    return done
 
 
 def again(job):

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from support.driver import BUILD_FAILURE
+from support.driver import BUILD_FAILURE, prepare
 from support.ecs_generated import JOB
 from support.registry import Image, Registry
 
@@ -18,12 +18,6 @@ def job(generated_job, cloud):
     cloud.containers.images.add_busybox(DB)
     generated_job.fargate["AllowedServices"] = ["nowhere.invalid/**"]
     return generated_job
-
-
-def prepare(job, code=0):
-    done = job.stage("prepare")
-    assert done.returncode == code, done.stderr
-    return done
 
 
 def service(port=5432, **more):

@@ -6,14 +6,8 @@ import json
 
 import pytest
 
-from support.driver import BUILD_FAILURE, SYSTEM_FAILURE
+from support.driver import BUILD_FAILURE, SYSTEM_FAILURE, prepare
 from support.ecs import CONTAINER, FAMILY
-
-
-def prepare(ecs_job, code=0):
-    done = ecs_job.stage("prepare")
-    assert done.returncode == code, done.stderr
-    return done
 
 
 def test_a_job_from_config_to_cleanup(ecs_job, cloud):

@@ -4,9 +4,6 @@
 The play needs the packages of the tests, so it runs in their Python.
 """
 
-import json
-import subprocess
-
 from bench.figures import Row, Target
 
 NAME = "ecs"
@@ -68,14 +65,4 @@ def _own_rows(own, count):
 
 
 def measure(context):
-    path = context.scratch / "ecs.json"
-    program = context.top / "tests/bench/ecs_jobs.py"
-    jobs = context.amount(200, 20)
-    done = subprocess.run(
-        [str(context.python), "-B", str(program), str(jobs), "--json", str(path)],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        check=False,
-    )  # fmt: skip
-    if done.returncode != 0:
-        raise RuntimeError(f"ecs: {done.stderr[-2000:]}")
-    return rows_of(json.loads(path.read_text())), []
+    return rows_of(context.run_program("ecs_jobs", context.amount(200, 20))), []

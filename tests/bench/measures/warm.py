@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: MIT
 """'prepare' and a whole empty job in a warm task against a cold start; see warm_jobs.py."""
 
-import json
-import subprocess
-
 from bench.figures import Row, Target
 
 NAME = "warm"
@@ -26,14 +23,4 @@ def rows_of(found):
 
 
 def measure(context):
-    path = context.scratch / "warm.json"
-    program = context.top / "tests/bench/warm_jobs.py"
-    rounds = context.amount(10, 3)
-    done = subprocess.run(
-        [str(context.python), "-B", str(program), str(rounds), "--json", str(path)],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        check=False,
-    )  # fmt: skip
-    if done.returncode != 0:
-        raise RuntimeError(f"warm: {done.stderr[-2000:]}")
-    return rows_of(json.loads(path.read_text())), []
+    return rows_of(context.run_program("warm_jobs", context.amount(10, 3))), []

@@ -142,9 +142,14 @@ class Job:
         return self.driver.run("custom", *words, env=self.env, **how)
 
     def prepare(self):
-        done = self.stage("prepare")
-        assert done.returncode == 0, done.stderr
+        prepare(self)
         return self
+
+    def finish(self):
+        """'cleanup' succeeds and leaves nothing."""
+        done = self.stage("cleanup")
+        assert done.returncode == 0, done.stderr
+        assert self.nothing_kept() == []
 
     def put_before_agent(self, words, agent):
         """The local backend's agent is started by these words."""
@@ -195,6 +200,13 @@ class Job:
         return left
 
 
+def prepare(job, code=0):
+    """What 'prepare' printed, which must exit with this code."""
+    done = job.stage("prepare")
+    assert done.returncode == code, done.stderr
+    return done
+
+
 @pytest.fixture
 def berth_driver(programs, tmp_path, nothing_left):
     """berth-driver with its own configuration; what it still runs is ended after the test."""
@@ -210,6 +222,4 @@ def job(berth_driver, tmp_path):
     directory.mkdir()
     instance = Job(berth_driver, directory)
     yield instance
-    done = instance.stage("cleanup")
-    assert done.returncode == 0, done.stderr
-    assert instance.nothing_kept() == []
+    instance.finish()

@@ -541,6 +541,11 @@ class EcsJob(Job):
     def nothing_kept(self):
         return [path for path in super().nothing_kept() if not path.name.startswith(".ecs-")]
 
+    def finish(self):
+        self.cloud.faults.clear()
+        super().finish()
+        assert self.cloud.running() == []
+
 
 @pytest.fixture
 def ecs_job(berth_driver, cloud, tmp_path):
@@ -549,8 +554,4 @@ def ecs_job(berth_driver, cloud, tmp_path):
     directory.mkdir()
     instance = EcsJob(berth_driver, directory, cloud)
     yield instance
-    cloud.faults.clear()
-    done = instance.stage("cleanup")
-    assert done.returncode == 0, done.stderr
-    assert instance.nothing_kept() == []
-    assert cloud.running() == []
+    instance.finish()

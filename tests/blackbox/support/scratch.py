@@ -13,6 +13,8 @@ import stat
 import subprocess
 from pathlib import Path
 
+import pytest
+
 BUSYBOX = "/bin/busybox"
 
 
@@ -90,3 +92,11 @@ def without_warnings(text):
 def libraries(program):
     found = subprocess.run(["ldd", str(program)], capture_output=True, text=True, check=False)
     return [] if found.returncode else re.findall(r"(/\S+) \(0x", found.stdout)
+
+
+@pytest.fixture
+def scratch(programs, tmp_path):
+    """A Scratch of the test's own."""
+    root = tmp_path / "root"
+    root.mkdir(mode=0o755)
+    return Scratch(root, programs.agent)
