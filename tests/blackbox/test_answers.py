@@ -12,7 +12,7 @@ import time
 import pytest
 
 from support.driver import PS_COLUMNS
-from support.ecs import CONTAINER, FAMILY, REGION
+from support.ecs import CONTAINER, REGION
 from support.history import documented
 
 
@@ -167,27 +167,15 @@ def test_logs_on_ecs(ecs_job, cloud):
     assert f"sends no log of the container '{CONTAINER}' to CloudWatch" in done.stderr
     assert ecs_job.stage("cleanup").returncode == 0
     group = f"/ecs/{cloud.cluster}"
-    cloud.moto.ecs.register_task_definition(
-        family=FAMILY,
-        networkMode="awsvpc",
-        requiresCompatibilities=["FARGATE"],
-        cpu="1024",
-        memory="2048",
-        containerDefinitions=[
-            {
-                "name": CONTAINER,
-                "image": "ruby",
-                "memory": 2048,
-                "logConfiguration": {
-                    "logDriver": "awslogs",
-                    "options": {
-                        "awslogs-group": group,
-                        "awslogs-stream-prefix": "job",
-                        "awslogs-region": REGION,
-                    },
-                },
-            }
-        ],
+    cloud.register_family(
+        logConfiguration={
+            "logDriver": "awslogs",
+            "options": {
+                "awslogs-group": group,
+                "awslogs-stream-prefix": "job",
+                "awslogs-region": REGION,
+            },
+        }
     )
     ecs_job.prepare()
     logs = cloud.moto.client("logs")

@@ -16,7 +16,7 @@ from support import sshd
 from support.driver import BUILD_FAILURE, SYSTEM_FAILURE
 from support.keys import KeyPair
 from support.processes import alive, end, end_tree, freeze, named, thaw, with_marker
-from support.proxy import Fault, Proxy
+from support.proxy import Fault, Proxy, random_faults
 
 # Counts its starts, then writes known bytes on both streams in turns, which come as one.
 SCRIPT = """
@@ -126,12 +126,7 @@ def test_a_reset_at_any_byte_loses_and_repeats_nothing(proxied, programs):
 def test_many_faults_of_all_kinds_in_one_job(proxied, seed):
     proxied.job.driver.settings["SSH"]["Keepalive"] = "1s"
     dice = random.Random(seed)
-    faults = [
-        Fault(dice.randrange(1, 2_000), True, dice.choice(["reset", "drop"]))
-        if dice.random() < 0.3
-        else Fault(dice.randrange(1, 900_000), False, dice.choice(["reset", "drop"]))
-        for _ in range(8)
-    ]
+    faults = random_faults(dice, 8, 0.3, 2_000, 900_000)
     faults.insert(dice.randrange(8), Fault(dice.randrange(5_000, 200_000), False, "stall"))
     Payload(proxied, 100_003, 10_007, 80).run(faults)
     assert proxied.proxy.connections > 4

@@ -17,7 +17,6 @@ from support.ecs_skeleton import (
     JOB_PORT,
     PLACE,
     Play,
-    ecs_client,
     overrides,
     skeleton,
 )
@@ -26,18 +25,13 @@ from support.ssh import Ssh
 
 
 @pytest.fixture
-def client(cloud):
-    return ecs_client(cloud)
-
-
-@pytest.fixture
-def play(cloud, client):
+def play(cloud):
     cloud.containers.check()
     images = cloud.containers.images
     images.add_agent("example/agent:1")
     images.add_busybox("example/job:1")
     images.add("example/helper:1", "/")
-    return Play(cloud, client, images)
+    return Play(cloud, images)
 
 
 def one(*containers, **more):
@@ -71,9 +65,7 @@ def connect(task, port, host_key, client_key_path, directory):
 
 
 @pytest.mark.parametrize("inject", [COPY, PLACE])
-def test_the_skeleton_of_a_job(
-    cloud, client, play, until, client_key, client_key_path, tmp_path, inject
-):
+def test_the_skeleton_of_a_job(cloud, play, until, client_key, client_key_path, tmp_path, inject):
     keys = {JOB: KeyPair(), HELPER: KeyPair()}
     task = play.run(skeleton(inject=inject), overrides=overrides(client_key, *keys.values()))
     until(lambda: play.described(task)["lastStatus"] == "RUNNING", 30)
@@ -105,7 +97,7 @@ def test_the_skeleton_of_a_job(
     assert (task.volume("builds") / "file").read_text() == "one\n"
     reached = f"{AGENT} await --timeout 10s 127.0.0.1:{HELPER_PORT} && echo reached"
     assert run(JOB, reached) == "reached\n"
-    client.stop_task(cluster=cloud.cluster, task=task.arn, reason="enough")
+    play.client.stop_task(cluster=cloud.cluster, task=task.arn, reason="enough")
     found, rows = play.ended(task)
     assert (found["stopCode"], found["stoppedReason"]) == ("UserInitiated", "enough")
     assert rows[JOB]["exitCode"] == 0 and rows[HELPER]["exitCode"] == 0

@@ -16,7 +16,7 @@ import pytest
 from support import jobwire, processes
 from support.jobwire import ATTACHED, STARTED, Job, LinkLost, Refused
 from support.mounts import without_shell
-from support.proxy import Fault, Proxy
+from support.proxy import Fault, Proxy, random_faults
 
 # Adds a line to a file when it starts, then writes numbered lines to both streams.
 LOUD = """
@@ -151,12 +151,7 @@ def check_run(instance, private_key, faults, lines=20000):
 @pytest.mark.parametrize("seed", range(40 if os.environ.get("BERTH_TEST_FULL") == "1" else 6))
 def test_resets_at_any_byte_lose_and_repeat_nothing(resumable, private_key, seed):
     dice = random.Random(seed)
-    faults = [
-        Fault(dice.randrange(1, 3_000), True, dice.choice(["reset", "drop"]))
-        if dice.random() < 0.2
-        else Fault(dice.randrange(1, 300_000), False, dice.choice(["reset", "drop"]))
-        for _ in range(12)
-    ]
+    faults = random_faults(dice, 12, 0.2, 3_000, 300_000)
     proxy = check_run(resumable(), private_key, faults)
     assert proxy.connections > 2
 

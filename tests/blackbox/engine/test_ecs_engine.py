@@ -14,7 +14,6 @@ from support.ecs_skeleton import (
     INJECT,
     JOB,
     Play,
-    ecs_client,
     overrides,
     skeleton,
 )
@@ -22,22 +21,17 @@ from support.keys import KeyPair
 
 
 @pytest.fixture
-def client(cloud):
-    return ecs_client(cloud)
-
-
-@pytest.fixture
-def play(cloud, client, engine, busybox, programs):
+def play(cloud, engine, busybox, programs):
     """A Play whose images are 'busybox'; the agent's image is made."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
         tar.add(programs.agent, "berth-agent")
     engine.import_image("berth-test/agent:1", out.getvalue())
     cloud.containers = EngineContainers(engine, cloud)
-    return Play(cloud, client, busybox, 60)
+    return Play(cloud, busybox, 60)
 
 
-def test_the_skeleton_of_a_job(cloud, client, play, until):
+def test_the_skeleton_of_a_job(cloud, play, until):
     if cloud.containers.images.libraries:
         pytest.skip("the agent with sanitizers does not run in an image of its own")
     images = {"job": play.images, "helper": play.images, "agent": "berth-test/agent:1"}
@@ -56,7 +50,7 @@ def test_the_skeleton_of_a_job(cloud, client, play, until):
     assert "127.0.0.1 db" in inside(JOB, "cat /etc/hosts")
     assert inside(JOB, "cat /builds/file; stat -c %a /builds") == "one\n1777\n"
     assert inside(JOB, f"{AGENT} await --timeout 20s 127.0.0.1:{HELPER_PORT} && echo up") == "up\n"
-    client.stop_task(cluster=cloud.cluster, task=task.arn, reason="enough")
+    play.client.stop_task(cluster=cloud.cluster, task=task.arn, reason="enough")
     found, rows = play.ended(task)
     assert (found["stopCode"], rows[JOB]["exitCode"]) == ("UserInitiated", 0)
 

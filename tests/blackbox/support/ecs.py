@@ -112,7 +112,7 @@ class Cloud:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def _make_cluster(self):
-        ecs, ec2 = self.moto.ecs, self.moto.ec2
+        ec2 = self.moto.ec2
         self.cluster = f"gitlab-runner-{secrets.token_hex(4)}"
         vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
         # Without host names in the VPC moto cannot give a task its interface.
@@ -124,7 +124,11 @@ class Cloud:
         group = ec2.create_security_group(VpcId=vpc, GroupName="runner", Description="runner")
         self.group = group["GroupId"]
         self.make_cluster(self.cluster)
-        ecs.register_task_definition(
+        self.register_family(portMappings=[{"containerPort": 22, "protocol": "tcp"}])
+
+    def register_family(self, **container):
+        """A revision of FAMILY; 'container': what else its container has."""
+        self.moto.ecs.register_task_definition(
             family=FAMILY,
             networkMode="awsvpc",
             requiresCompatibilities=["FARGATE"],
@@ -135,7 +139,7 @@ class Cloud:
                     "name": CONTAINER,
                     "image": "ruby3.3.0-node16.18.1-runner",
                     "memory": 2048,
-                    "portMappings": [{"containerPort": 22, "protocol": "tcp"}],
+                    **container,
                 }
             ],
         )

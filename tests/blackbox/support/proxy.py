@@ -26,6 +26,16 @@ class Fault:
     kind: str = "reset"
 
 
+def random_faults(dice, count, uploads, up_bytes, down_bytes):
+    """Resets and drops, a share 'uploads' of them while the client sends."""
+    return [
+        Fault(dice.randrange(1, up_bytes), True, dice.choice(["reset", "drop"]))
+        if dice.random() < uploads
+        else Fault(dice.randrange(1, down_bytes), False, dice.choice(["reset", "drop"]))
+        for _ in range(count)
+    ]
+
+
 class Proxy:
     def __init__(self, port, faults=(), address="127.0.0.1", own_port=0, server=None):
         """server: its address, if it is not the proxy's own."""
