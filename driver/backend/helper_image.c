@@ -10,8 +10,7 @@
 #define VERSION_NAME "CI_RUNNER_VERSION"
 #define PART_DIGITS  5 /* of each part of a version */
 
-/* "19.4.0" */
-static bool is_version(const char *text)
+bool helper_image_is_version(const char *text)
 {
     for (int part = 0; part < 3; part++) {
         size_t digits = strspn(text, "0123456789");
@@ -25,7 +24,7 @@ static bool is_version(const char *text)
 
 static int check_version(const char *version, struct error *err)
 {
-    if (version != NULL && is_version(version)) {
+    if (version != NULL && helper_image_is_version(version)) {
         return 0;
     }
     (void)error_set(err, ERROR_USAGE, 0, VERSION_NAME " is '%.64s', not a version such as 19.4.0",
@@ -68,16 +67,9 @@ static int from_configuration(const char *text, char out_name[HELPER_IMAGE_BYTES
     return 0;
 }
 
-int helper_image_name(const struct config *config, const char *processor,
-                      char out_name[HELPER_IMAGE_BYTES], struct error *err)
+int helper_image_published(const char *version, const char *processor,
+                           char out_name[HELPER_IMAGE_BYTES], struct error *err)
 {
-    const char *version = runner_variable(VERSION_NAME);
-    if (config->helper.image != NULL) {
-        return from_configuration(config->helper.image, out_name, err);
-    }
-    if (check_version(version, err) < 0) {
-        return -1;
-    }
     bool intel = strcmp(processor, "amd64") == 0;
     if (!intel && strcmp(processor, "arm64") != 0) {
         (void)error_set(err, ERROR_USAGE, 0, "no helper image is known for the processor '%s'",
@@ -87,4 +79,16 @@ int helper_image_name(const struct config *config, const char *processor,
     (void)snprintf(out_name, HELPER_IMAGE_BYTES, REPOSITORY ":%s-v%s", intel ? "x86_64" : "arm64",
                    version);
     return 0;
+}
+
+int helper_image_name(const struct config *config, const char *processor,
+                      char out_name[HELPER_IMAGE_BYTES], struct error *err)
+{
+    const char *version = runner_variable(VERSION_NAME);
+    if (config->helper.image != NULL) {
+        return from_configuration(config->helper.image, out_name, err);
+    }
+    return check_version(version, err) < 0
+               ? -1
+               : helper_image_published(version, processor, out_name, err);
 }

@@ -14,7 +14,16 @@
 
 #define HELPER_IMAGE_BYTES 512
 
-/* 'processor' has Docker's name: "amd64" or "arm64". ERROR_USAGE if the name cannot be found. */
+/* Whether it is of the form N.N.N, with at most five digits in each part. */
+bool helper_image_is_version(const char *text);
+
+/* GitLab's image for a version of the runner. 'processor' has Docker's name: "amd64" or "arm64",
+ * else ERROR_USAGE. */
+int helper_image_published(const char *version, const char *processor,
+                           char out_name[HELPER_IMAGE_BYTES], struct error *err)
+    __attribute__((warn_unused_result));
+
+/* The same for this job. ERROR_USAGE if the name cannot be found. */
 int helper_image_name(const struct config *config, const char *processor,
                       char out_name[HELPER_IMAGE_BYTES], struct error *err)
     __attribute__((warn_unused_result));

@@ -232,11 +232,6 @@ static const struct channel_operations operations = {
     .deadline_ms = deadline_ms,
 };
 
-static int request_subsystem(ssh_channel ssh, const void *context)
-{
-    return ssh_channel_request_subsystem(ssh, context);
-}
-
 static enum attachment_result run(struct attachment *attachment, struct error *err)
 {
     struct job_state *job = attachment->job;
@@ -249,7 +244,8 @@ static enum attachment_result run(struct attachment *attachment, struct error *e
     if (channel_loop_do(loop, channel_loop_open_session, NULL, start_ms, err) != 0) {
         return ATTACHMENT_LOST;
     }
-    int refused = channel_loop_do(loop, request_subsystem, JOBWIRE_SUBSYSTEM, start_ms, err);
+    int refused =
+        channel_loop_do(loop, channel_loop_request_subsystem, JOBWIRE_SUBSYSTEM, start_ms, err);
     if (refused != 0) {
         return refused == 1 ? ATTACHMENT_UNSUPPORTED : ATTACHMENT_LOST;
     }

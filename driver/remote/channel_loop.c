@@ -31,6 +31,11 @@ int channel_loop_open_session(ssh_channel ssh, const void *context)
     return ssh_channel_open_session(ssh);
 }
 
+int channel_loop_request_subsystem(ssh_channel ssh, const void *context)
+{
+    return ssh_channel_request_subsystem(ssh, context);
+}
+
 int channel_loop_do(struct channel_loop *loop, channel_step *step, const void *context,
                     int64_t deadline_ms, struct error *err)
 {

@@ -126,7 +126,8 @@ void channel_loop_close(struct channel_loop *loop);
 
 /* One step of the start: SSH_OK, SSH_AGAIN or SSH_ERROR. */
 typedef int channel_step(ssh_channel ssh, const void *context);
-channel_step channel_loop_open_session; /* the first one */
+channel_step channel_loop_open_session;      /* the first one */
+channel_step channel_loop_request_subsystem; /* 'context': its name */
 
 /* Repeats the step until it is done. Returns 0, -1, or 1 when the server refused it and the
  * connection is still healthy; 'err' says why for both. */

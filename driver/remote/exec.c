@@ -329,11 +329,6 @@ static int request_command(ssh_channel ssh, const void *context)
                                     : ssh_channel_request_exec(ssh, request->command);
 }
 
-static int request_subsystem(ssh_channel ssh, const void *context)
-{
-    return ssh_channel_request_subsystem(ssh, context);
-}
-
 /* Starts the command without the user's login shell, by our agent. 1: the server has no such
  * subsystem. */
 static int start_words(struct exec *exec, int64_t until_ms, struct error *err)
@@ -344,7 +339,8 @@ static int start_words(struct exec *exec, int64_t until_ms, struct error *err)
     memset(frame.id, '0', JOBWIRE_ID_BYTES);
     int result = request->words == NULL
                      ? 1
-                     : channel_loop_do(&exec->loop, request_subsystem, JOBWIRE_EXEC, until_ms, err);
+                     : channel_loop_do(&exec->loop, channel_loop_request_subsystem, JOBWIRE_EXEC,
+                                       until_ms, err);
     if (result != 0) {
         return result;
     }

@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "driver/backend/helper_image.h"
 #include "driver/base/json.h"
 #include "driver/commands/push_agent/push_agent.h"
 #include "driver/registry/auth.h"
@@ -15,16 +16,14 @@
 #include "driver/registry/ecr_login.h"
 #include "driver/registry/manifest.h"
 
-#define GITLAB_IMAGE   "registry.gitlab.com/gitlab-org/gitlab-runner/gitlab-runner-helper"
-#define DOCUMENT_MS    (60 * 1000)
-#define STALL_MS       (60 * 1000)
-#define PROGRESS_MS    (10 * 1000)
-#define TOTAL_BYTES    (64LL << 30) /* of one image, attempts included */
-#define LAYER_BYTES    (8LL << 30)
-#define ENTRY_CEILING  32 /* of an index */
-#define VERSION_DIGITS 5  /* of each part */
-#define DIGEST_SHOWN   12
-#define MIB            (1024.0 * 1024)
+#define DOCUMENT_MS   (60 * 1000)
+#define STALL_MS      (60 * 1000)
+#define PROGRESS_MS   (10 * 1000)
+#define TOTAL_BYTES   (64LL << 30) /* of one image, attempts included */
+#define LAYER_BYTES   (8LL << 30)
+#define ENTRY_CEILING 32 /* of an index */
+#define DIGEST_SHOWN  12
+#define MIB           (1024.0 * 1024)
 
 struct copy {
     const struct config *config;
@@ -349,19 +348,6 @@ static int copy_configured(struct copy *copy, char out_tag[PUSH_TAG_BYTES], stru
     return copy_name(copy, out_tag, err);
 }
 
-/* "19.4.0" */
-static bool is_version(const char *text)
-{
-    for (int part = 0; part < 3; part++) {
-        size_t digits = strspn(text, "0123456789");
-        if (digits == 0 || digits > VERSION_DIGITS || text[digits] != (part < 2 ? '.' : '\0')) {
-            return false;
-        }
-        text += digits + 1;
-    }
-    return true;
-}
-
 static int push_index(const struct copy *copy, cJSON *entries, const char *tag, struct error *err)
 {
     bool ok = true;
@@ -390,19 +376,21 @@ static int push_index(const struct copy *copy, cJSON *entries, const char *tag, 
 static int copy_version(struct copy *copy, const char *version, char out_tag[PUSH_TAG_BYTES],
                         struct error *err)
 {
-    static const char *const prefixes[] = {"x86_64", "arm64"};
-    char name[IMAGE_NAME_BYTES];
-    if (!is_version(version)) {
+    static const char *const processors[] = {"amd64", "arm64"};
+    char name[HELPER_IMAGE_BYTES];
+    if (!helper_image_is_version(version)) {
         (void)error_set(err, ERROR_USAGE, 0, "'%.40s' is not a version of GitLab Runner", version);
         return error_hint(err, "use N.N.N, such as 19.4.0");
     }
     cJSON *entries = cJSON_CreateArray();
     copy->entries = entries;
     int result = 0;
-    for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]) && result == 0; i++) {
-        (void)snprintf(name, sizeof(name), GITLAB_IMAGE ":%s-v%s", prefixes[i], version);
-        log_info("copying '%s'", name);
-        result = open_source(copy, name, err);
+    for (size_t i = 0; i < sizeof(processors) / sizeof(processors[0]) && result == 0; i++) {
+        result = helper_image_published(version, processors[i], name, err);
+        if (result == 0) {
+            log_info("copying '%s'", name);
+            result = open_source(copy, name, err);
+        }
         result = result == 0 ? copy_name(copy, NULL, err) : result;
         close_source(copy);
     }

@@ -113,12 +113,8 @@ static void slots_are_spaced_by_kind(void **state)
 static void a_slot_of_another_time_is_not_waited_for(void **state)
 {
     (void)state;
-    char directory[] = "/tmp/berth-test-XXXXXX";
-    char path[64];
-    assert_non_null(mkdtemp(directory));
-    struct config config = {.metadata_directory = directory};
-    config.fargate.calls_per_second = 10;
-    (void)snprintf(path, sizeof(path), "%s/.ecs-look", directory);
+    struct config config = {.metadata_directory = rows_directory, .fargate.calls_per_second = 10};
+    const char *path = rows_file(".ecs-look", "", 0);
     static const struct {
         const char *name;
         int64_t ahead_ms;
@@ -131,18 +127,13 @@ static void a_slot_of_another_time_is_not_waited_for(void **state)
             fail_msg("%s: waits", rows[i].name);
         }
     }
-    assert_int_equal(fd_remove_tree(directory, NULL), 0);
 }
 
 static void a_slot_of_another_user_is_not_waited_for(void **state)
 {
     (void)state;
-    char directory[] = "/tmp/berth-test-XXXXXX";
-    char path[64];
-    assert_non_null(mkdtemp(directory));
-    struct config config = {.metadata_directory = directory};
-    config.fargate.calls_per_second = 10;
-    (void)snprintf(path, sizeof(path), "%s/.ecs-look", directory);
+    struct config config = {.metadata_directory = rows_directory, .fargate.calls_per_second = 10};
+    const char *path = rows_file(".ecs-look", "", 0);
     static const struct {
         const char *name;
         mode_t directory_mode, mode;
@@ -156,16 +147,15 @@ static void a_slot_of_another_user_is_not_waited_for(void **state)
     for (size_t i = 0; i < ROW_COUNT(rows); i++) {
         int64_t slot_ms = clock_now_ms() + 300000;
         assert_int_equal(fd_replace_file(path, &slot_ms, sizeof(slot_ms), rows[i].mode, NULL), 0);
-        assert_int_equal(chmod(directory, rows[i].directory_mode), 0);
+        assert_int_equal(chmod(rows_directory, rows[i].directory_mode), 0);
         if ((ecs_pace_reserve(&config, "look") > clock_now_ms()) != rows[i].waits) {
             fail_msg("%s: %s", rows[i].name, rows[i].waits ? "does not wait" : "waits");
         }
     }
-    assert_int_equal(fd_remove_tree(directory, NULL), 0);
-    assert_int_equal(mkdir(directory, 0700), 0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(chmod(rows_directory, 0700), 0);
     assert_int_equal(mkfifo(path, 0600), 0);
     assert_true(ecs_pace_reserve(&config, "look") <= clock_now_ms());
-    assert_int_equal(fd_remove_tree(directory, NULL), 0);
 }
 
 int main(void)
@@ -174,8 +164,10 @@ int main(void)
         cmocka_unit_test(refusals_and_stops_are_understood),
         cmocka_unit_test(refusals_that_need_a_launch_type_are_recognised),
         cmocka_unit_test(slots_are_spaced_by_kind),
-        cmocka_unit_test(a_slot_of_another_time_is_not_waited_for),
-        cmocka_unit_test(a_slot_of_another_user_is_not_waited_for),
+        cmocka_unit_test_setup_teardown(a_slot_of_another_time_is_not_waited_for,
+                                        rows_make_directory, rows_remove_directory),
+        cmocka_unit_test_setup_teardown(a_slot_of_another_user_is_not_waited_for,
+                                        rows_make_directory, rows_remove_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
