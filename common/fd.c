@@ -35,14 +35,13 @@ int fd_open_standard(void)
     return 0;
 }
 
-int fd_set_nonblocking(int fd, bool nonblocking)
+int fd_set_nonblocking(int fd)
 {
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0) {
         return -1;
     }
-    int wanted = nonblocking ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
-    return wanted == flags ? 0 : fcntl(fd, F_SETFL, wanted);
+    return (flags & O_NONBLOCK) != 0 ? 0 : fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
 
 int fd_close_range(unsigned first, unsigned last)

@@ -20,8 +20,8 @@
  * numbers. Call it first. Returns -1 with errno. */
 int fd_open_standard(void);
 
-/* Sets or clears O_NONBLOCK. Returns -1 with errno. */
-int fd_set_nonblocking(int fd, bool nonblocking);
+/* Sets O_NONBLOCK. Returns -1 with errno. */
+int fd_set_nonblocking(int fd);
 
 /* Closes all descriptors from 'first' to 'last', also if close_range(2) is missing or refused by a
  * seccomp filter. Returns -1 with errno. */

@@ -4,7 +4,7 @@
  *
  * bash and then sh are searched in a PATH, then in the directories in which GitLab Runner searches,
  * of which /busybox is the last; then the image's busybox. Where the image has none of these, the
- * busybox of --busybox stands in. Runs in a job's process, and in init during startup.
+ * busybox of --busybox is used. Runs in a job's process, and in init during startup.
  */
 #ifndef BERTH_AGENT_CHILD_SHELL_H
 #define BERTH_AGENT_CHILD_SHELL_H

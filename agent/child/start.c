@@ -125,9 +125,8 @@ static int open_pipes(struct job_launch *launch)
     if (!has_input) {
         give_to_user(&launch->user, launch->in[READ]);
     }
-    if ((!has_input && fd_set_nonblocking(launch->in[WRITE], true) < 0) ||
-        fd_set_nonblocking(launch->out[READ], true) < 0 ||
-        fd_set_nonblocking(launch->error[READ], true) < 0) {
+    if ((!has_input && fd_set_nonblocking(launch->in[WRITE]) < 0) ||
+        fd_set_nonblocking(launch->out[READ]) < 0 || fd_set_nonblocking(launch->error[READ]) < 0) {
         return -1;
     }
     return 0;

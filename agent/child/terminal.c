@@ -35,7 +35,7 @@ int terminal_open(const struct terminal_size *size, const struct terminal_modes 
 {
     cleanup_fd int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (master < 0 || grantpt(master) < 0 || unlockpt(master) < 0 ||
-        fd_set_nonblocking(master, true) < 0) {
+        fd_set_nonblocking(master) < 0) {
         return -1;
     }
     int reason = ptsname_r(master, out_name, TERMINAL_NAME_BYTES);

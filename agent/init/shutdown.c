@@ -38,7 +38,7 @@ void shutdown_deadline(struct init *init)
         if (getpid() == 1) {
             (void)kill(-1, SIGKILL); /* everything in the container except init */
         } else {
-            (void)tree_signal(getpid(), 0, SIGKILL);
+            (void)tree_signal(getpid(), SIGKILL);
         }
         init->phase = SHUTDOWN_KILL;
         init->deadline_ms = clock_deadline_ms(LIMIT_KILL_MS);
@@ -54,13 +54,13 @@ static bool orphans_left(struct init *init)
 {
     static bool signalled;
     if (init->phase == SHUTDOWN_KILL || signalled) {
-        return tree_signal(getpid(), 0, 0) > 0;
+        return tree_signal(getpid(), 0) > 0;
     }
     signalled = true;
-    if (tree_signal(getpid(), 0, SIGTERM) == 0) {
+    if (tree_signal(getpid(), SIGTERM) == 0) {
         return false;
     }
-    (void)tree_signal(getpid(), 0, SIGCONT); /* a stopped process would not handle it */
+    (void)tree_signal(getpid(), SIGCONT); /* a stopped process would not handle it */
     int64_t grace_ends_ms = init->deadline_ms - LIMIT_KILL_MS;
     int64_t moment_ms = clock_deadline_ms(LIMIT_ORPHAN_MS);
     int64_t deadline_ms = grace_ends_ms > moment_ms ? grace_ends_ms : moment_ms;

@@ -68,7 +68,7 @@ static void begin_grace(struct monitor *monitor)
 /* Returns how many processes got the signal; without /proc, 1 for the shell's group. */
 static int signal_tree(const struct monitor *monitor, int number)
 {
-    int sent = tree_signal(getpid(), 0, number);
+    int sent = tree_signal(getpid(), number);
     if (sent == 0 && !monitor->exited && kill(-monitor->job.pid, number) == 0) {
         return 1;
     }

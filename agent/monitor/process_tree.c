@@ -102,15 +102,13 @@ static bool is_reached(const struct process_list *list, pid_t pid)
 }
 
 /* Marks the children of marked processes. Returns whether there were any. */
-static bool reach_children(struct process_list *list, pid_t ancestor, pid_t spared)
+static bool reach_children(struct process_list *list, pid_t ancestor)
 {
     bool grew = false;
     for (size_t i = 0; i < list->count; i++) {
         struct process *process = &list->entries[i];
-        if (process->reached || process->pid == spared) {
-            continue;
-        }
-        if (process->parent == ancestor || is_reached(list, process->parent)) {
+        if (!process->reached &&
+            (process->parent == ancestor || is_reached(list, process->parent))) {
             process->reached = true;
             grew = true;
         }
@@ -130,7 +128,7 @@ static int kill_orphans_once(pid_t ancestor, pid_t leader)
         struct process *process = &list.entries[i];
         process->reached = process->parent == ancestor && process->session == leader;
     }
-    while (reach_children(&list, NO_ANCESTOR, 0)) {
+    while (reach_children(&list, NO_ANCESTOR)) {
     }
     for (size_t i = 0; i < list.count; i++) {
         pid_t pid = list.entries[i].pid;
@@ -148,12 +146,12 @@ void tree_kill_orphans(pid_t ancestor, pid_t leader)
     }
 }
 
-int tree_signal(pid_t ancestor, pid_t spared, int signal_number)
+int tree_signal(pid_t ancestor, int signal_number)
 {
     struct process_list list = {0};
     int sent = 0;
     read_processes(&list);
-    while (reach_children(&list, ancestor, spared)) {
+    while (reach_children(&list, ancestor)) {
     }
     for (size_t i = 0; i < list.count; i++) {
         if (list.entries[i].reached && kill(list.entries[i].pid, signal_number) == 0) {

@@ -15,9 +15,8 @@
  * text. For fuzzing. */
 bool tree_read_stat(const char *stat, pid_t *out_parent, pid_t *out_session);
 
-/* Sends a signal to all descendants of 'ancestor', except 'spared' and its descendants (0: none).
- * Returns the number of processes. */
-int tree_signal(pid_t ancestor, pid_t spared, int signal_number);
+/* Sends a signal to all descendants of 'ancestor'. Returns the number of processes. */
+int tree_signal(pid_t ancestor, int signal_number);
 
 /* For the job of a killed monitor, whose processes became children of init: sends SIGKILL to the
  * children of 'ancestor' in the session of 'leader', and to their descendants, until none is left

@@ -133,7 +133,8 @@ static int on_request_packet(ssh_session ssh, uint8_t type, ssh_buffer packet, v
     if (!session->asked) { /* init leaves it more time in a crowd */
         struct wire_message message = {.type = WIRE_LOGIN_ASKED};
         session->asked = true;
-        (void)wire_send(session->control, &message, NULL, 0); /* a dead init ends us anyway */
+        /* Without init this process exits, too. */
+        (void)wire_send(session->control, &message, NULL, 0);
     }
     session->tries++;
     log_refused_algorithm(session, packet);

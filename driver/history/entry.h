@@ -71,7 +71,7 @@ struct history_end {
     const struct config_price *price;
 };
 
-/* The line, without a newline, from the notes. Returns 1; 0: the notes say nothing; -1. */
+/* The line, without a newline, from the notes. Returns 1; 0: the notes are empty; -1. */
 int history_entry(const char *job, const char *notes, size_t length, const struct history_end *end,
                   struct buffer *out) __attribute__((warn_unused_result));
 

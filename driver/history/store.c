@@ -25,7 +25,8 @@
 #define COPY_BYTES (64UL << 10)
 #define SLACK_S    (24 * 3600)
 
-int history_directory(const struct config *config, char *out, size_t room, struct error *err)
+/* [History] Directory, or beside the metadata. -1: the path is too long. */
+static int find_directory(const struct config *config, char *out, size_t room, struct error *err)
 {
     const char *own = config->history.directory;
     const char *metadata = config->metadata_directory;
@@ -48,7 +49,7 @@ int history_open(struct history_store *store, const struct config *config, bool 
 {
     struct stat status;
     *store = (struct history_store){.fd = -1, .path = path, .config = config};
-    if (history_directory(config, path, room, err) < 0) {
+    if (find_directory(config, path, room, err) < 0) {
         return -1;
     }
     cleanup_fd int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -34,11 +34,6 @@ struct history_store {
     const struct config *config;
 };
 
-/* Where the history of this configuration is: [History] Directory, or beside the metadata.
- * -1: the path is too long. */
-int history_directory(const struct config *config, char *out, size_t room, struct error *err)
-    __attribute__((warn_unused_result));
-
 /* Opens the directory, and creates it if 'make'. Returns 1, 0 if there is none, -1 if it is not
  * trusted. 'path' gets the directory's name and must outlive the store. */
 int history_open(struct history_store *store, const struct config *config, bool make, char *path,

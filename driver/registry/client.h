@@ -69,7 +69,7 @@ int registry_get_manifest(struct registry *registry, const char *reference,
                           struct registry_answer *answer, struct error *err)
     __attribute__((warn_unused_result));
 
-/* A blob, into answer->body, or with 'on_bytes' to that as it comes (-1 aborts); an error answer is
+/* A blob, into answer->body, or with 'on_bytes' to that in pieces (-1 aborts); an error answer is
  * always in the body. The digest is not checked. */
 int registry_get_blob(struct registry *registry, const char *digest,
                       int (*on_bytes)(void *context, const char *bytes, size_t length),

@@ -235,7 +235,7 @@ int ecr_upload_begin(const struct ecr_repository *repository, int64_t deadline_m
                : error_set(err, ERROR_PEER, 0, "ecr InitiateLayerUpload: no valid upload id");
 }
 
-/* The part in base64, as a reference into 'text', so that it is not copied once more. */
+/* The part in base64, as a reference into 'text', so that it is not copied again. */
 static cJSON *part_request(const struct ecr_upload *upload, const char *text)
 {
     bool ok = true;

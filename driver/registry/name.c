@@ -90,7 +90,7 @@ int image_name_parse(const char *text, struct image_name *out_name)
         if (!is_made_of(colon + 1, ALPHANUMERIC "._-") || strlen(colon + 1) > 128) {
             return -1;
         }
-        if (at == NULL) { /* beside a digest the tag says nothing more */
+        if (at == NULL) { /* with a digest the tag has no effect */
             (void)snprintf(name.tag, sizeof(name.tag), "%s", colon + 1);
         }
         *colon = '\0';

@@ -4,7 +4,7 @@
  *
  * attachment_run() starts the job, or attaches to it at the first byte of output that was not
  * written yet, and returns when the job has ended or the connection is lost; then it can be called
- * again with another connection. Output goes to our descriptors 1 and 2 as it comes and is
+ * again with another connection. Output goes to our descriptors 1 and 2 as it arrives and is
  * acknowledged to the agent once it was written; the result is released after the last byte was.
  */
 #ifndef BERTH_DRIVER_REMOTE_ATTACHMENT_H

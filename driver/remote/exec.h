@@ -2,7 +2,7 @@
 /*
  * exec.h - runs a plain command, or a shell in a terminal, which ends with its connection.
  *
- * Output goes to our descriptors 1 and 2 as it comes; a reader that stops makes the task stop. A
+ * Output goes to our descriptors 1 and 2 as it arrives; a reader that stops makes the task stop. A
  * request to stop (signals.h) becomes TERM for the job, then KILL after the grace period. Success
  * means that an exit report came in and every byte before it was written.
  */

@@ -3,7 +3,7 @@
  * frame_reader.h - reads the frames that a task's agent sends for a resumable job
  * (common/jobwire.h).
  *
- * Output is written as it comes and counted; progress and outcome go to struct job_state.
+ * Output is written as it arrives and counted; progress and outcome go to struct job_state.
  * Frames that are out of order or malformed are errors. The first report of the job's exit is
  * final: nothing after it is read. Each connection has its own reader: the caller sets the first
  * fields of the struct, then calls frame_reader_init() and frame_reader_done().

@@ -11,17 +11,19 @@
 #define TIME_HOURS    167
 #define YEARS_CEILING 1000000000LL
 
-int64_t posix_days(int64_t year, int month, int day)
+/* Days from 1970-01-01 to the first of a month of the Gregorian calendar; months from 1. */
+static int64_t first_of(int64_t year, int month)
 {
     /* Years begin in March, so that a leap day is a year's last; eras have 400 years. */
     int64_t y = month <= 2 ? year - 1 : year;
     int64_t era = (y >= 0 ? y : y - 399) / 400;
     int64_t of_era = y - era * 400;
-    int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+    int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5;
     return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
 }
 
-int64_t posix_year(int64_t days)
+/* The year of a day. */
+static int64_t year_of(int64_t days)
 {
     int64_t z = days + 719468;
     int64_t era = (z >= 0 ? z : z - 146096) / 146097;
@@ -154,15 +156,14 @@ int posix_rule_parse(const char *text, struct posix_rule *out_rule)
 /* The local time of a date in a year, as seconds since 1970-01-01 00:00. */
 static int64_t local_time(const struct posix_date *date, int64_t year)
 {
-    int64_t days = posix_days(year, 1, 1);
+    int64_t days = first_of(year, 1);
     if (date->form == POSIX_DAY) {
         days += date->day;
     } else if (date->form == POSIX_JULIAN) { /* 29 February is never counted */
         days += date->day - 1 + (is_leap(year) && date->day >= 60 ? 1 : 0);
     } else {
-        int64_t first = posix_days(year, date->month, 1);
-        int64_t next =
-            date->month == 12 ? posix_days(year + 1, 1, 1) : posix_days(year, date->month + 1, 1);
+        int64_t first = first_of(year, date->month);
+        int64_t next = date->month == 12 ? first_of(year + 1, 1) : first_of(year, date->month + 1);
         days = first + (date->day - weekday(first) + 7) % 7 + 7 * (int64_t)(date->week - 1);
         days -= days >= next ? 7 : 0; /* week 5: the last one */
     }
@@ -178,7 +179,7 @@ int32_t posix_rule_offset(const struct posix_rule *rule, int64_t time_s, int64_t
     if (!rule->has_summer || time_s < -YEARS_CEILING * 365 || time_s > YEARS_CEILING * 365) {
         return offset;
     }
-    int64_t year = posix_year(days);
+    int64_t year = year_of(days);
     /* The last change up to 'time_s' decides; of two at one moment (a year that is all summer
      * time) the start of summer time. */
     for (int64_t y = year - 2; y <= year + 2; y++) {

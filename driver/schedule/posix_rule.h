@@ -32,9 +32,4 @@ int posix_rule_parse(const char *text, struct posix_rule *out_rule)
 /* The offset at 'time_s', and when it next changes; INT64_MAX: never. */
 int32_t posix_rule_offset(const struct posix_rule *rule, int64_t time_s, int64_t *out_until_s);
 
-/* Days from 1970-01-01 to the date of the Gregorian calendar; months from 1. */
-int64_t posix_days(int64_t year, int month, int day);
-/* The year of a day. */
-int64_t posix_year(int64_t days);
-
 #endif

@@ -42,7 +42,6 @@
 #define ECS_TOKEN_BYTES       65   /* the same for clientToken */
 #define ECS_OVERRIDES_CEILING 8192 /* characters of RunTask's overrides, JSON included */
 #define ECS_REASON_CEILING    255  /* ECS's limit on StopTask's reason */
-#define ECS_TAG_CEILING       50
 #define ECS_TAG_KEY_BYTES     129
 #define ECS_TAG_VALUE_BYTES   257
 #define ECS_DESCRIBE_CEILING  100   /* ARNs in one DescribeTasks */

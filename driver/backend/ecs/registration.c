@@ -227,7 +227,7 @@ int ecs_registration_ensure(struct ecs_registration *registration, int64_t deadl
     if (lock >= 0 && read_stored(registration)) {
         return 0;
     }
-    /* Registered for good are few: this is the time to drop what is of no use any more. */
+    /* Few contents are new: a good time to remove entries that are no longer used. */
     ecs_store_sweep(registration->config, registration->config->fargate.definition_age_ms / 1000);
     return register_it(registration, deadline_ms, err);
 }

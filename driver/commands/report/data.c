@@ -20,7 +20,8 @@ struct dictionary {
     struct buffer *out;
 };
 
-int report_text(struct buffer *out, const char *text)
+/* A JSON string, quotes included, that is safe inside a script element. */
+static int write_text(struct buffer *out, const char *text)
 {
     size_t length = strlen(text);
     size_t room = length * ESCAPE_WORST + 1;
@@ -70,7 +71,7 @@ static int index_of(struct dictionary *dictionary, const char *text, size_t *out
     if (word->text == NULL) {
         *word = (struct word){.text = text, .index = dictionary->count++};
         if ((word->index > 0 && buffer_append(dictionary->out, ",\n", 2) < 0) ||
-            report_text(dictionary->out, text) < 0) {
+            write_text(dictionary->out, text) < 0) {
             return -1;
         }
     }
@@ -136,9 +137,9 @@ static int add_recent(const struct history *history, struct buffer *out)
         const struct history_job *found = &history->jobs[i];
         cJSON *root = history_job_parse(found->line, found->line_length, &job);
         bool failed = buffer_append_text(out, i == 0 ? "[" : ",\n[") < 0 ||
-                      report_text(out, job.name) < 0 || buffer_append_text(out, ",") < 0 ||
-                      report_text(out, job.ref) < 0 || buffer_append_text(out, ",") < 0 ||
-                      report_text(out, job.url) < 0 || buffer_append_text(out, "]") < 0;
+                      write_text(out, job.name) < 0 || buffer_append_text(out, ",") < 0 ||
+                      write_text(out, job.ref) < 0 || buffer_append_text(out, ",") < 0 ||
+                      write_text(out, job.url) < 0 || buffer_append_text(out, "]") < 0;
         cJSON_Delete(root);
         if (failed) {
             return -1;
@@ -152,10 +153,10 @@ static int add_head(const struct history *history, const struct report_scope *sc
 {
     if (buffer_printf(out, "{\"now\":%lld,\"since\":%lld,\"skipped\":%zu,\"currency\":",
                       (long long)scope->now_s, (long long)scope->since_s, history->skipped) < 0 ||
-        report_text(out, scope->currency) < 0 || buffer_append_text(out, ",\"version\":") < 0) {
+        write_text(out, scope->currency) < 0 || buffer_append_text(out, ",\"version\":") < 0) {
         return -1;
     }
-    return report_text(out, scope->version);
+    return write_text(out, scope->version);
 }
 
 static int join(struct buffer *out, const char *before, const struct buffer *part)

@@ -25,9 +25,6 @@ struct report_scope {
 int report_data(const struct history *history, const struct report_scope *scope, struct buffer *out)
     __attribute__((warn_unused_result));
 
-/* A JSON string, quotes included, that is safe inside a script element. */
-int report_text(struct buffer *out, const char *text) __attribute__((warn_unused_result));
-
 /* The page with data and policy. */
 int report_page(const struct buffer *data, struct buffer *out) __attribute__((warn_unused_result));
 

@@ -134,7 +134,7 @@ static struct toml_value *step_header(struct toml_parser *parser, struct toml_va
         return fail_key(parser, key, "is no table; it was defined", found);
     }
     if (found->origin == TOML_INLINE) {
-        return fail_key(parser, key, "is an inline table, complete as it stands", found);
+        return fail_key(parser, key, "cannot be extended: it is an inline table", found);
     }
     return found;
 }

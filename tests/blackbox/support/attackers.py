@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Somebody on the way: passes one connection on, and changes one direction of it.
+"""A machine in the middle: passes one connection on, and changes one direction of it.
 
 Attacker       the part they share; a subclass says what it does to the direction under attack
 BitFlipper     spoils one bit of a piece, once armed

@@ -20,7 +20,7 @@ class Server(http.server.ThreadingHTTPServer):
     request_queue_size = 256
 
     def handle_error(self, *_):
-        """A driver that was killed resets its connection: nothing to tell."""
+        """A driver that was killed resets its connection: nothing to report."""
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

@@ -3,6 +3,8 @@
 #include "driver/schedule/schedule.h"
 #include "tests/unit/driver/rows.h"
 
+#include <time.h>
+
 /* A file of version 1: UTC+1 until 1000, then UTC+2. */
 static const unsigned char old_file[] =
     "TZif\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
@@ -11,7 +13,12 @@ static const unsigned char old_file[] =
 
 static int64_t at(int year, int month, int day, int hour, int minute)
 {
-    return posix_days(year, month, day) * 86400 + hour * 3600 + minute * 60;
+    struct tm date = {.tm_year = year - 1900,
+                      .tm_mon = month - 1,
+                      .tm_mday = day,
+                      .tm_hour = hour,
+                      .tm_min = minute};
+    return timegm(&date);
 }
 
 static void texts_are_refused(void **state)

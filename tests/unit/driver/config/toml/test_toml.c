@@ -86,7 +86,7 @@ static void test_mistakes(void **state)
         {"implied, defined, again", "[a.b]\n[a]\n[a]\n", "t:3:2: 'a' is already defined on line 2"},
         {"header over dotted", "[a]\nb.c = 1\n[a.b]\n", "t:3:4: 'b' is already defined on line 2"},
         {"header into inline", "a = {}\n[a.b]\n",
-         "t:2:2: 'a' is an inline table, complete as it stands on line 1"},
+         "t:2:2: 'a' cannot be extended: it is an inline table on line 1"},
         {"dotted into table", "[a.b]\n[a]\nb.c = 1\n",
          "t:3:1: 'b' cannot be extended by dotted keys; it was defined on line 1"},
         {"dotted into value", "a = 1\na.b = 2\n",
