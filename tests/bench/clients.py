@@ -3,7 +3,6 @@
 
 import hashlib
 import os
-import resource
 import subprocess
 import time
 
@@ -55,8 +54,3 @@ def timed(tools, command, scratch, env=None):
     )  # fmt: skip
     wall_ns, user_us, system_us, resident_kib, _ = (int(x) for x in report.read_text().split())
     return wall_ns / 1e9, (user_us + system_us) / 1e6, resident_kib
-
-
-def children_cpu_s():
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime

@@ -9,7 +9,6 @@ import asyncio
 import getpass
 import os
 import re
-import socket
 import subprocess
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import asyncssh
 import paramiko
 import pytest
 
-from support import processes
+from support import ports, processes
 from support.agent import Agent
 from support.aws_account import account, metadata, sts  # noqa: F401
 from support.cgroups import limited  # noqa: F401
@@ -138,14 +137,8 @@ def until():
 
 @pytest.fixture(scope="session")
 def free_port():
-    """free_port(): a TCP port on loopback that was free a moment ago."""
-
-    def find():
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return probe.getsockname()[1]
-
-    return find
+    """free_port(): see support/ports.py."""
+    return ports.free_port
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import re
 import pytest
 
 from support import aws_model
-from support.doctor import ACCOUNT, answered, assert_reported
+from support.doctor import ACCOUNT, answered, assert_reported, mistakes
 from support.ecs import KEYS
 
 
@@ -163,9 +163,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(
-    "change, line, remedy", [row[1:] for row in BAD], ids=[row[0] for row in BAD]
-)
+@mistakes(BAD)
 def test_reports_mistakes(place, change, line, remedy):
     os.umask(0o022)
     change(place)

@@ -4,9 +4,7 @@
 import json
 import os
 
-import pytest
-
-from support.doctor import answered, assert_reported
+from support.doctor import answered, assert_reported, mistakes
 
 
 def defined(**how):
@@ -137,9 +135,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(
-    "change, line, remedy", [row[1:] for row in BAD], ids=[row[0] for row in BAD]
-)
+@mistakes(BAD)
 def test_reports_definition_mistakes(place, change, line, remedy):
     os.umask(0o022)
     change(place)

@@ -205,18 +205,20 @@ def test_images_for_another_processor_than_the_bases(generating):
     assert "agent:1' exists, for linux/arm64" in out
 
 
-def test_the_policy_names_providers(generating, place):
-    def rows():
-        code, out, err = place.run("--policy")
-        assert code == 0, err
-        return {row["Sid"]: row for row in json.loads(out)["Statement"]}
+def policy(place):
+    """{Sid: statement} of --policy."""
+    code, out, err = place.run("--policy")
+    assert code == 0, err
+    return {row["Sid"]: row for row in json.loads(out)["Statement"]}
 
-    before = rows()
+
+def test_the_policy_names_providers(generating, place):
+    before = policy(place)
     assert "AskProviders" not in before
     place.fargate["CapacityProviders"] = ["FARGATE:1", "FARGATE_SPOT"]
-    assert rows() == before
+    assert policy(place) == before
     place.fargate["CapacityProviders"] = ["instances:1:2", "other"]
-    more = rows()
+    more = policy(place)
     assert more.keys() - before.keys() == {"AskProviders"}
     assert more["AskProviders"]["Action"] == ["ecs:DescribeCapacityProviders"]
     ours = f"arn:aws:ecs:{REGION}:{ACCOUNT}:capacity-provider"
@@ -224,13 +226,8 @@ def test_the_policy_names_providers(generating, place):
 
 
 def test_the_policy_grows_by_what_they_need(generating, place):
-    def rows():
-        code, out, err = place.run("--policy")
-        assert code == 0, err
-        return {row["Sid"]: row for row in json.loads(out)["Statement"]}
-
     ours = f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/berth-*:*"
-    found = rows()
+    found = policy(place)
     assert ours in found["Launch"]["Resource"]
     assert found["Generate"]["Resource"] == [ours]
     assert set(found["Generate"]["Action"]) == {
@@ -240,11 +237,11 @@ def test_the_policy_grows_by_what_they_need(generating, place):
     assert "ecs:DeregisterTaskDefinition" in found["Generated"]["Action"]
     assert found["Generated"]["Resource"] == ["*"] and "TagGenerated" not in found
     place.fargate["PropagateTags"] = True
-    assert rows()["TagGenerated"]["Condition"] == {
+    assert policy(place)["TagGenerated"]["Condition"] == {
         "StringEquals": {"ecs:CreateAction": "RegisterTaskDefinition"}
     }
     del place.fargate["AllowedImages"]
-    assert not {"Generate", "Generated", "TagGenerated"} & rows().keys()
+    assert not {"Generate", "Generated", "TagGenerated"} & policy(place).keys()
 
 
 def test_the_policy_reads_the_log_group_of_jobs_and_services(generating, place):

@@ -3,9 +3,7 @@
 
 import os
 
-import pytest
-
-from support.doctor import assert_reported
+from support.doctor import assert_reported, mistakes
 from support.ecs import REGION
 
 
@@ -127,9 +125,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(
-    "change, line, remedy", [row[1:] for row in BAD], ids=[row[0] for row in BAD]
-)
+@mistakes(BAD)
 def test_reports_network_mistakes(place, change, line, remedy):
     os.umask(0o022)
     change(place)

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from support.doctor import answered, assert_reported, decision
+from support.doctor import answered, assert_reported, decision, mistakes
 
 BAD = [
     # name, change, the line, what to do
@@ -20,9 +20,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(
-    "change, line, remedy", [row[1:] for row in BAD], ids=[row[0] for row in BAD]
-)
+@mistakes(BAD)
 def test_reports_a_denied_permission(place, change, line, remedy):
     os.umask(0o022)
     change(place)

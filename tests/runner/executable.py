@@ -29,7 +29,6 @@ class Executable:
     def __init__(self, graceful_kill_timeout_s, force_kill_timeout_s):
         self.graceful_kill_timeout_s = graceful_kill_timeout_s
         self.force_kill_timeout_s = force_kill_timeout_s
-        self.canceled = False
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def close(self):
@@ -37,7 +36,6 @@ class Executable:
         os.close(self._wake_write)
 
     def cancel(self):
-        self.canceled = True
         os.write(self._wake_write, b"x")
 
     def run(self, argv, env, directory, on_stdout, on_stderr, timeout_s, cancelable=True):

@@ -32,6 +32,7 @@ import pytest
 
 from support import processes
 from support.certificates import certificate_pem, key_pem, make_certificate
+from support.ports import free_port
 from support.waiting import until
 
 TOP = Path(__file__).resolve().parents[3]
@@ -132,7 +133,7 @@ class Engine:
         self.runtime.mkdir(mode=0o700, exist_ok=True)
         self.directory.mkdir(parents=True, exist_ok=True)
         self._make_bridge()
-        port = _free_port()
+        port = free_port()
         self._make_certificates()
         (self.runtime / "tls-port").write_text(str(port))
         command = ["unshare", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc", "dockerd"]
@@ -287,7 +288,7 @@ class Registry:
     def __init__(self, directory, login=None):
         self.directory = Path(directory)
         self.login = login
-        self.port = _free_port()
+        self.port = free_port()
         self.name = f"127.0.0.1:{self.port}"
         self.process = None
 
@@ -361,12 +362,6 @@ def _add(tar, name, mode, content):
 def _client():
     """Debian's client speaks the engine's own version of the interface; another may not."""
     return "/usr/bin/docker" if os.access("/usr/bin/docker", os.X_OK) else "docker"
-
-
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _parent(pid):

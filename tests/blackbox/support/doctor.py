@@ -227,6 +227,13 @@ def answered(operation, answer):
     return lambda place: place.faults.always.update({operation: answer})
 
 
+def mistakes(rows):
+    """Parametrizes a test by rows: name, change of the place, the line, what to do."""
+    return pytest.mark.parametrize(
+        "change, line, remedy", [row[1:] for row in rows], ids=[row[0] for row in rows]
+    )
+
+
 def assert_reported(place, line, remedy):
     """A line that matches, the remedy below it, and the right exit status."""
     code, out, _ = place.run()

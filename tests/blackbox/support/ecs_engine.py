@@ -53,7 +53,6 @@ class EngineContainer(Container):
     def __init__(self, *words):
         super().__init__(*words)
         self.id = None
-        self._error = ""
 
     @property
     def engine(self):

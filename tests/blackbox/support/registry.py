@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from support.certificates import certificate_pem, key_pem, make_certificate
+from support.ports import free_port
 from support.waiting import until
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -47,12 +48,6 @@ def digest_of(data):
 
 def dump(value):
     return json.dumps(value).encode()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Image:

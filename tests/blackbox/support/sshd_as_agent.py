@@ -7,13 +7,13 @@ So whole jobs run under a plain sshd, with keys and HOME of their own, and witho
 import base64
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.keys import KeyPair  # noqa: E402
+from support.ports import free_port  # noqa: E402
 from support.sshd import Sshd  # noqa: E402
 
 
@@ -22,12 +22,6 @@ class Public:
 
     def __init__(self, text):
         self.public = text.strip()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def main():
