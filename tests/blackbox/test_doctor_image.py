@@ -13,6 +13,7 @@ from support.doctor import (
     answered,
     assert_reported,
     index_of,
+    mistakes,
     platform,
     sha256,
 )
@@ -119,9 +120,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(
-    "change, line, remedy", [row[1:] for row in WRONG], ids=[row[0] for row in WRONG]
-)
+@mistakes(WRONG)
 def test_reports_image_mistakes(place, change, line, remedy):
     change(place)
     assert_reported(place, line, remedy)

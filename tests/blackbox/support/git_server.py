@@ -17,20 +17,14 @@ import os
 import ssl
 import subprocess
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
+
+from support.http_server import QuietHandler
 
 BACKEND = "/usr/lib/git-core/git-http-backend"
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_):
-        pass
-
-    def address_string(self):
-        return "peer"
-
+class _Handler(QuietHandler):
     def _body(self):
         if self.headers.get("Transfer-Encoding") != "chunked":
             return self.rfile.read(int(self.headers.get("Content-Length") or 0))

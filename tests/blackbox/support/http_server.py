@@ -16,15 +16,20 @@ import time
 from http.server import BaseHTTPRequestHandler
 
 
-class Handler(BaseHTTPRequestHandler):
+class QuietHandler(BaseHTTPRequestHandler):
+    """Logs nothing, and looks up no name of its clients (which may have none: a Unix socket)."""
+
     protocol_version = "HTTP/1.1"
-    server_version = "test"
 
     def log_message(self, *_):
         pass
 
     def address_string(self):
         return "peer"
+
+
+class Handler(QuietHandler):
+    server_version = "test"
 
     def handle_any(self):
         length = int(self.headers.get("Content-Length") or 0)

@@ -20,7 +20,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from types import SimpleNamespace
 
 import bcrypt
@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from support.certificates import certificate_pem, key_pem, make_certificate
+from support.http_server import QuietHandler
 from support.ports import free_port
 from support.waiting import until
 
@@ -202,15 +203,7 @@ def _segment(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=")
 
 
-class _Silent(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_):
-        pass
-
-    def address_string(self):
-        return "peer"
-
+class _Silent(QuietHandler):
     def reply(self, status, data=b"", **headers):
         self.send_response(status)
         for name, value in headers.items():
