@@ -8,10 +8,12 @@
  * plain job closes:
  *
  *   RUNNING --exit--> REPORTED --no descendants left, output closed--> monitor exits
- *      | signalled, then exit              | (leftovers keep running; their output is discarded)
- *      v                                   v SIGTERM from init; a signal before the output has
- * ended ENDING: SIGTERM to the tree, grace period, SIGKILL, until no descendant is left, then the
- * report
+ *      |                  |  leftovers keep running; their output is discarded
+ *      |                  |
+ *      | a signal,        | SIGTERM from init, or
+ *      | then exit        | a signal before the output has ended
+ *      v                  v
+ *   ENDING: SIGTERM to the tree, grace period, SIGKILL, until no descendant is left; then REPORTED
  *
  * It runs as the agent's user, reads nothing from the network and has no key.
  */

@@ -23,12 +23,12 @@
 #define DOCKER_HUB_KEY "https://" DOCKER_HUB_HOST "/v1/"
 
 #define FILE_CEILING_BYTES (1UL << 20)
-#define HEADER_BYTES       (4 * DOCKER_SECRET_BYTES)
+#define HEADER_BYTES       (4 * REGISTRY_SECRET_BYTES)
 #define KEY_BYTES          1024
 
 static void copy_text(char *out, const char *text)
 {
-    (void)snprintf(out, DOCKER_SECRET_BYTES, "%s", text == NULL ? "" : text);
+    (void)snprintf(out, REGISTRY_SECRET_BYTES, "%s", text == NULL ? "" : text);
 }
 
 struct lookup {
@@ -166,7 +166,7 @@ static const cJSON *best(const struct lookup *lookup, const cJSON *entries, bool
 /* "auth" is base64 of "user:password". */
 static int split_auth(const char *auth, struct registry_login *login)
 {
-    char text[DOCKER_SECRET_BYTES];
+    char text[REGISTRY_SECRET_BYTES];
     size_t length = 0;
     int result = -1;
     if (sodium_base642bin((unsigned char *)text, sizeof(text) - 1, auth, strlen(auth), " \r\n",
@@ -238,7 +238,7 @@ static int ask(const struct lookup *lookup, const char *helper, const char *key,
                struct registry_login *login, struct error *err)
 {
     struct error own = {0};
-    int result = docker_helper_run(helper, key, lookup->signals, login, &own);
+    int result = credential_helper_run(helper, key, lookup->signals, login, &own);
     if (result < 0 && own.errnum == EINTR) {
         *err = own;
         return -1;

@@ -17,7 +17,7 @@
 #define HUB_SERVER         "registry-1.docker.io"
 #define REDIRECT_CEILING   5
 #define TOKEN_BYTES        (16UL << 10)
-#define LINE_BYTES         (4 * DOCKER_SECRET_BYTES)
+#define LINE_BYTES         (4 * REGISTRY_SECRET_BYTES)
 #define CONNECT_MS         5000
 #define TOKEN_ANSWER_BYTES (64UL << 10)
 #define PATH_BYTES         (IMAGE_NAME_BYTES + 256)

@@ -19,7 +19,7 @@
 
 static void copy_text(char *out, const char *text)
 {
-    (void)snprintf(out, DOCKER_SECRET_BYTES, "%s", text);
+    (void)snprintf(out, REGISTRY_SECRET_BYTES, "%s", text);
 }
 
 /* What docker-credential-NAME prints: {"Username": ..., "Secret": ...}; the user "<token>" means
@@ -57,8 +57,8 @@ static bool is_installed(const char *program)
     return false;
 }
 
-int docker_helper_run(const char *name, const char *key, struct signals *signals,
-                      struct registry_login *login, struct error *err)
+int credential_helper_run(const char *name, const char *key, struct signals *signals,
+                          struct registry_login *login, struct error *err)
 {
     static const char unknown[] = "credentials not found"; /* the text of every helper */
     char program[128];
@@ -75,7 +75,7 @@ int docker_helper_run(const char *name, const char *key, struct signals *signals
         log_info("no login for '%s': '%s' is not installed", key, program);
         return 0;
     }
-    buffer_init(&printed, DOCKER_SECRET_BYTES);
+    buffer_init(&printed, REGISTRY_SECRET_BYTES);
     int result =
         subprocess_read_output(argv, key, signals, clock_deadline_ms(HELPER_MS), &printed, err);
     size_t blank = printed.length == 0 ? 0 : strspn(printed.bytes, " \t\r\n");

@@ -12,8 +12,8 @@
 
 /* Runs it for 'key'. 1 with a login; 0 when there is no such program, or it has none; -1 when it
  * fails, or when its output is not a login. 'signals' may be NULL. */
-int docker_helper_run(const char *name, const char *key, struct signals *signals,
-                      struct registry_login *login, struct error *err)
+int credential_helper_run(const char *name, const char *key, struct signals *signals,
+                          struct registry_login *login, struct error *err)
     __attribute__((warn_unused_result));
 
 #endif

@@ -10,7 +10,7 @@
 #include "driver/aws/service.h"
 #include "driver/base/json.h"
 
-#define TOKEN_BYTES (2 * DOCKER_SECRET_BYTES)
+#define TOKEN_BYTES (2 * REGISTRY_SECRET_BYTES)
 
 /* 0: "user:password" in base64. */
 static int split(const char *token, struct registry_login *login)

@@ -8,12 +8,12 @@
 
 #include "common/error.h"
 
-#define DOCKER_SECRET_BYTES 8192
+#define REGISTRY_SECRET_BYTES 8192
 
 struct registry_login {
-    char user[DOCKER_SECRET_BYTES];
-    char password[DOCKER_SECRET_BYTES];
-    char token[DOCKER_SECRET_BYTES]; /* an identity token, instead of the two */
+    char user[REGISTRY_SECRET_BYTES];
+    char password[REGISTRY_SECRET_BYTES];
+    char token[REGISTRY_SECRET_BYTES]; /* an identity token, instead of the two */
 };
 
 /* Zeroed; NULL with 'err': no memory. */
