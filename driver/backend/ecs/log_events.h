@@ -22,8 +22,8 @@ struct ecs_log_place {
 };
 
 /* By a task definition, as in DescribeTaskDefinition or RegisterTaskDefinition, and the task's ARN.
- * 'region': the client's; NULL: do not
- * compare. False: its log is not in CloudWatch Logs of that region, or its stream is not known. */
+ * 'region': the client's; NULL: do not compare. False: its log is not in CloudWatch Logs of that
+ * region, or its stream is not known. */
 bool ecs_log_place_find(const cJSON *definition, const char *container, const char *arn,
                         const char *region, struct ecs_log_place *out_place);
 
