@@ -14,15 +14,15 @@
 #include "driver/config/toml/toml.h"
 
 /* Subnet and Subnets, or a key in two cases, are one setting: the later one wins. */
-static void warn_if_said_twice(const struct config_load *load, const struct schema_row *row,
-                               const struct toml_value *first, const struct toml_value *value)
+static void warn_if_set_twice(const struct config_reading *reading, const struct schema_row *row,
+                              const struct toml_value *first, const struct toml_value *value)
 {
     for (const struct toml_value *at = first; at != value; at = toml_next(at)) {
         const struct schema_row *other = schema_find(row->section, toml_key(at));
         if (other != NULL && other->type != SCHEMA_IGNORED && other->offset == row->offset) {
             char text[64];
             (void)snprintf(text, sizeof(text), "overrides the value in line %u", toml_line(at));
-            config_note(load, &load->config->notes, value, row->section, text, "");
+            config_note(reading, &reading->config->notes, value, row->section, text, "");
         }
     }
 }
@@ -54,7 +54,7 @@ static bool is_tables(const struct toml_value *value)
            toml_type(toml_first(value)) == TOML_TABLE;
 }
 
-static void note_unknown(const struct config_load *load, const char *section,
+static void note_unknown(const struct config_reading *reading, const char *section,
                          const struct toml_value *value)
 {
     const char *key = toml_key(value);
@@ -72,22 +72,22 @@ static void note_unknown(const struct config_load *load, const char *section,
     if ((is_table || !write_place(key, hint, sizeof(hint))) && nearest.best != NULL) {
         (void)snprintf(hint, sizeof(hint), "did you mean '%s'?", nearest.best);
     }
-    config_note(load, &load->config->unknown, value, section,
+    config_note(reading, &reading->config->unknown, value, section,
                 is_table ? "unknown table, ignored" : "unknown key, ignored", hint);
-    load->config->unknown_at_root = load->config->unknown_at_root || section == NULL;
+    reading->config->unknown_at_root = reading->config->unknown_at_root || section == NULL;
 }
 
 /* 'first' is the table's first entry. */
-static int store_entry(const struct config_load *load, const char *table,
+static int store_entry(const struct config_reading *reading, const char *table,
                        const struct toml_value *first, const struct toml_value *value)
 {
     const struct schema_row *row = schema_find(table, toml_key(value));
     if (row == NULL) {
-        note_unknown(load, table, value);
+        note_unknown(reading, table, value);
         return 0;
     }
-    warn_if_said_twice(load, row, first, value);
-    return config_store(load, row, value);
+    warn_if_set_twice(reading, row, first, value);
+    return config_store(reading, row, value);
 }
 
 /* The table's name as rows spell it; NULL: there is none of that name. */
@@ -110,11 +110,11 @@ static const struct schema_row *schema_of(const char *table)
     return &schema_rows[i];
 }
 
-static int store_entries(const struct config_load *load, const char *table,
+static int store_entries(const struct config_reading *reading, const char *table,
                          const struct toml_value *value)
 {
     for (const struct toml_value *at = toml_first(value); at != NULL; at = toml_next(at)) {
-        if (store_entry(load, table, toml_first(value), at) < 0) {
+        if (store_entry(reading, table, toml_first(value), at) < 0) {
             return -1;
         }
     }
@@ -140,17 +140,17 @@ static int write_defaults(struct buffer *text, bool of_entry, struct error *err)
     return result < 0 ? error_set(err, ERROR_SYSTEM, ENOMEM, "cannot set the defaults") : 0;
 }
 
-static int set_entry_defaults(const struct config_load *load, const char *table,
+static int set_entry_defaults(const struct config_reading *reading, const char *table,
                               struct config_warm *entry)
 {
     struct buffer text;
     cleanup_toml struct toml_document *document = NULL;
-    struct config_load own = *load;
+    struct config_reading own = *reading;
     own.base = entry;
     buffer_init(&text, CONFIG_FILE_CEILING_BYTES);
-    int result = write_defaults(&text, true, load->err);
+    int result = write_defaults(&text, true, reading->err);
     if (result == 0) {
-        result = toml_parse("defaults", text.bytes, text.length, &document, load->err);
+        result = toml_parse("defaults", text.bytes, text.length, &document, reading->err);
     }
     if (result == 0) {
         result = store_entries(&own, table, toml_root(document));
@@ -160,42 +160,42 @@ static int set_entry_defaults(const struct config_load *load, const char *table,
 }
 
 /* An entry with the defaults of its rows. */
-static struct config_warm *add_entry(const struct config_load *load, const char *table)
+static struct config_warm *add_entry(const struct config_reading *reading, const char *table)
 {
-    struct config *config = load->config;
+    struct config *config = reading->config;
     if (config->warm_count == CONFIG_WARM_CEILING) {
-        (void)error_set(load->err, ERROR_USAGE, 0, "%s: more than %d tables [[Warm]]", load->path,
-                        CONFIG_WARM_CEILING);
+        (void)error_set(reading->err, ERROR_USAGE, 0, "%s: more than %d tables [[Warm]]",
+                        reading->path, CONFIG_WARM_CEILING);
         return NULL;
     }
     struct config_warm *entries =
         reallocarray(config->warm, config->warm_count + 1, sizeof(*entries));
     if (entries == NULL) {
-        (void)error_set(load->err, ERROR_SYSTEM, ENOMEM, "cannot keep the configuration");
+        (void)error_set(reading->err, ERROR_SYSTEM, ENOMEM, "cannot keep the configuration");
         return NULL;
     }
     config->warm = entries;
     struct config_warm *entry = &entries[config->warm_count++];
     *entry = (struct config_warm){.line = 0};
-    return set_entry_defaults(load, table, entry) < 0 ? NULL : entry;
+    return set_entry_defaults(reading, table, entry) < 0 ? NULL : entry;
 }
 
 /* [[TABLE]], each with an entry of its own. */
-static int store_tables(const struct config_load *load, const char *table,
+static int store_tables(const struct config_reading *reading, const char *table,
                         const struct toml_value *value)
 {
     if (!is_tables(value)) {
-        return error_set(load->err, ERROR_USAGE, 0, "%s:%u: %s: wanted tables [[%s]], found %s",
-                         load->path, toml_line(value), table, table,
+        return error_set(reading->err, ERROR_USAGE, 0, "%s:%u: %s: wanted tables [[%s]], found %s",
+                         reading->path, toml_line(value), table, table,
                          toml_type_name(toml_type(value)));
     }
     for (const struct toml_value *at = toml_first(value); at != NULL; at = toml_next(at)) {
-        struct config_warm *entry = add_entry(load, table);
+        struct config_warm *entry = add_entry(reading, table);
         if (entry == NULL) {
             return -1;
         }
         entry->line = toml_line(at);
-        struct config_load own = *load;
+        struct config_reading own = *reading;
         own.base = entry;
         if (store_entries(&own, table, at) < 0) {
             return -1;
@@ -204,29 +204,30 @@ static int store_tables(const struct config_load *load, const char *table,
     return 0;
 }
 
-static int store_table(const struct config_load *load, const char *table,
+static int store_table(const struct config_reading *reading, const char *table,
                        const struct toml_value *value)
 {
     if (schema_is_entry(schema_of(table))) {
-        return store_tables(load, table, value);
+        return store_tables(reading, table, value);
     }
     if (toml_type(value) != TOML_TABLE) {
-        return error_set(load->err, ERROR_USAGE, 0, "%s:%u: %s: wanted a table, found %s",
-                         load->path, toml_line(value), table, toml_type_name(toml_type(value)));
+        return error_set(reading->err, ERROR_USAGE, 0, "%s:%u: %s: wanted a table, found %s",
+                         reading->path, toml_line(value), table, toml_type_name(toml_type(value)));
     }
-    if (store_entries(load, table, value) < 0) {
+    if (store_entries(reading, table, value) < 0) {
         return -1;
     }
-    load->config->fargate.named = load->config->fargate.named || strcmp(table, "Fargate") == 0;
+    reading->config->fargate.named =
+        reading->config->fargate.named || strcmp(table, "Fargate") == 0;
     return 0;
 }
 
-static int store_root(const struct config_load *load, const struct toml_value *root)
+static int store_root(const struct config_reading *reading, const struct toml_value *root)
 {
     for (const struct toml_value *at = toml_first(root); at != NULL; at = toml_next(at)) {
         const char *table = find_table(toml_key(at));
-        int result = table != NULL ? store_table(load, table, at)
-                                   : store_entry(load, NULL, toml_first(root), at);
+        int result = table != NULL ? store_table(reading, table, at)
+                                   : store_entry(reading, NULL, toml_first(root), at);
         if (result < 0) {
             return -1;
         }
@@ -238,12 +239,12 @@ static int load_text(struct config *config, const char *path, const struct buffe
                      struct error *err)
 {
     cleanup_toml struct toml_document *document = NULL;
-    struct config_load load = {.path = path, .config = config, .base = config, .err = err};
+    struct config_reading reading = {.path = path, .config = config, .base = config, .err = err};
     if (toml_parse(path, text->bytes == NULL ? "" : text->bytes, text->length, &document, err) <
         0) {
         return -1;
     }
-    return store_root(&load, toml_root(document));
+    return store_root(&reading, toml_root(document));
 }
 
 static int check_entries(const struct config *config, const char *path, struct error *err)

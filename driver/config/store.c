@@ -32,15 +32,15 @@ static const char *wanted(const struct schema_row *row)
     return texts[row->type];
 }
 
-static int wrong(const struct config_load *load, const struct schema_row *row,
+static int wrong(const struct config_reading *reading, const struct schema_row *row,
                  const struct toml_value *value, const char *what)
 {
-    return error_set(load->err, ERROR_USAGE, 0, "%s:%u: %s%s%s: %s", load->path, toml_line(value),
-                     row->section == NULL ? "" : row->section, row->section == NULL ? "" : ".",
-                     row->name, what);
+    return error_set(reading->err, ERROR_USAGE, 0, "%s:%u: %s%s%s: %s", reading->path,
+                     toml_line(value), row->section == NULL ? "" : row->section,
+                     row->section == NULL ? "" : ".", row->name, what);
 }
 
-static int wrong_type(const struct config_load *load, const struct schema_row *row,
+static int wrong_type(const struct config_reading *reading, const struct schema_row *row,
                       const struct toml_value *value)
 {
     char what[256];
@@ -51,7 +51,7 @@ static int wrong_type(const struct config_load *load, const struct schema_row *r
         (void)snprintf(what, sizeof(what), "wanted %s, found %s", wanted(row),
                        toml_type_name(toml_type(value)));
     }
-    return wrong(load, row, value, what);
+    return wrong(reading, row, value, what);
 }
 
 static bool is_choice(const char *choices, const char *text)
@@ -65,7 +65,7 @@ static bool is_choice(const char *choices, const char *text)
     return false;
 }
 
-static int wrong_choice(const struct config_load *load, const struct schema_row *row,
+static int wrong_choice(const struct config_reading *reading, const struct schema_row *row,
                         const struct toml_value *value, const char *text)
 {
     char what[256];
@@ -77,16 +77,16 @@ static int wrong_choice(const struct config_load *load, const struct schema_row 
         at += word;
     }
     (void)snprintf(what + length, sizeof(what) - length, ", found \"%.64s\"", text);
-    return wrong(load, row, value, what);
+    return wrong(reading, row, value, what);
 }
 
-static int store_text(const struct config_load *load, const struct schema_row *row,
+static int store_text(const struct config_reading *reading, const struct schema_row *row,
                       const struct toml_value *value, void *field)
 {
     char plain[64];
     const char *text = NULL;
     if (!toml_get_string(value, &text, NULL)) {
-        return wrong_type(load, row, value);
+        return wrong_type(reading, row, value);
     }
     if (text[0] == '\0') { /* as if the key were not there */
         text = NULL;
@@ -96,12 +96,12 @@ static int store_text(const struct config_load *load, const struct schema_row *r
             text = plain;
         }
     } else if (row->type == SCHEMA_CHOICE && !is_choice(row->choices, text)) {
-        return wrong_choice(load, row, value, text);
+        return wrong_choice(reading, row, value, text);
     }
-    return config_set_text(field, text, load->err);
+    return config_set_text(field, text, reading->err);
 }
 
-static int store_in_range(const struct config_load *load, const struct schema_row *row,
+static int store_in_range(const struct config_reading *reading, const struct schema_row *row,
                           const struct toml_value *value, int64_t number, const char *unit,
                           int64_t *field)
 {
@@ -109,13 +109,13 @@ static int store_in_range(const struct config_load *load, const struct schema_ro
         char what[128];
         (void)snprintf(what, sizeof(what), "wanted a value from %lld to %lld%s",
                        (long long)row->minimum, (long long)row->maximum, unit);
-        return wrong(load, row, value, what);
+        return wrong(reading, row, value, what);
     }
     *field = number;
     return 0;
 }
 
-static int store_number(const struct config_load *load, const struct schema_row *row,
+static int store_number(const struct config_reading *reading, const struct schema_row *row,
                         const struct toml_value *value, int64_t *field)
 {
     int64_t number = 0;
@@ -124,18 +124,22 @@ static int store_number(const struct config_load *load, const struct schema_row 
     bool size = row->type == SCHEMA_SIZE;
     if (toml_get_integer(value, &number)) {
         if (duration && (number < 0 || number > INT64_MAX / 1000)) {
-            return wrong_type(load, row, value);
+            return wrong_type(reading, row, value);
         }
         number *= duration ? 1000 : 1;
     } else if ((!duration && !size) || !toml_get_string(value, &text, NULL) ||
                (duration ? parse_duration_ms(text, &number) : parse_size_bytes(text, &number)) <
                    0) {
-        return wrong_type(load, row, value);
+        return wrong_type(reading, row, value);
     }
-    return store_in_range(load, row, value, number, duration ? " ms" : size ? " bytes" : "", field);
+    return store_in_range(reading, row, value, number,
+                          duration ? " ms"
+                          : size   ? " bytes"
+                                   : "",
+                          field);
 }
 
-static int store_cpus(const struct config_load *load, const struct schema_row *row,
+static int store_cpus(const struct config_reading *reading, const struct schema_row *row,
                       const struct toml_value *value, int64_t *field)
 {
     double cpus = 0;
@@ -147,19 +151,19 @@ static int store_cpus(const struct config_load *load, const struct schema_row *r
     } else if (toml_get_string(value, &text, NULL)) {
         cpus = strtod(text, &end);
         if (end == text || *end != '\0') {
-            return wrong_type(load, row, value);
+            return wrong_type(reading, row, value);
         }
     } else if (!toml_get_float(value, &cpus)) {
-        return wrong_type(load, row, value);
+        return wrong_type(reading, row, value);
     }
     if (!(cpus >= 0.01 && cpus <= 65536)) {
-        return wrong_type(load, row, value);
+        return wrong_type(reading, row, value);
     }
     *field = (int64_t)(cpus * 1e9 + 0.5);
     return 0;
 }
 
-static int store_real(const struct config_load *load, const struct schema_row *row,
+static int store_real(const struct config_reading *reading, const struct schema_row *row,
                       const struct toml_value *value, double *field)
 {
     int64_t whole = 0;
@@ -167,69 +171,70 @@ static int store_real(const struct config_load *load, const struct schema_row *r
     if (toml_get_integer(value, &whole)) {
         number = (double)whole;
     } else if (!toml_get_float(value, &number)) {
-        return wrong_type(load, row, value);
+        return wrong_type(reading, row, value);
     }
     if (!(number >= 0 && number < 1e9)) { /* NaN is neither */
-        return wrong_type(load, row, value);
+        return wrong_type(reading, row, value);
     }
     *field = number;
     return 0;
 }
 
-static int append_entry(const struct config_load *load, const struct schema_row *row,
+static int append_entry(const struct config_reading *reading, const struct schema_row *row,
                         const struct toml_value *value, struct config_list *list)
 {
     const char *text = NULL;
     if (!toml_get_string(value, &text, NULL) || text[0] == '\0') {
-        return wrong_type(load, row, value);
+        return wrong_type(reading, row, value);
     }
     char bad = row->type == SCHEMA_PATTERNS ? pattern_bad_character(text) : '\0';
     if (bad != '\0') {
         char what[256];
         (void)snprintf(what, sizeof(what), "'%c' in the pattern \"%.80s\" is not allowed", bad,
                        text);
-        (void)wrong(load, row, value, what);
-        return error_hint(load->err, "use '*' for any text without '/', '**' for any text, '?' for "
-                                     "one character");
+        (void)wrong(reading, row, value, what);
+        return error_hint(reading->err,
+                          "use '*' for any text without '/', '**' for any text, '?' for "
+                          "one character");
     }
     if (list->count == (size_t)row->maximum) {
         char what[64];
         (void)snprintf(what, sizeof(what), "more than %lld entries", (long long)row->maximum);
-        return wrong(load, row, value, what);
+        return wrong(reading, row, value, what);
     }
     list->entries[list->count] = NULL;
-    if (config_set_text(&list->entries[list->count], text, load->err) < 0) {
+    if (config_set_text(&list->entries[list->count], text, reading->err) < 0) {
         return -1;
     }
     list->count++;
     return 0;
 }
 
-static int store_list(const struct config_load *load, const struct schema_row *row,
+static int store_list(const struct config_reading *reading, const struct schema_row *row,
                       const struct toml_value *value, struct config_list *list)
 {
     config_list_clear(list);
     list->named = true;
     if (toml_type(value) == TOML_STRING) {
-        return append_entry(load, row, value, list);
+        return append_entry(reading, row, value, list);
     }
     if (toml_type(value) != TOML_ARRAY) {
-        return wrong_type(load, row, value);
+        return wrong_type(reading, row, value);
     }
     for (const struct toml_value *at = toml_first(value); at != NULL; at = toml_next(at)) {
-        if (append_entry(load, row, at, list) < 0) {
+        if (append_entry(reading, row, at, list) < 0) {
             return -1;
         }
     }
     return 0;
 }
 
-static int store_word(const struct config_load *load, const struct schema_row *row,
+static int store_word(const struct config_reading *reading, const struct schema_row *row,
                       const struct toml_value *value, void *field)
 {
     const char *text = NULL;
     if (!toml_get_string(value, &text, NULL)) {
-        return wrong_type(load, row, value);
+        return wrong_type(reading, row, value);
     }
     bool is_level = row->type == SCHEMA_LEVEL;
     bool known = text[0] == '\0' /* as unset */ ||
@@ -240,16 +245,16 @@ static int store_word(const struct config_load *load, const struct schema_row *r
     struct nearest nearest = is_level ? log_level_nearest(text) : log_format_nearest(text);
     char what[256];
     (void)snprintf(what, sizeof(what), "wanted %s, found \"%.64s\"", wanted(row), text);
-    (void)wrong(load, row, value, what);
-    return nearest_hint(&nearest, load->err);
+    (void)wrong(reading, row, value, what);
+    return nearest_hint(&nearest, reading->err);
 }
 
-static int store_bool(const struct config_load *load, const struct schema_row *row,
+static int store_bool(const struct config_reading *reading, const struct schema_row *row,
                       const struct toml_value *value, void *field)
 {
     bool truth = false;
     if (!toml_get_bool(value, &truth)) {
-        return wrong_type(load, row, value);
+        return wrong_type(reading, row, value);
     }
     if (row->type == SCHEMA_BOOL) {
         *(bool *)field = truth;
@@ -259,35 +264,35 @@ static int store_bool(const struct config_load *load, const struct schema_row *r
     return 0;
 }
 
-static int store_schedule(const struct config_load *load, const struct schema_row *row,
+static int store_schedule(const struct config_reading *reading, const struct schema_row *row,
                           const struct toml_value *value, struct schedule *schedule)
 {
     if (toml_type(value) != TOML_TABLE) {
-        return wrong_type(load, row, value);
+        return wrong_type(reading, row, value);
     }
     for (const struct toml_value *at = toml_first(value); at != NULL; at = toml_next(at)) {
         int64_t tasks = 0;
         if (!toml_get_integer(at, &tasks)) {
-            return wrong_type(load, row, at);
+            return wrong_type(reading, row, at);
         }
-        if (store_in_range(load, row, at, tasks, " tasks", &tasks) < 0) {
+        if (store_in_range(reading, row, at, tasks, " tasks", &tasks) < 0) {
             return -1;
         }
-        if (schedule_add(schedule, toml_key(at), tasks, load->err) < 0) {
-            return error_wrap(load->err, "%s:%u: %s.%s", load->path, toml_line(at), row->section,
-                              row->name);
+        if (schedule_add(schedule, toml_key(at), tasks, reading->err) < 0) {
+            return error_wrap(reading->err, "%s:%u: %s.%s", reading->path, toml_line(at),
+                              row->section, row->name);
         }
     }
     return 0;
 }
 
 /* One more note for config_each_note(): message and hint, each with its NUL. */
-void config_note(const struct config_load *load, struct buffer *notes,
+void config_note(const struct config_reading *reading, struct buffer *notes,
                  const struct toml_value *value, const char *section, const char *what,
                  const char *hint)
 {
     size_t before = notes->length;
-    if (buffer_printf(notes, "%s:%u: %s%s%s: %s", load->path, toml_line(value),
+    if (buffer_printf(notes, "%s:%u: %s%s%s: %s", reading->path, toml_line(value),
                       section == NULL ? "" : section, section == NULL ? "" : ".", toml_key(value),
                       what) < 0 ||
         buffer_append(notes, "", 1) < 0 || buffer_append_text(notes, hint) < 0 ||
@@ -296,36 +301,37 @@ void config_note(const struct config_load *load, struct buffer *notes,
     }
 }
 
-int config_store(const struct config_load *load, const struct schema_row *row,
+int config_store(const struct config_reading *reading, const struct schema_row *row,
                  const struct toml_value *value)
 {
-    void *field = (char *)load->base + row->offset;
-    load->config->lines[row - schema_rows] = toml_line(value);
+    void *field = (char *)reading->base + row->offset;
+    reading->config->lines[row - schema_rows] = toml_line(value);
     switch (row->type) {
     case SCHEMA_TEXT:
     case SCHEMA_CHOICE:
-        return store_text(load, row, value, field);
+        return store_text(reading, row, value, field);
     case SCHEMA_BOOL:
     case SCHEMA_TRISTATE:
-        return store_bool(load, row, value, field);
+        return store_bool(reading, row, value, field);
     case SCHEMA_INTEGER:
     case SCHEMA_DURATION:
     case SCHEMA_SIZE:
-        return store_number(load, row, value, field);
+        return store_number(reading, row, value, field);
     case SCHEMA_NUMBER:
-        return store_real(load, row, value, field);
+        return store_real(reading, row, value, field);
     case SCHEMA_CPUS:
-        return store_cpus(load, row, value, field);
+        return store_cpus(reading, row, value, field);
     case SCHEMA_LIST:
     case SCHEMA_PATTERNS:
-        return store_list(load, row, value, field);
+        return store_list(reading, row, value, field);
     case SCHEMA_LEVEL:
     case SCHEMA_FORMAT:
-        return store_word(load, row, value, field);
+        return store_word(reading, row, value, field);
     case SCHEMA_SCHEDULE:
-        return store_schedule(load, row, value, field);
+        return store_schedule(reading, row, value, field);
     case SCHEMA_IGNORED:
-        config_note(load, &load->config->notes, value, row->section, row->unset, "remove the line");
+        config_note(reading, &reading->config->notes, value, row->section, row->unset,
+                    "remove the line");
         return 0;
     }
     return 0;

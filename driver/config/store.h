@@ -12,7 +12,7 @@
 #include "driver/config/toml/toml.h"
 
 /* One file that is being read into one config. */
-struct config_load {
+struct config_reading {
     const char *path;
     struct config *config;
     void *base; /* what the rows of this table fill: 'config', or an entry of [[Warm]] */
@@ -20,11 +20,11 @@ struct config_load {
 };
 
 /* A wrong type or value is ERROR_USAGE with file, line and key. */
-int config_store(const struct config_load *load, const struct schema_row *row,
+int config_store(const struct config_reading *reading, const struct schema_row *row,
                  const struct toml_value *value) __attribute__((warn_unused_result));
 
 /* Adds a note for config_each_note(). */
-void config_note(const struct config_load *load, struct buffer *notes,
+void config_note(const struct config_reading *reading, struct buffer *notes,
                  const struct toml_value *value, const char *section, const char *what,
                  const char *hint);
 

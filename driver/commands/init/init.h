@@ -7,9 +7,9 @@
  *   suggestions.c  the names that AWS lists
  *   file.c         the answers as a commented file
  *
- * Answers are lines of stdin and prompts go to stderr, so that answers can be piped in. The loader
- * that reads the file (config_file.h) checks each answer. The file is written after the last answer.
- * Texts are at most INIT_ANSWER_BYTES long.
+ * Answers are lines of stdin and prompts go to stderr, so that answers can be piped in. The reader
+ * of the file (config_file.h) checks each answer. The file is written after the last answer. Texts
+ * are at most INIT_ANSWER_BYTES long.
  */
 #ifndef BERTH_DRIVER_COMMANDS_INIT_INIT_H
 #define BERTH_DRIVER_COMMANDS_INIT_INIT_H
