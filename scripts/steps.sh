@@ -175,7 +175,7 @@ step_fuzz() {
 }
 
 step_docs() {
-    BERTH_BIN=$top/build/release/bin run_pytest docs tests/docs
+    BERTH_BIN=$top/build/release/bin run_pytest docs tests/docs tests/deploy
 }
 
 step_binaries() {

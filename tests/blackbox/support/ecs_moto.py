@@ -18,16 +18,17 @@ SERVER = Path(__file__).with_name("moto_server.py")
 
 
 class Moto:
-    """moto's server on a free port of loopback, for all tests of one process."""
+    """moto's server on a free port of loopback, for all tests of one process. program: another
+    one than moto_server.py."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, program=SERVER):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.log_path = directory / "moto.log"
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, SERVER, "-H", "127.0.0.1", "-p", str(self.port)],
+                [sys.executable, program, "-H", "127.0.0.1", "-p", str(self.port)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -321,7 +321,7 @@ class _RudeHandler(_Silent):
             status, data, headers = answer
             self.reply(status, data, **headers)
 
-    do_GET = do_HEAD = do_POST = handle_any
+    do_GET = do_HEAD = do_POST = do_PUT = handle_any
 
 
 class RudeRegistry(_Server):

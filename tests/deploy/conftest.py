@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+"""Stacks of the template, made once for the tests of this directory."""
+
+import os
+
+import pytest
+
+from deploy.stack import STACKS, TOKEN, deploy, parameters
+from support.ecs_moto import Moto
+from support.home import empty_home  # noqa: F401
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory):
+    """An account; the managed policies of AWS exist, as in a real one."""
+    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
+    instance = Moto(tmp_path_factory.mktemp("moto"), STACKS)
+    yield instance
+    instance.stop()
+
+
+@pytest.fixture(scope="session")
+def secret(moto):
+    """The ARN of the runner's token."""
+    client = moto.client("secretsmanager")
+    return client.create_secret(Name="berth-runner-token", SecretString=TOKEN)["ARN"]
+
+
+@pytest.fixture(scope="session")
+def stack(moto, secret, tmp_path_factory):
+    """The template with a network of its own and every option."""
+    options = {"VpcEndpoints": "true", "MonthlyBudget": "50", "BudgetEmail": "ci@example.com"}
+    home = tmp_path_factory.mktemp("deploy")
+    return deploy(moto, "Berth-1", home, **parameters(secret, **options))
+
+
+@pytest.fixture(scope="session")
+def own_network(stack, secret, tmp_path_factory):
+    """The template in an existing VPC, that of the other stack, without public addresses."""
+    own = {
+        "VpcId": stack.outputs["Vpc"],
+        "SubnetIds": ",".join(reversed(stack.outputs["Subnets"].split(","))),
+        "PublicAddresses": "false",
+        "RouteTableIds": stack.id("Routes"),
+        "InstanceType": "t3.small",
+        "AllowedImages": "node:*,r.example/**",
+        "Spot": "true",
+        "Concurrent": "20",
+    }
+    home = tmp_path_factory.mktemp("deploy")
+    return deploy(stack.moto, "Berth-2", home, **parameters(secret, **own))
