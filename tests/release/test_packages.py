@@ -101,7 +101,7 @@ def test_contents(tree):
     if other.exists():
         packed = tree / "usr/lib/berth/berth-agent-aarch64"
         assert packed.read_bytes() == other.read_bytes()
-    examples = {path.name for path in (TOP / "deploy/examples").iterdir()}
+    examples = {path.name for path in (TOP / "deploy/examples").iterdir()} | {"berth.yaml"}
     assert files_of(tree / "usr/share/doc/berth/examples") == examples
     assert {path.name for path in (tree / "usr/lib/systemd/system").iterdir()} == {
         path.name for path in (TOP / "deploy/systemd").iterdir()
