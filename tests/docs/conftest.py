@@ -1,21 +1,33 @@
 # SPDX-License-Identifier: MIT
-"""One run of the guide's commands against moto, shared by all tests of this directory."""
+"""Accounts that the guide's commands made in moto, shared by all tests of this directory."""
 
 import os
+import re
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
 from docs import guide
+from docs.aws_server import AwsServer
 from support.ecs import Moto
 from support.home import empty_home  # noqa: F401
 
 TOP = Path(__file__).resolve().parents[2]
 DRIVER = Path(os.environ.get("BERTH_BIN", TOP / "build/release/bin")) / "berth-driver"
-CLEANING_UP = "13. Cleaning up"
+UNINSTALL = "11. Uninstall"
+PRIVATE = ("3c.", "4a.")
+TEMPLATE = "1. "
 REGION = "ap-northeast-1"
+# What the account of zsh has instead of the guide's names.
+OTHER_NAMES = {
+    "ap-northeast-1": "us-east-1",
+    "gitlab-runner-dev": "zsh-ci",
+    "ruby330-node16181-runner": "zsh-family",
+    "ruby3.3.0-node16.18.1-runner": "zsh-image",
+    "berth-agent": "zsh-agent",
+    "ci-coordinator": "zsh-container",
+}
 
 
 @pytest.fixture(scope="session")
@@ -38,20 +50,34 @@ def moto(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def account(english, moto, tmp_path_factory):
-    """The account after the guide's commands up to the cleaning up, run in one terminal."""
-    found = Account(english, moto, tmp_path_factory.mktemp("guide"))
-    shutil.copytree(DRIVER.parent, found.directory / "build/release/bin")
-    found.run([b for b in english.blocks if b.runs and b.heading != CLEANING_UP])
+def aws(tmp_path_factory):
+    instance = AwsServer(tmp_path_factory.mktemp("aws"))
+    yield instance
+    instance.stop()
+
+
+@pytest.fixture(scope="session")
+def account(english, moto, aws, tmp_path_factory):
+    """The guide's commands by hand, pasted into bash: a new VPC with public subnets."""
+    found = Account(english, moto, aws, tmp_path_factory.mktemp("guide"), "bash")
+    found.paste([b for b in found.by_hand() if not b.heading.startswith(PRIVATE)])
     return found
 
 
 @pytest.fixture(scope="session")
 def cleaned_account(account):
-    """The account after the remaining commands in a new terminal, with the names from before."""
+    """The account after the remaining commands in a new terminal."""
     account.made = account.names()
-    account.run([b for b in account.guide.blocks if b.runs and b.heading == CLEANING_UP])
+    account.paste(account.blocks_of(UNINSTALL))
     return account
+
+
+@pytest.fixture(scope="session")
+def private_account(english, moto, aws, tmp_path_factory):
+    """The same with private subnets, in zsh, with other names and another region."""
+    found = Account(english, moto, aws, tmp_path_factory.mktemp("zsh"), "zsh", OTHER_NAMES)
+    found.paste(found.by_hand(), before="set -C\n")
+    return found
 
 
 def pytest_collection_modifyitems(items):
@@ -60,20 +86,55 @@ def pytest_collection_modifyitems(items):
 
 
 class Account:
-    def __init__(self, english, moto, directory):
-        self.guide, self.moto, self.directory = english, moto, directory
-        self.client = moto.client
-        self.environment = guide.environment(directory, moto.url, Path(sys.executable).parent)
+    def __init__(self, english, moto, aws, directory, shell, renamed=None):
+        self.guide, self.moto, self.directory, self.shell = english, moto, directory, shell
+        self.renamed = renamed or {}
+        self.region = self.renamed.get(REGION, REGION)
+        home = directory.with_name(directory.name + "-home")
+        home.mkdir()
+        self.environment = guide.environment(home, moto.url, aws.programs)
         self.made = {}
+        (directory / "deploy").symlink_to(TOP / "deploy")
+        shutil.copytree(DRIVER.parent, directory / "build/release/bin")
 
-    def run(self, blocks):
-        done = guide.run(blocks, self.directory, self.environment, timeout_s=600)
-        assert done.returncode == 0, done.stderr
+    def client(self, service):
+        return self.moto.client(service, self.region)
+
+    def by_hand(self):
+        """The blocks of the steps by hand, up to the uninstallation."""
+        return [
+            self._rename(b)
+            for b in self.guide.blocks
+            if b.runs and b.heading != UNINSTALL and not b.heading.startswith(TEMPLATE)
+        ]
+
+    def blocks_of(self, heading):
+        found = [b for b in self.guide.blocks if b.runs and b.heading == heading]
+        assert found, heading
+        return found
+
+    def _rename(self, block):
+        """The names are in the block that writes them, and nowhere else."""
+        if "cat >berth-guide.env" not in block.text:
+            return block
+        text = block.text
+        for old, new in self.renamed.items():
+            assert old in text
+            text = re.sub(rf"=({re.escape(old)})$", f"={new}", text, flags=re.M)
+            text = text.replace(f"={old} ", f"={new} ")
+        return guide.Block(block.language, text, block.line, block.heading, block.not_run)
+
+    def paste(self, blocks, before=""):
+        return guide.paste(blocks, self.shell, self.directory, self.environment, before)
 
     def output_of(self, block):
         return (self.directory / f"line-{block.line}.out").read_text()
 
     def names(self):
-        """The variables that the guide's 'keep' stored."""
-        lines = (self.directory / "berth-guide.env").read_text().splitlines()
-        return dict(line.split("=", 1) for line in lines if line[:1].isupper() and "=" in line)
+        """The variables that a block has."""
+        found = {}
+        for name in ("berth-guide.env", "berth-guide.ids"):
+            for line in (self.directory / name).read_text().splitlines():
+                variable, _, value = line.removeprefix("export ").partition("=")
+                found[variable] = value.strip("'").replace("$CLUSTER", found.get("CLUSTER", ""))
+        return found

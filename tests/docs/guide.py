@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Parses a guide in Markdown and runs its commands in a shell, as a reader would.
+"""Parses a guide in Markdown and runs its commands as if they were pasted into a terminal.
 
 A block of shell commands is run unless the comment '<!-- not run: REASON -->' stands on the line
 before it.
@@ -14,6 +14,12 @@ from pathlib import Path
 FENCE = re.compile(r"^```(\w*)$")
 NOT_RUN = re.compile(r"^<!-- not run: (.+) -->$")
 HEADING = re.compile(r"^(#+) (.+)$")
+# Interactive, without the start-up files of this machine.
+SHELLS = {
+    "bash": ["bash", "--noprofile", "--norc", "-i", "-s"],
+    "zsh": ["zsh", "-f", "-i", "-s"],
+}
+TYPED = "glrt-example"
 
 
 @dataclass(frozen=True)
@@ -28,9 +34,12 @@ class Block:
     def runs(self):
         return self.language == "sh" and self.not_run is None
 
-    def commands(self):
-        """The text without comments, which differ by language."""
-        return [line for line in self.text.splitlines() if not line.startswith("#")]
+    @property
+    def on_host(self):
+        return self.not_run is not None and "runner host" in self.not_run
+
+    def __str__(self):
+        return f"line {self.line}"
 
 
 class Guide:
@@ -70,6 +79,9 @@ class Guide:
                 lines.append(line)
         return "\n".join(lines)
 
+    def shell(self):
+        return [block for block in self.blocks if block.language == "sh"]
+
     def block(self, containing, language="sh"):
         found = [b for b in self.blocks if b.language == language and containing in b.text]
         assert len(found) == 1, f"{len(found)} blocks of {language} contain {containing!r}"
@@ -82,46 +94,45 @@ def anchor(title):
     return kept.replace(" ", "-")
 
 
-def heredoc(text, name):
-    """The file that 'cat >NAME <<EOF' of a block writes, before variables are expanded."""
-    found = re.search(rf"^cat >{re.escape(name)} <<'?EOF'?\n(.*?)^EOF$", text, re.M | re.S)
-    assert found, f"no 'cat >{name}' in the block"
-    return found.group(1)
-
-
-def script(blocks, directory):
-    """Blocks as one program: it exits at the first command that fails and names the block."""
-    parts = [
-        "set -euo pipefail",
-        'failed() { echo "guide: line $1 of the block at line $2: exit status $3" >&2; }',
-    ]
+def pasted(blocks, directory):
+    """What is typed: each block, then a line that notes its status in 'statuses'."""
+    parts = []
     for block in blocks:
-        # A group, not a subshell: later blocks use the variables. The trap's line counts from the
-        # block's first one, as LINENO is set manually.
-        output = Path(directory) / f"line-{block.line}.out"
+        parts += [f"exec >'{directory}/line-{block.line}.out'", block.text.rstrip("\n")]
+        if "read -rs" in block.text:
+            parts.append(TYPED)
         parts += [
-            f"trap 'failed \"$((LINENO - start))\" {block.line} $?' ERR",
-            f"exec >'{output}'",
-            "start=$LINENO",
-            block.text.rstrip("\n"),
+            f"echo {block.line} $? >>'{directory}/statuses'",
+            f"tail -n 1 '{directory}/statuses' | grep -q ' 0$' || exit 1",
         ]
     return "\n".join(parts) + "\n"
 
 
-def run(blocks, directory, environment, timeout_s):
-    """The finished process; the output of each block is in line-N.out of 'directory'."""
-    path = Path(directory) / "guide.sh"
-    path.write_text(script(blocks, directory))
+def type_into(shell, text, directory, environment, timeout_s=600):
+    """The finished shell, which has read 'text' as its terminal. It has no controlling terminal, so
+    it does not take this one's."""
     return subprocess.run(
-        ["bash", path],
+        SHELLS[shell],
         check=False,
         cwd=directory,
         env=environment,
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        input=text,
+        capture_output=True,
         text=True,
         timeout=timeout_s,
+        start_new_session=True,
     )
+
+
+def paste(blocks, shell, directory, environment, before=""):
+    """Runs blocks in one terminal until one fails. The output of each is in line-N.out."""
+    statuses = Path(directory) / "statuses"
+    statuses.write_text("")
+    done = type_into(shell, before + pasted(blocks, directory), directory, environment)
+    found = [tuple(map(int, line.split())) for line in statuses.read_text().splitlines()]
+    wanted = [(block.line, 0) for block in blocks]
+    assert found == wanted, f"{shell}: the block at line {found[-1:]}:\n{done.stderr[-3000:]}"
+    return done
 
 
 def environment(home, endpoint, programs):
@@ -129,6 +140,7 @@ def environment(home, endpoint, programs):
     return {
         "PATH": f"{programs}:{os.environ['PATH']}",
         "HOME": str(home),
+        "HISTFILE": "/dev/null",
         "LANG": "C.UTF-8",
         "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
         "AWS_SECRET_ACCESS_KEY": "example",

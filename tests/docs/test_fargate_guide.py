@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The guide's commands, run in order with the AWS CLI against moto, create what its text says."""
+"""The guide's commands, pasted in order into shells with the AWS CLI against moto, create what its
+text says."""
 
 import ipaddress
 import json
@@ -11,10 +12,10 @@ import urllib.request
 import pytest
 
 from docs import guide
-from docs.conftest import DRIVER, REGION
+from docs.conftest import DRIVER, OTHER_NAMES, REGION, UNINSTALL, Account
 
 # The first test runs the fixture: all commands of the guide.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(600)
 
 
 def policy(account, role, name):
@@ -32,60 +33,87 @@ def allowed(document):
 
 
 def routes_of(account, subnet):
-    ec2 = account.client("ec2")
+    ec2, vpc = account.client("ec2"), account.names()["VPC"]
     filters = [{"Name": "association.subnet-id", "Values": [subnet]}]
-    (table,) = ec2.describe_route_tables(Filters=filters)["RouteTables"]
+    tables = ec2.describe_route_tables(Filters=filters)["RouteTables"]
+    if not tables:
+        filters = [
+            {"Name": "vpc-id", "Values": [vpc]},
+            {"Name": "association.main", "Values": ["true"]},
+        ]
+        tables = ec2.describe_route_tables(Filters=filters)["RouteTables"]
+    (table,) = tables
     return {route.get("DestinationCidrBlock"): route for route in table["Routes"]}
 
 
-def test_subnets_are_where_the_text_says(account):
+def ingress(account, group):
+    found = account.client("ec2").describe_security_groups(GroupIds=[account.names()[group]])
+    return found["SecurityGroups"][0]["IpPermissions"]
+
+
+# --- the network
+
+
+@pytest.mark.parametrize("which", ["account", "private_account"])
+def test_subnets_are_large_and_in_two_zones(which, request):
+    account = request.getfixturevalue(which)
     names, ec2 = account.names(), account.client("ec2")
-    subnets = [names["PUBLIC_SUBNET"], names["SUBNET_A"], names["SUBNET_B"]]
-    found = ec2.describe_subnets(SubnetIds=subnets)["Subnets"]
-    by_id = {one["SubnetId"]: one for one in found}
-    assert {one["VpcId"] for one in found} == {names["VPC"]}
-    a, b = by_id[names["SUBNET_A"]], by_id[names["SUBNET_B"]]
+    subnets = [names["SUBNET_A"], names["SUBNET_B"]]
+    a, b = ec2.describe_subnets(SubnetIds=subnets)["Subnets"]
+    assert {a["VpcId"], b["VpcId"]} == {names["VPC"]}
     assert a["AvailabilityZone"] != b["AvailabilityZone"]
     assert ipaddress.ip_network(a["CidrBlock"]).num_addresses == 4096
-    assert not any(one["MapPublicIpOnLaunch"] for one in found)
+    assert not a["MapPublicIpOnLaunch"] and not b["MapPublicIpOnLaunch"]
 
 
-def test_private_subnets_use_the_nat_gateway(account):
+def test_public_subnets_use_the_internet_gateway(account):
     names = account.names()
     for subnet in (names["SUBNET_A"], names["SUBNET_B"]):
-        assert routes_of(account, subnet)["0.0.0.0/0"]["NatGatewayId"] == names["NAT_GATEWAY"]
-    way_out = routes_of(account, names["PUBLIC_SUBNET"])["0.0.0.0/0"]
-    assert way_out["GatewayId"] == names["INTERNET_GATEWAY"]
+        assert routes_of(account, subnet)["0.0.0.0/0"]["GatewayId"] == names["GATEWAY"]
 
 
-def test_endpoints_cover_what_tasks_and_host_need(account):
-    filters = [{"Name": "vpc-id", "Values": [account.names()["VPC"]]}]
-    found = account.client("ec2").describe_vpc_endpoints(Filters=filters)["VpcEndpoints"]
-    services = {e["ServiceName"].removeprefix(f"com.amazonaws.{REGION}."): e for e in found}
+def test_private_subnets_use_the_nat_gateway(private_account):
+    names = private_account.names()
+    assert names["SUBNET_A"] == names["PRIVATE_SUBNET_A"] != names["NEW_SUBNET_A"]
+    for subnet in (names["SUBNET_A"], names["SUBNET_B"]):
+        found = routes_of(private_account, subnet)["0.0.0.0/0"]
+        assert found["NatGatewayId"] == names["NAT_GATEWAY"]
+    way_out = routes_of(private_account, names["NEW_SUBNET_A"])["0.0.0.0/0"]
+    assert way_out["GatewayId"] == names["GATEWAY"]
+
+
+def test_endpoints_cover_what_tasks_and_host_need(private_account):
+    names, ec2 = private_account.names(), private_account.client("ec2")
+    filters = [{"Name": "vpc-id", "Values": [names["VPC"]]}]
+    found = ec2.describe_vpc_endpoints(Filters=filters)["VpcEndpoints"]
+    prefix = f"com.amazonaws.{private_account.region}."
+    services = {e["ServiceName"].removeprefix(prefix): e for e in found}
     assert set(services) == {
         *("s3", "ecr.api", "ecr.dkr", "logs", "ecs", "ec2", "sts", "ssm", "ssmmessages")
     }
     assert services["s3"]["VpcEndpointType"] == "Gateway"
     assert services["ecr.api"]["PrivateDnsEnabled"]
+    (rule,) = ingress(private_account, "ENDPOINT_GROUP")
+    assert (rule["FromPort"], rule["ToPort"]) == (443, 443)
+    sources = {pair["GroupId"] for pair in rule["UserIdGroupPairs"]}
+    assert sources == {names["HOST_GROUP"], names["TASK_GROUP"]}
 
 
 def test_tasks_accept_the_host_on_three_ports_and_nothing_else(account):
-    names, ec2 = account.names(), account.client("ec2")
-
-    def ingress(group):
-        found = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]
-        return found["IpPermissions"]
-
-    assert ingress(names["HOST_GROUP"]) == []
-    rules = ingress(names["TASK_GROUP"])
+    assert ingress(account, "HOST_GROUP") == []
+    rules = ingress(account, "TASK_GROUP")
     assert sorted((rule["FromPort"], rule["ToPort"]) for rule in rules) == [
         (22, 22),
         (22122, 22123),
     ]
     for rule in rules:
         assert rule["IpProtocol"] == "tcp"
-        assert [pair["GroupId"] for pair in rule["UserIdGroupPairs"]] == [names["HOST_GROUP"]]
+        sources = [pair["GroupId"] for pair in rule["UserIdGroupPairs"]]
+        assert sources == [account.names()["HOST_GROUP"]]
         assert not rule["IpRanges"] and not rule.get("Ipv6Ranges")
+
+
+# --- images, roles, the task
 
 
 def test_repository_keeps_its_tags_and_scans(account):
@@ -107,10 +135,14 @@ def test_the_agents_image_is_in_ecr_and_in_the_file(account):
     assert tag in [image.get("imageTag") for image in images]
 
 
+def task_definition(account):
+    ecs = account.client("ecs")
+    found = ecs.describe_task_definition(taskDefinition=account.names()["FAMILY"])
+    return found["taskDefinition"]
+
+
 def test_task_definition_is_one_that_the_driver_can_use(account):
-    names, ecs = account.names(), account.client("ecs")
-    found = ecs.describe_task_definition(taskDefinition="ruby330-node16181-runner")
-    task = found["taskDefinition"]
+    names, task = account.names(), task_definition(account)
     assert task["networkMode"] == "awsvpc"
     assert task["requiresCompatibilities"] == ["FARGATE"]
     assert task["runtimePlatform"]["cpuArchitecture"] == "X86_64"
@@ -182,6 +214,9 @@ def test_only_tasks_of_this_account_get_the_tasks_roles(account):
         assert statement["Condition"] == wanted
 
 
+# --- the runner host
+
+
 def test_runner_host_has_least_privilege(account):
     document = policy(account, "gitlab-runner-dev-host", "berth-driver")
     for action, resources in allowed(document):
@@ -193,28 +228,60 @@ def test_runner_host_has_least_privilege(account):
     assert names == ["AmazonSSMManagedInstanceCore"]
 
 
-def test_runner_host_is_private_and_asks_for_imdsv2(account):
+def test_runner_host_reaches_the_cache_of_its_bucket(account):
+    bucket, role = account.names()["BUCKET"], account.names()["HOST_ROLE"]
+    found = dict(allowed(policy(account, "gitlab-runner-dev-host", "cache")))
+    assert found == {
+        "s3:GetObject": [f"arn:aws:s3:::{bucket}/cache/*"],
+        "s3:PutObject": [f"arn:aws:s3:::{bucket}/cache/*"],
+        "s3:ListBucket": [f"arn:aws:s3:::{bucket}"],
+        "iam:SimulatePrincipalPolicy": [role],
+    }
+    (runner,) = tomllib.loads((account.directory / "config.toml").read_text())["runners"]
+    cache = runner["cache"]
+    assert (cache["Type"], cache["Path"], cache["s3"]["AuthenticationType"]) == (
+        ("s3", "cache", "iam")
+    )
+    assert (cache["s3"]["BucketName"], cache["s3"]["BucketLocation"]) == (bucket, REGION)
+    rules = account.client("s3").get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    assert {(r["Filter"]["Prefix"], r["Expiration"]["Days"]) for r in rules} == {
+        ("cache/", 30),
+        ("setup/", 1),
+    }
+
+
+@pytest.mark.parametrize("which", ["account", "private_account"])
+def test_runner_host_accepts_nothing_and_asks_for_imdsv2(which, request):
+    account = request.getfixturevalue(which)
     names, ec2 = account.names(), account.client("ec2")
     (reservation,) = ec2.describe_instances(InstanceIds=[names["INSTANCE"]])["Reservations"]
     (host,) = reservation["Instances"]
     assert host["SubnetId"] == names["SUBNET_A"]
-    assert [group["GroupId"] for group in host["SecurityGroups"]] == [names["HOST_GROUP"]]
-    assert host["IamInstanceProfile"]["Arn"].endswith("/gitlab-runner-dev-host")
+    (interface,) = host["NetworkInterfaces"]
+    assert [group["GroupId"] for group in interface["Groups"]] == [names["HOST_GROUP"]]
+    assert ("PublicIpAddress" in host) == (which == "account")
+    assert host["IamInstanceProfile"]["Arn"].endswith(f"/{names['CLUSTER']}-host")
     assert host["MetadataOptions"]["HttpTokens"] == "required"
     assert host["MetadataOptions"]["HttpPutResponseHopLimit"] == 1
 
 
-def test_printed_commands_download_the_files(account):
-    printed = account.output_of(account.guide.block("aws s3 presign")).splitlines()
-    wanted = {"berth-driver": DRIVER.read_bytes()}
+def test_printed_command_downloads_the_files(account, tmp_path):
+    printed = account.output_of(account.guide.block('aws s3 presign "s3://$BUCKET/setup')).split(
+        "\n"
+    )
+    (url,) = re.findall(
+        r"^sudo curl -fsS -o /root/setup.tar.gz '(http.+)'$", "\n".join(printed), re.M
+    )
+    archive = tmp_path / "setup.tar.gz"
+    with urllib.request.urlopen(url, timeout=20) as answer:
+        archive.write_bytes(answer.read())
+    subprocess.run(["tar", "-xzf", archive, "-C", tmp_path], check=True)
+    assert (tmp_path / "berth-driver").read_bytes() == DRIVER.read_bytes()
     for name in ("fargate.toml", "config.toml"):
-        wanted[name] = (account.directory / name).read_bytes()
-    found = {}
-    for line in printed:
-        if match := re.match(r'sudo curl -fsS -o /root/([\w.-]+) "(http.+)"$', line):
-            with urllib.request.urlopen(match.group(2), timeout=20) as answer:
-                found[match.group(1)] = answer.read()
-    assert found == wanted
+        assert (tmp_path / name).read_bytes() == (account.directory / name).read_bytes()
+    install = account.guide.block("sudo tar -xzf").text
+    for path in tmp_path.iterdir():
+        assert path == archive or f"/root/{path.name}" in install, path.name
 
 
 def test_config_toml_names_the_driver_for_every_stage(account):
@@ -223,19 +290,34 @@ def test_config_toml_names_the_driver_for_every_stage(account):
     assert runner["executor"] == "custom"
     assert runner["url"] == "https://gitlab.com/"
     for stage in ("config", "prepare", "run", "cleanup"):
-        assert runner["custom"][f"{stage}_exec"] == "/opt/gitlab-runner/fargate"
+        assert runner["custom"][f"{stage}_exec"] == "/usr/bin/berth-driver"
         arguments = runner["custom"][f"{stage}_args"]
         assert arguments == ["--config", "/etc/gitlab-runner/fargate.toml", "custom", stage]
 
 
-def test_fargate_toml_names_the_resources(account):
+def test_concurrent_jobs_fit_a_new_accounts_quota(account):
+    """6 vCPUs of Fargate."""
+    config = tomllib.loads((account.directory / "config.toml").read_text())
+    assert 1 < config["concurrent"] * int(task_definition(account)["cpu"]) / 1024 <= 6
+
+
+@pytest.mark.parametrize("which", ["account", "private_account"])
+def test_fargate_toml_names_the_resources(which, request):
+    account = request.getfixturevalue(which)
     names = account.names()
     config = tomllib.loads((account.directory / "fargate.toml").read_text())
-    assert config["Fargate"]["Subnets"] == [names["SUBNET_A"], names["SUBNET_B"]]
-    assert config["Fargate"]["SecurityGroup"] == names["TASK_GROUP"]
-    assert config["Fargate"]["Cluster"] == "gitlab-runner-dev"
-    assert config["Fargate"]["Region"] == REGION
-    assert config["TaskMetadata"]["Directory"] == "/opt/gitlab-runner/metadata"
+    fargate = config["Fargate"]
+    assert fargate["Subnets"] == [names["SUBNET_A"], names["SUBNET_B"]]
+    assert fargate["SecurityGroup"] == names["TASK_GROUP"]
+    assert (fargate["Cluster"], fargate["Region"]) == (names["CLUSTER"], account.region)
+    assert fargate["ContainerName"] == names["CONTAINER"]
+    assert (fargate["EnablePublicIP"], fargate["UsePublicIP"]) == (which == "account", False)
+    assert config["TaskMetadata"]["Directory"] == "/var/lib/berth/metadata"
+
+
+def test_host_keys_are_checked_since_the_image_has_the_agent(account):
+    config = tomllib.loads((account.directory / "fargate.toml").read_text())
+    assert config["SSH"]["HostKey"] == "strict"
 
 
 def driver(account, *arguments, config="fargate.toml", **more):
@@ -269,14 +351,16 @@ def test_driver_takes_fargate_toml_without_a_warning(account, tmp_path):
 
 
 def test_driver_takes_every_other_setting_of_the_guide(account, tmp_path):
-    """The TOML blocks of the later sections, each added to the guide's file."""
+    """The TOML blocks of the later sections, each in the guide's file instead of its own keys."""
     base = (account.directory / "fargate.toml").read_text()
     blocks = [b for b in account.guide.blocks if b.language == "toml"]
     ours = [b for b in blocks if "[[runners]]" not in b.text]
-    assert len(ours) >= 4
+    assert len(ours) >= 5
     for block in ours:
         text = base
         for table, keys in re.findall(r"^\[(\w+)\]\n((?:\w+ = .*\n)+)", block.text, re.M):
+            for key in re.findall(r"^\w+ = ", keys, re.M):
+                text = re.sub(rf"^{key}.*\n", "", text, flags=re.M)
             text = (
                 text.replace(f"[{table}]\n", f"[{table}]\n{keys}")
                 if f"[{table}]\n" in text
@@ -295,82 +379,112 @@ def test_a_misspelt_key_would_be_noticed(account, tmp_path):
     assert "Subnetz" in done.stderr
 
 
-# --- conditions of real terminals and accounts that moto does not have
+@pytest.mark.parametrize("which", ["account", "private_account"])
+def test_policy_is_the_one_that_doctor_prints(which, request):
+    account = request.getfixturevalue(which)
+    done = driver(account, "doctor", "--policy")
+    assert done.returncode == 0, done.stderr
+    written = policy(account, f"{account.names()['CLUSTER']}-host", "berth-driver")
+    assert json.loads(done.stdout) == written
 
 
-def run_block(account, tmp_path, containing, programs="", **env):
-    """One block with the guide's names and other variables."""
-    (block,) = [b for b in account.guide.blocks if b.runs and containing in b.text]
-    environment = account.environment | env
-    environment["PATH"] = f"{programs}:{environment['PATH']}" if programs else environment["PATH"]
-    keep = guide.Block("sh", "keep() { :; }\n", 0, "", None)
-    return guide.run([keep, block], tmp_path, environment, timeout_s=120)
+def test_the_token_of_the_template_is_stored_as_it_was_typed(english, moto, aws, tmp_path):
+    """In bash and in zsh: no newline is added, and the terminal's next line is the token."""
+    block = english.block("aws secretsmanager create-secret")
+    for shell in guide.SHELLS:
+        environment = guide.environment(tmp_path, moto.url, aws.programs)
+        guide.paste([block], shell, tmp_path, environment)
+        secrets = moto.client("secretsmanager")
+        found = secrets.get_secret_value(SecretId="berth-runner-token")
+        assert found["SecretString"] == guide.TYPED
+        secrets.delete_secret(SecretId="berth-runner-token", ForceDeleteWithoutRecovery=True)
+
+
+# --- names, pasting again, removal
+
+
+def test_names_are_set_once(private_account):
+    """With other names, none of the guide's own is in a file or an identifier."""
+    texts = {
+        path.name: path.read_text()
+        for path in private_account.directory.iterdir()
+        if path.suffix in (".json", ".toml", ".env", ".ids")
+    }
+    assert {"fargate.toml", "config.toml", "task-definition.json", "berth-guide.ids"} <= set(texts)
+    for name, text in texts.items():
+        for old in OTHER_NAMES:
+            assert old not in text.replace("/usr/local/bin/berth-agent", ""), f"{name}: {old}"
+
+
+def test_pasting_everything_again_creates_and_erases_nothing(private_account):
+    account, before = private_account, private_account.names()
+    account.paste(account.by_hand(), before="set -C\n")
+    assert account.names() == before
+    ec2 = account.client("ec2")
+    own = [{"Name": "tag:Name", "Values": [before["CLUSTER"]]}]
+    assert len(ec2.describe_vpcs(Filters=own)["Vpcs"]) == 1
+    assert len(ec2.describe_subnets(Filters=own)["Subnets"]) == 4
+    assert len(ec2.describe_instances(Filters=own)["Reservations"]) == 1
+    assert len(ec2.describe_addresses()["Addresses"]) == 1
+
+
+def test_own_networks_stay_and_what_is_missing_is_skipped(english, moto, aws, tmp_path):
+    """A VPC of the reader, of which the guide went on to the security groups, one of them deleted
+    in the console since."""
+    ec2 = moto.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    subnets = [
+        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.9.{i}.0/24")["Subnet"]["SubnetId"]
+        for i in (1, 2)
+    ]
+    directory = tmp_path / "own"
+    directory.mkdir()
+    account = Account(english, moto, aws, directory, "zsh", {"gitlab-runner-dev": "own-vpc"})
+    own = english.block("keep VPC vpc-")
+    text = own.text.replace("vpc-0123456789abcdef0", vpc)
+    for old, new in zip(("0123456789abcdef0", "0123456789abcdef1"), subnets, strict=True):
+        text = text.replace(f"subnet-{old}", new)
+    own = guide.Block("sh", text, own.line, own.heading, None)
+    names, groups = [
+        next(b for b in account.by_hand() if word in b.text)
+        for word in ("cat >berth-guide.env", "once TASK_GROUP")
+    ]
+    account.paste([names, own, groups])
+    made = account.names()
+    assert made["VPC"] == vpc
+    ec2.delete_security_group(GroupId=made["TASK_GROUP"])
+    account.paste(account.blocks_of(UNINSTALL))
+    assert len(ec2.describe_subnets(SubnetIds=subnets)["Subnets"]) == 2
+    own_groups = ec2.describe_security_groups(Filters=[{"Name": "vpc-id", "Values": [vpc]}])
+    assert [g["GroupName"] for g in own_groups["SecurityGroups"]] == ["default"]
+    for subnet in subnets:
+        ec2.delete_subnet(SubnetId=subnet)
+    ec2.delete_vpc(VpcId=vpc)
 
 
 def test_region_of_the_terminal_is_overridden(account):
     """AWS CloudShell sets AWS_REGION, which wins over AWS_DEFAULT_REGION in version 2."""
     shown = subprocess.run(
-        ["bash", "-c", f"cd {account.directory} && . ./berth-guide.env && "
-         "echo $AWS_REGION $AWS_DEFAULT_REGION"],
-        check=True, capture_output=True, text=True, env=account.environment | {"AWS_REGION": "x"},
+        ["sh", "-c", ". deploy/guide.sh && echo $AWS_REGION $AWS_DEFAULT_REGION"],
+        check=True, capture_output=True, text=True, cwd=account.directory,
+        env=account.environment | {"AWS_REGION": "x"},
     )  # fmt: skip
     assert shown.stdout.split() == [REGION, REGION]
 
 
-def test_the_bucket_can_be_made_in_virginia_too(account, tmp_path):
-    """us-east-1 accepts no location constraint."""
-    (block,) = [b for b in account.guide.blocks if "aws s3 presign" in b.text]
-    made = block.text.partition("for file in")[0]
-    env = account.environment | {"AWS_DEFAULT_REGION": "us-east-1", "AWS_REGION": "us-east-1"}
-    env |= {"CLUSTER": "virginia", "ACCOUNT": "1"}
-    part = guide.Block("sh", "keep() { :; }\n" + made, 0, "", None)
-    done = guide.run([part], tmp_path, env, timeout_s=120)
-    assert done.returncode == 0, done.stderr
-    account.client("s3").delete_bucket(Bucket="virginia-setup-1")
-
-
-def test_a_cluster_waits_for_the_service_role(account, tmp_path):
-    """ECS cannot assume a new role for some seconds."""
-    fake = tmp_path / "aws"
-    fake.write_text(
-        '#!/bin/sh\n[ "$2" = create-cluster ] || exit 0\n'
-        f"echo x >>{tmp_path}/tries\n"
-        f"[ $(wc -l <{tmp_path}/tries) -ge 3 ] || "
-        '{ echo "Unable to assume the service linked role." >&2; exit 254; }\n'
-        "echo arn:aws:ecs:r:1:cluster/c\n"
-    )
-    fake.chmod(0o755)
-    sleep = tmp_path / "sleep"
-    sleep.write_text("#!/bin/sh\n")
-    sleep.chmod(0o755)
-    done = run_block(account, tmp_path, "create-service-linked-role", tmp_path, CLUSTER="c")
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "tries").read_text() == "x\n" * 3
-
-
 def test_a_session_starts_where_nothing_can_be_written(english):
     """Session Manager's shell starts in /usr/bin, as a user without write access."""
-    on_host = [b for b in english.blocks if b.not_run and "runner host" in b.not_run]
+    on_host = [b for b in english.blocks if b.on_host]
     assert len(on_host) > 3
     for block in on_host:
         for command in block.text.replace("\\\n", " ").splitlines():
             if "curl " in command:
-                assert re.search(r"-o /root/", command), f"line {block.line}: {command}"
+                assert re.search(r"-o /root/", command), f"{block}: {command}"
             if " install -m " in command:
-                assert "/root/" in command, f"line {block.line}: {command}"
+                assert "/root/" in command, f"{block}: {command}"
 
 
-def test_policy_is_the_one_that_doctor_prints(account):
-    done = driver(account, "doctor", "--policy")
-    assert done.returncode == 0, done.stderr
-    printed = json.loads(done.stdout)
-    written = policy(account, "gitlab-runner-dev-host", "berth-driver")
-    for row, shown in zip(printed["Statement"], written["Statement"], strict=True):
-        assert row == shown
-
-
-def test_cleaning_up_leaves_nothing(cleaned_account):
-    account, made = cleaned_account, cleaned_account.made
+def check_removed(account, made):
     ec2, iam, ecs = (account.client(name) for name in ("ec2", "iam", "ecs"))
     of_vpc = [{"Name": "vpc-id", "Values": [made["VPC"]]}]
     assert made["VPC"] not in [v["VpcId"] for v in ec2.describe_vpcs()["Vpcs"]]
@@ -383,13 +497,25 @@ def test_cleaning_up_leaves_nothing(cleaned_account):
     (reservation,) = ec2.describe_instances(InstanceIds=[made["INSTANCE"]])["Reservations"]
     assert reservation["Instances"][0]["State"]["Name"] == "terminated"
     assert ecs.list_task_definitions()["taskDefinitionArns"] == []
-    clusters = ecs.describe_clusters(clusters=["gitlab-runner-dev"])["clusters"]
+    clusters = ecs.describe_clusters(clusters=[made["CLUSTER"]])["clusters"]
     assert [c["status"] for c in clusters if c["status"] != "INACTIVE"] == []
     roles = [r["RoleName"] for r in iam.list_roles()["Roles"]]
-    assert [name for name in roles if name.startswith("gitlab-runner-dev")] == []
-    assert iam.list_instance_profiles()["InstanceProfiles"] == []
+    assert [name for name in roles if name.startswith(made["CLUSTER"])] == []
+    profiles = iam.list_instance_profiles()["InstanceProfiles"]
+    assert [p for p in profiles if p["InstanceProfileName"].startswith(made["CLUSTER"])] == []
     assert account.client("ecr").describe_repositories()["repositories"] == []
     assert account.client("logs").describe_log_groups()["logGroups"] == []
-    assert account.client("s3").list_buckets()["Buckets"] == []
+    buckets = [b["Name"] for b in account.client("s3").list_buckets()["Buckets"]]
+    assert made["BUCKET"] not in buckets
     left = {p.name for p in account.directory.iterdir() if not p.name.startswith("line-")}
-    assert left <= {"build", "guide.sh", "wrong.toml", "other.toml", ".aws"}
+    assert left <= {"build", "deploy", "statuses", "wrong.toml", "other.toml"}
+
+
+def test_uninstalling_leaves_nothing_in_zsh(private_account):
+    made = private_account.names()
+    private_account.paste(private_account.blocks_of(UNINSTALL))
+    check_removed(private_account, made)
+
+
+def test_uninstalling_leaves_nothing(cleaned_account):
+    check_removed(cleaned_account, cleaned_account.made)

@@ -41,7 +41,7 @@ class GuideDriver(Driver):
         super().__init__(DRIVER, directory)
         text = (account.directory / "fargate.toml").read_text()
         for before, here in (
-            ('"/opt/gitlab-runner/metadata"', f'"{self.metadata}"'),
+            ('"/var/lib/berth/metadata"', f'"{self.metadata}"'),
             ("Port = 22", f"Port = {cloud.ssh_port}"),
             ('"root"', f'"{getpass.getuser()}"'),
         ):
@@ -86,7 +86,7 @@ def test_first_job_is_green(account, cloud, job):
     network = request["networkConfiguration"]["awsvpcConfiguration"]
     assert network["subnets"][0] in cloud.subnets
     assert network["securityGroups"] == [cloud.group]
-    assert network["assignPublicIp"] == "DISABLED"
+    assert network["assignPublicIp"] == "ENABLED"
     assert request["taskDefinition"] == "ruby330-node16181-runner"
 
 

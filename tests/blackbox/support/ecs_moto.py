@@ -39,11 +39,11 @@ class Moto:
         self.ecs = self.client("ecs")
         self.ec2 = self.client("ec2")
 
-    def client(self, service):
+    def client(self, service, region=REGION):
         return boto3.client(
             service,
             endpoint_url=self.url,
-            region_name=REGION,
+            region_name=region,
             aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
             config=Config(max_pool_connections=20),

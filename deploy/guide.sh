@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=sh
+# What the commands of docs/fargate.md share; for sh, bash and zsh. Each block of the guide is a
+# subshell that begins with 'set -e' and reads this file: it ends at the first call that fails, and
+# the shell that it was pasted into stays as it was.
+#
+# berth-guide.env  names that the user chooses, written by the guide's step 2
+# berth-guide.ids  what the guide created, NAME='ID' per line; the last line of a name counts
+
+# shellcheck disable=SC3040 # only where there is one
+if (set -o pipefail) 2>/dev/null; then set -o pipefail; fi
+set +C # blocks write their files again
+# Not EXIT: zsh skips that where 'set -e' ends a function. A command substitution stops its block, too.
+if [ -n "${ZSH_VERSION:-}${BASH_VERSION:-}" ]; then
+    # shellcheck disable=SC3047 # only in these shells
+    trap 'if [ "${ZSH_SUBSHELL:-1}" -le 1 ]; then
+        echo "stopped: fix the cause and paste this block again" >&2
+    fi' ERR
+fi
+
+# made NAME: whether NAME has a value.
+made() {
+    eval "[ -n \"\${$1:-}\" ]"
+}
+
+# value NAME: prints it.
+value() {
+    eval "echo \"\${$1:-}\""
+}
+
+# keep NAME VALUE: set it here and in later blocks. The file is read as shell commands, so a value
+# can only have the characters of identifiers.
+keep() {
+    case $2 in
+    *[!A-Za-z0-9:/._@+-]*)
+        echo "$1: '$2' is not an identifier" >&2
+        return 1
+        ;;
+    esac
+    printf "%s='%s'\n" "$1" "$2" >>berth-guide.ids
+    eval "$1=\$2"
+}
+
+# once NAME COMMAND...: run COMMAND unless NAME has a value, and keep its output as NAME.
+once() {
+    if made "$1"; then return 0; fi
+    once_name=$1
+    shift
+    once_value=$("$@") || return 1
+    if [ "$once_value" = None ]; then
+        echo "$once_name: the call returned no value" >&2
+        return 1
+    fi
+    keep "$once_name" "${once_value:-done}" || return 1
+    echo "$once_name=${once_value:-done}"
+}
+
+# undo NAME COMMAND...: if NAME has a value, run COMMAND, which deletes it, and forget NAME. What no
+# longer exists counts as deleted; what is still in use is tried again for five minutes.
+undo() {
+    if ! made "$1"; then return 0; fi
+    undo_name=$1
+    undo_left=30
+    shift
+    until undo_error=$("$@" 2>&1 >/dev/null); do
+        case $undo_error in
+        *NotFound* | *NoSuch*) break ;;
+        *DependencyViolation* | *InUse* | *DeleteConflict* | *ContainsTasks*) ;;
+        *) undo_left=1 ;;
+        esac
+        undo_left=$((undo_left - 1))
+        if [ "$undo_left" = 0 ]; then
+            printf '%s\n' "$undo_error" >&2
+            return 1
+        fi
+        sleep 10
+    done
+    printf "%s=''\n" "$undo_name" >>berth-guide.ids
+    echo "removed $undo_name"
+}
+
+# again COMMAND...: up to six times, for what AWS does not know yet for some seconds.
+again() {
+    again_left=6
+    until "$@"; do
+        again_left=$((again_left - 1))
+        if [ "$again_left" = 0 ]; then return 1; fi
+        echo "trying again in 10 s" >&2
+        sleep 10
+    done
+}
+
+# quiet COMMAND...: without its output.
+quiet() {
+    "$@" >/dev/null
+}
+
+# each LIST COMMAND...: COMMAND with each word of the list.
+each() {
+    each_list=$1
+    shift
+    printf '%s\n' "$each_list" | tr -s '[:space:]' '\n' | while read -r each_word; do
+        if [ -n "$each_word" ] && [ "$each_word" != None ]; then
+            "$@" "$each_word" </dev/null >/dev/null || return 1
+        fi
+    done
+}
+
+# deregister FAMILY: all revisions of a task definition.
+deregister() {
+    deregister_list=$(aws ecs list-task-definitions --family-prefix "$1" \
+        --query 'taskDefinitionArns[]' --output text) || return 1
+    each "$deregister_list" aws ecs deregister-task-definition --task-definition || return 1
+}
+
+# tags TYPE: the tag by which the console groups the resources.
+tags() {
+    printf 'ResourceType=%s,Tags=[{Key=Name,Value=%s}]' "$1" "$CLUSTER"
+}
+
+# berth ARGUMENT...: berth-driver, in a container where it cannot run itself, as on macOS. The
+# container gets the login by the names of its variables.
+berth() {
+    case $(uname -sm) in
+    "Linux x86_64") build/release/bin/berth-driver "$@" || return 1 ;;
+    *)
+        berth_login=$(aws configure export-credentials --format env) || return 1
+        eval "$berth_login"
+        docker run --rm --platform linux/amd64 -v "${PWD}:/src:z" -w /src -e AWS_ACCESS_KEY_ID \
+            -e AWS_SECRET_ACCESS_KEY -e AWS_SESSION_TOKEN -e AWS_REGION debian:12 sh -c '
+            { apt-get -qq update && apt-get -qq install -y ca-certificates busybox-static; } >&2 &&
+                exec build/release/bin/berth-driver "$@"' berth "$@" || return 1
+        ;;
+    esac
+}
+
+# shellcheck source=/dev/null
+. ./berth-guide.env
+: >>berth-guide.ids
+# shellcheck source=/dev/null
+. ./berth-guide.ids
