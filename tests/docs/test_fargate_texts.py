@@ -105,6 +105,14 @@ def test_the_parts_of_a_month_are_computed(text):
         assert f"{other:.2f}" in text.prose()
 
 
+def test_packages_are_those_of_this_version(text):
+    (version,) = re.findall(
+        r"^project\(berth VERSION ([\d.]+)", (TOP / "CMakeLists.txt").read_text(), re.M
+    )
+    named = re.findall(r"berth-([\d.]+)-1\.\w+\.rpm", "".join(b.text for b in text.shell()))
+    assert set(named) == {version}
+
+
 def test_compose_file_mounts_what_the_configuration_names():
     compose = yaml.safe_load((TOP / "deploy/examples/compose.yaml").read_text())
     runner, collector = compose["services"]["runner"], compose["services"]["gc"]
