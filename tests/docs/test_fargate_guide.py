@@ -388,6 +388,17 @@ def test_policy_is_the_one_that_doctor_prints(which, request):
     assert json.loads(done.stdout) == written
 
 
+@pytest.mark.parametrize("which", ["account", "private_account"])
+def test_doctor_misses_only_the_image_that_docker_pushes(which, request):
+    account = request.getfixturevalue(which)
+    done = driver(account, "doctor")
+    found = [line.split(maxsplit=1) for line in done.stdout.splitlines() if line[:2] == "  "]
+    problems = [rest for result, rest in found if result in ("FAIL", "warn")]
+    assert len(problems) == 1, done.stdout
+    assert "there is no image '1' in the ECR repository" in problems[0]
+    assert done.returncode == 1
+
+
 def test_the_token_of_the_template_is_stored_as_it_was_typed(english, moto, aws, tmp_path):
     """In bash and in zsh: no newline is added, and the terminal's next line is the token."""
     block = english.block("aws secretsmanager create-secret")
@@ -425,7 +436,7 @@ def test_pasting_everything_again_creates_and_erases_nothing(private_account):
     assert len(ec2.describe_vpcs(Filters=own)["Vpcs"]) == 1
     assert len(ec2.describe_subnets(Filters=own)["Subnets"]) == 4
     assert len(ec2.describe_instances(Filters=own)["Reservations"]) == 1
-    assert len(ec2.describe_addresses()["Addresses"]) == 1
+    assert len(ec2.describe_addresses(Filters=own)["Addresses"]) == 1
 
 
 def test_own_networks_stay_and_what_is_missing_is_skipped(english, moto, aws, tmp_path):
@@ -491,7 +502,8 @@ def check_removed(account, made):
     assert ec2.describe_subnets(Filters=of_vpc)["Subnets"] == []
     endpoints = ec2.describe_vpc_endpoints(Filters=of_vpc)["VpcEndpoints"]
     assert {e["State"] for e in endpoints} <= {"deleted"}
-    assert ec2.describe_addresses()["Addresses"] == []
+    own = [{"Name": "tag:Name", "Values": [made["CLUSTER"]]}]
+    assert ec2.describe_addresses(Filters=own)["Addresses"] == []
     states = [n["State"] for n in ec2.describe_nat_gateways()["NatGateways"]]
     assert set(states) <= {"deleted"}
     (reservation,) = ec2.describe_instances(InstanceIds=[made["INSTANCE"]])["Reservations"]
