@@ -10,6 +10,7 @@ import pytest
 from docs.conftest import DRIVER
 from support.driver import Driver, Job
 from support.ecs import Cloud
+from support.waiting import until
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -92,9 +93,15 @@ def test_first_job_is_green(account, cloud, job):
 
 def test_ps_shows_the_job(job):
     job.prepare()
-    done = job.driver.run("ps", env=job.env)
-    assert done.returncode == 0, done.stderr
-    assert b"job-4711-" in done.stdout and b"RUNNING" in done.stdout
+
+    def shown():
+        done = job.driver.run("ps", env=job.env)
+        assert done.returncode == 0, done.stderr
+        assert b"job-4711-" in done.stdout
+        return b"RUNNING" in done.stdout
+
+    # The login works as soon as there is an address, before ECS calls the task running.
+    until(shown, 20, "a running task")
 
 
 def test_the_driver_needs_no_call_that_the_policy_does_not_allow(account, cloud, job):
