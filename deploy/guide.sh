@@ -9,7 +9,8 @@
 
 # shellcheck disable=SC3040 # only where there is one
 if (set -o pipefail) 2>/dev/null; then set -o pipefail; fi
-set +C # blocks write their files again
+# Blocks write their files again, and read names that have no value yet.
+set +C +u
 # Not EXIT: zsh skips that where 'set -e' ends a function. A command substitution stops its block, too.
 if [ -n "${ZSH_VERSION:-}${BASH_VERSION:-}" ]; then
     # shellcheck disable=SC3047 # only in these shells

@@ -19,6 +19,8 @@ UNINSTALL = "11. Uninstall"
 PRIVATE = ("3c.", "4a.")
 TEMPLATE = "1. "
 REGION = "ap-northeast-1"
+# Options that a user may have: no file is overwritten, no unset name is read.
+STRICT = "set -C -u\n"
 # What the account of zsh has instead of the guide's names.
 OTHER_NAMES = {
     "ap-northeast-1": "us-east-1",
@@ -76,7 +78,7 @@ def cleaned_account(account):
 def private_account(english, moto, aws, tmp_path_factory):
     """The same with private subnets, in zsh, with other names and another region."""
     found = Account(english, moto, aws, tmp_path_factory.mktemp("zsh"), "zsh", OTHER_NAMES)
-    found.paste(found.by_hand(), before="set -C\n")
+    found.paste(found.by_hand(), before=STRICT)
     return found
 
 

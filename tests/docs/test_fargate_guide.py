@@ -12,7 +12,7 @@ import urllib.request
 import pytest
 
 from docs import guide
-from docs.conftest import DRIVER, OTHER_NAMES, REGION, UNINSTALL, Account
+from docs.conftest import DRIVER, OTHER_NAMES, REGION, STRICT, UNINSTALL, Account
 
 # The first test runs the fixture: all commands of the guide.
 pytestmark = pytest.mark.timeout(600)
@@ -429,7 +429,7 @@ def test_names_are_set_once(private_account):
 
 def test_pasting_everything_again_creates_and_erases_nothing(private_account):
     account, before = private_account, private_account.names()
-    account.paste(account.by_hand(), before="set -C\n")
+    account.paste(account.by_hand(), before=STRICT)
     assert account.names() == before
     ec2 = account.client("ec2")
     own = [{"Name": "tag:Name", "Values": [before["CLUSTER"]]}]
@@ -464,7 +464,7 @@ def test_own_networks_stay_and_what_is_missing_is_skipped(english, moto, aws, tm
     made = account.names()
     assert made["VPC"] == vpc
     ec2.delete_security_group(GroupId=made["TASK_GROUP"])
-    account.paste(account.blocks_of(UNINSTALL))
+    account.paste(account.blocks_of(UNINSTALL), before=STRICT)
     assert len(ec2.describe_subnets(SubnetIds=subnets)["Subnets"]) == 2
     own_groups = ec2.describe_security_groups(Filters=[{"Name": "vpc-id", "Values": [vpc]}])
     assert [g["GroupName"] for g in own_groups["SecurityGroups"]] == ["default"]
@@ -525,7 +525,7 @@ def check_removed(account, made):
 
 def test_uninstalling_leaves_nothing_in_zsh(private_account):
     made = private_account.names()
-    private_account.paste(private_account.blocks_of(UNINSTALL))
+    private_account.paste(private_account.blocks_of(UNINSTALL), before=STRICT)
     check_removed(private_account, made)
 
 
