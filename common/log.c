@@ -20,6 +20,8 @@
 #define LOG_FIELD_BYTES   512 /* of one value; longer ones are cut */
 #define STAMP_BYTES       48
 #define LOG_FIELDS_BYTES  (16UL << 10)
+#define STATUS_BYTES      512
+#define ERASE_LINE        "\r\033[K"
 
 /* A destination. */
 struct sink {
@@ -31,10 +33,12 @@ struct sink {
 
 static struct {
     const char *program;
+    const char *prefix; /* of text for people; NULL: none */
     struct sink main, file;
     int wait_ms; /* of 'main'; -1: for ever */
     int lost;    /* lines since the last one that was written */
     bool coloured;
+    char status[STATUS_BYTES]; /* on the terminal's last line; empty: none */
 } log_state = {
     .program = "berth",
     .main = {.fd = STDERR_FILENO, .level = LOG_INFO},
@@ -45,6 +49,11 @@ static struct {
 static const char *const level_names[] = {
     [LOG_FATAL] = "fatal", [LOG_ERROR] = "error", [LOG_WARN] = "warn",
     [LOG_INFO] = "info",   [LOG_DEBUG] = "debug",
+};
+/* Behind log_prefix(). */
+static const char *const plain_level_names[] = {
+    [LOG_FATAL] = "error", [LOG_ERROR] = "error", [LOG_WARN] = "warning",
+    [LOG_INFO] = "",       [LOG_DEBUG] = "debug",
 };
 _Static_assert(sizeof(level_names) / sizeof(level_names[0]) == LOG_DEBUG + 1,
                "a name for each level");
@@ -70,12 +79,22 @@ void log_add_file(enum log_level level, enum log_format format, int fd)
     log_state.file = (struct sink){.fd = fd, .level = level, .format = format, .stamped = true};
 }
 
-bool log_wants_colour(int fd)
+void log_prefix(const char *prefix)
+{
+    log_state.prefix = prefix;
+}
+
+/* Whether control sequences work there. */
+static bool is_terminal(int fd)
 {
     const char *terminal = getenv("TERM");
+    return isatty(fd) == 1 && terminal != NULL && strcmp(terminal, "dumb") != 0;
+}
+
+bool log_wants_colour(int fd)
+{
     const char *without = getenv("NO_COLOR");
-    return isatty(fd) == 1 && (without == NULL || without[0] == '\0') && terminal != NULL &&
-           strcmp(terminal, "dumb") != 0;
+    return is_terminal(fd) && (without == NULL || without[0] == '\0');
 }
 
 void log_colour(bool coloured)
@@ -185,6 +204,12 @@ static size_t open_line(char *line, size_t room, const struct sink *sink, enum l
                                 stamp, level_names[level], log_state.program, (int)getpid());
     }
     bool coloured = log_state.coloured && !sink->stamped && level_colours[level] != NULL;
+    if (log_state.prefix != NULL && !sink->stamped) {
+        const char *word = plain_level_names[level];
+        return (size_t)snprintf(line, room, "%s: %s%s%s%s", log_state.prefix,
+                                coloured ? level_colours[level] : "", word,
+                                coloured ? "\033[0m" : "", word[0] != '\0' ? ": " : "");
+    }
     return (size_t)snprintf(line, room, "%s%s%s[%d]: %s%s%s: ", sink->stamped ? stamp : "",
                             sink->stamped ? " " : "", log_state.program, (int)getpid(),
                             coloured ? level_colours[level] : "", level_names[level],
@@ -235,19 +260,46 @@ static void write_line(const struct sink *sink, enum log_level level, const char
                        size_t length, const struct log_field *fields, size_t count)
 {
     bool json = sink->format == LOG_JSON;
-    char line[LOG_LINE_BYTES + LOG_FIELDS_BYTES];
-    size_t used = open_line(line, sizeof(line), sink, level);
+    char line[LOG_LINE_BYTES + LOG_FIELDS_BYTES + STATUS_BYTES];
+    size_t used = 0;
+    if (sink == &log_state.main && log_state.status[0] != '\0') {
+        used = (size_t)sprintf(line, ERASE_LINE);
+    }
+    used += open_line(line + used, sizeof(line) - used, sink, level);
     used += escape(line + used, LOG_LINE_BYTES - used - 3, message, length,
                    json ? ESCAPE_JSON : ESCAPE_TEXT);
     if (json) {
         line[used++] = '"';
     }
-    used += add_fields(line + used, sizeof(line) - used - 3, sink->format, fields, count);
+    used += add_fields(line + used, sizeof(line) - STATUS_BYTES - used - 3, sink->format, fields,
+                       count);
     if (json) {
         line[used++] = '}';
     }
     line[used++] = '\n';
+    if (sink == &log_state.main) {
+        used += (size_t)sprintf(line + used, "%s", log_state.status);
+    }
     (void)!write(sink->fd, line, used); /* a failed log cannot be reported */
+}
+
+bool log_has_terminal(void)
+{
+    const struct sink *sink = &log_state.main;
+    return sink->format == LOG_TEXT && sink->level >= LOG_INFO && is_terminal(sink->fd);
+}
+
+void log_status(const char *text)
+{
+    int saved = errno;
+    char line[STATUS_BYTES + sizeof(ERASE_LINE)];
+    bool shown = log_state.status[0] != '\0';
+    (void)snprintf(log_state.status, sizeof(log_state.status), "%s", text == NULL ? "" : text);
+    if (shown || log_state.status[0] != '\0') {
+        int length = snprintf(line, sizeof(line), ERASE_LINE "%s", log_state.status);
+        (void)!write(log_state.main.fd, line, (size_t)length);
+    }
+    errno = saved;
 }
 
 static void tell_lost(void)

@@ -5,6 +5,7 @@
  *
  * Text: "berth-agent[1]: warn: cannot accept connection: too many open files, refusing".
  * Text in a file begins with the time, in the form of JSON.
+ * After log_prefix(): "berth: warning: cannot accept connection: too many open files, refusing".
  * JSON: {"time":"...","level":"warn","program":"berth-agent","pid":1,"message":"..."}.
  * Each line is one write(2), errno is preserved, and the message is escaped (escape.h). Secrets are
  * not recognised: never pass one. Safe after fork (the child logs its own pid); not thread-safe,
@@ -27,10 +28,23 @@ void log_open(const char *program, enum log_level level, enum log_format format,
 /* Also writes these lines and those of log_event() to a file; the descriptor is not owned. */
 void log_add_file(enum log_level level, enum log_format format, int fd);
 
+/* From now on text to log_open()'s descriptor begins with "PREFIX: " and, unless the level is info,
+ * the level in plain words, instead of program, PID and level: for people, who read one log.
+ * 'prefix' must outlive the process. */
+void log_prefix(const char *prefix);
+
 /* Whether to use colours on this descriptor: a terminal that is not "dumb", without NO_COLOR. */
 bool log_wants_colour(int fd);
 /* Colours the levels error and warn in lines of text to log_open()'s descriptor; off at first. */
 void log_colour(bool coloured);
+
+/* Whether log_open()'s descriptor is a terminal on which log_status() can work: text, level info,
+ * not "dumb". */
+bool log_has_terminal(void);
+/* Shows one line below the log, such as a progress bar, until the next call; lines of the log
+ * appear above it. The text has no control characters and is shorter than the terminal's line; it
+ * is cut to 512 bytes. NULL removes it. Only if log_has_terminal(). */
+void log_status(const char *text);
 
 /* How long a line may wait for a blocked descriptor, such as a log pipe. Then lines are dropped
  * until it is writable, and their number is logged. -1 (the default): for ever. Holds for lines of

@@ -17,6 +17,7 @@
 #include "driver/cli.h"
 #include "driver/commands/job_history.h"
 #include "driver/record/keys.h"
+#include "driver/runner/notice.h"
 
 /* Outside the stages of a job; cli_help.c lists all exit codes. */
 enum { EXIT_ORDINARY_FAILURE = 1, EXIT_WRONG_COMMAND_LINE = 2, EXIT_STOPPED_BY_SIGNAL = 128 };
@@ -339,6 +340,9 @@ static int start(struct program *program, int argc, char **argv, struct error *e
     struct error second;
     int parsed = cli_parse(&program->cli, argc, argv, environment < 0 ? &second : err);
     program->wrong_command_line = environment == 0 && parsed < 0;
+    if (is_stage(program)) {
+        log_prefix(NOTICE_PREFIX); /* stderr is the job's log */
+    }
     if (environment < 0 || parsed < 0) {
         return -1;
     }
@@ -357,6 +361,7 @@ int main(int argc, char **argv)
     protect_memory();
     log_open(cli_program_name(argc > 0 ? argv[0] : NULL), LOG_INFO, LOG_TEXT, STDERR_FILENO);
     log_wait_at_most(LOG_WAIT_MS);
+    log_prefix(cli_program_name(argc > 0 ? argv[0] : NULL));
     log_colour(log_wants_colour(STDERR_FILENO));
     int done = start(&program, argc, argv, &err);
     if (done == 0) {

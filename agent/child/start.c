@@ -197,7 +197,7 @@ static _Noreturn void end_child(const char *what, const char *name)
 {
     int reason = errno;
     char text[512];
-    int length = snprintf(text, sizeof(text), "berth-agent: cannot %s '%.300s': %s\n", what, name,
+    int length = snprintf(text, sizeof(text), "berth: error: cannot %s '%.300s': %s\n", what, name,
                           strerror(reason));
     (void)!write(STDERR_FILENO, text, (size_t)length);
     _exit(reason == ENOENT && strcmp(what, "execute") == 0 ? 127 : EXEC_FAILED);
@@ -247,7 +247,8 @@ static void settle(const struct agent_options *options)
     }
     if (options->home_fallback != NULL && home_settle(options->home_fallback) < 0) {
         (void)dprintf(STDERR_FILENO,
-                      "berth-agent: cannot make a home directory in '%s': %s, HOME stays '%s'\n",
+                      "berth: warning: cannot make a home directory in '%s': %s, HOME stays "
+                      "'%s'\n",
                       options->home_fallback, strerror(errno), getenv("HOME"));
     }
     const char *home = getenv("HOME");

@@ -33,7 +33,7 @@ static void begin_draining(struct channel *channel, int wait_status)
 static void on_job_failed(struct channel *channel, int errnum)
 {
     char text[256];
-    int length = snprintf(text, sizeof(text), "berth-agent: %s%s\n",
+    int length = snprintf(text, sizeof(text), "berth: error: %s%s\n",
                           errnum == ENOPKG ? NO_SFTP_SERVER : "cannot start the command: ",
                           errnum == ENOPKG ? "" : strerror(errnum));
     (void)ssh_channel_write_stderr(channel->ssh, text, (uint32_t)length);

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include <stdio.h>
-
-#include "common/escape.h"
 #include "common/log.h"
 #include "driver/backend/backend.h"
 #include "driver/commands/command.h"
 #include "driver/commands/job_history.h"
 #include "driver/record/predecessor.h"
+#include "driver/runner/notice.h"
 #include "driver/task/task.h"
 
 int stage_cleanup(struct command_context *context, struct result *out_result, struct error *err)
@@ -36,7 +34,7 @@ int stage_cleanup(struct command_context *context, struct result *out_result, st
         if (result < 0) {
             (void)error_wrap(err, "cannot stop task %s of '%s'", task.name, job);
         } else {
-            escape_print(stdout, "berth: task %s stopped\n", task.name);
+            notice_print("task %s stopped", task.name);
         }
     }
     task_identity(&task, context->task, sizeof(context->task));

@@ -6,11 +6,11 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "common/escape.h"
 #include "common/log.h"
 #include "driver/base/json.h"
 #include "driver/history/store.h"
 #include "driver/history/totals.h"
+#include "driver/runner/notice.h"
 
 /* A note without metadata is of a job that never got a task, or of one whose host died: no job
  * without metadata runs for so long. */
@@ -279,9 +279,8 @@ void job_history_print_cost(const struct command_context *context, const struct 
     double seconds = (double)(clock_unix_s() - metadata->origin.started_at_s);
     double cost = history_cost(price, &own.figures, seconds < 1 ? 1 : seconds);
     if (cost > 0) {
-        escape_print(stdout, "berth: about %.4f %s (%g vCPU, %g GB, %.1f min%s)\n", cost,
-                     price->currency, own.figures.vcpus, own.figures.memory_gib, seconds / 60,
+        notice_print("about %.4f %s (%g vCPU, %g GB, %.1f min%s)", cost, price->currency,
+                     own.figures.vcpus, own.figures.memory_gib, seconds / 60,
                      own.figures.spot ? ", Spot" : "");
-        (void)fflush(stdout);
     }
 }

@@ -48,11 +48,10 @@ static bool is_in_time(const struct search *search, const char *line)
 /* 0: no line of the log. */
 static long pid_of(const char *line)
 {
-    static const char text[] = " berth-driver[";
     static const char json[] = "\"pid\":";
-    const char *at = line[0] == '{' ? strstr(line, json) : strstr(line, text);
-    size_t skip = line[0] == '{' ? sizeof(json) - 1 : sizeof(text) - 1;
-    return at == NULL ? 0 : strtol(at + skip, NULL, 10);
+    const char *at = line[0] == '{' ? strstr(line, json) : strchr(line, '[');
+    size_t skip = line[0] == '{' ? sizeof(json) - 1 : 1;
+    return at == NULL ? 0 : strtol(at + skip, NULL, 10); /* the program may be called fargate */
 }
 
 /* Whether the line is about a stage of the job. */

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include <stdio.h>
-
-#include "common/escape.h"
 #include "common/log.h"
 #include "driver/commands/command.h"
 #include "driver/commands/job_history.h"
+#include "driver/runner/notice.h"
 #include "driver/task/launch.h"
 #include "driver/task/start_report.h"
 #include "driver/warm/warm.h"
@@ -16,25 +14,21 @@ static void print_ready(const struct task *task, bool is_warm)
     char text[START_REPORT_BYTES];
     const struct metadata_agent *agent = &task->backend_task.metadata->agents[METADATA_JOB];
     if (is_warm) {
-        escape_print(stdout, "berth: warm task %s, reached by SSH at %s port %d after %.2f s\n",
-                     task->name, agent->host, agent->port, (double)task->ready_after_ms / 1000);
-        (void)fflush(stdout);
+        notice_print("warm task %s, reached by SSH at %s port %d after %.2f s", task->name,
+                     agent->host, agent->port, (double)task->ready_after_ms / 1000);
         return;
     }
-    escape_print(stdout,
-                 "berth: task %s running after %.2f s, reached by SSH at %s port %d after %.2f s\n",
+    notice_print("task %s running after %.2f s, reached by SSH at %s port %d after %.2f s",
                  task->name, (double)task->launched_after_ms / 1000, agent->host, agent->port,
                  (double)task->ready_after_ms / 1000);
     start_report_text(&task->backend_task.start, task->fetched_after_ms + task->ready_after_ms,
                       text);
-    escape_print(stdout, "berth: %s\n", text);
-    (void)fflush(stdout);
+    notice_print("%s", text);
 }
 
 static void print_progress(const char *text)
 {
-    escape_print(stdout, "berth: %s\n", text);
-    (void)fflush(stdout);
+    notice_print("%s", text);
 }
 
 /* The task of an earlier attempt whose cleanup failed, on any backend. */
@@ -85,8 +79,7 @@ int stage_prepare(struct command_context *context, struct result *out_result, st
         warm_replace(context->config, task.backend);
     }
     if (result == 0) {
-        escape_print(stdout, "berth: launching %s (backend '%s')\n", job, task.backend->name);
-        (void)fflush(stdout);
+        notice_print("launching %s (backend '%s')", job, task.backend->name);
         result = task_launch(&task, job, &connection, err);
     }
     if (result >= 0) {

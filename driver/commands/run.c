@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-#include <stdio.h>
 #include <string.h>
 
 #include "common/clock.h"
-#include "common/escape.h"
 #include "common/log.h"
 #include "driver/backend/backend.h"
 #include "driver/commands/command.h"
 #include "driver/commands/job_history.h"
 #include "driver/remote/exec.h"
 #include "driver/remote/script_bootstrap.h"
+#include "driver/runner/notice.h"
 #include "driver/runner/stage.h"
 #include "driver/runner/usage_text.h"
 #include "driver/task/helper.h"
@@ -168,8 +167,7 @@ static void print_usage(const struct job_outcome *outcome, const char *stage)
     char text[USAGE_TEXT_BYTES];
     if (outcome->usage_known && usage_text_worth_it(&outcome->usage, stage_is_users(stage))) {
         usage_text(&outcome->usage, text);
-        escape_print(stdout, "berth: %s\n", text);
-        (void)fflush(stdout);
+        notice_print("%s", text);
     }
 }
 

@@ -18,13 +18,14 @@ static const char before_ready[] =
     "unset berth_s; berth_m=%s; exec 2>&1; "
     "if command -v cat >/dev/null; then berth_c=cat; "
     "elif command -v busybox >/dev/null; then berth_c=\"busybox cat\"; "
-    "else echo \"berth: no cat in PATH ($PATH); the image needs it to receive scripts\"; "
+    "else echo \"berth: error: no cat in PATH ($PATH); the image needs it to receive scripts\"; "
     "exit 127; fi; ";
 static const char before_begun[] =
     "; berth_s=$(command $berth_c <&3); exec 3<&-; "
     "berth_l=${LC_ALL-}; berth_u=${LC_ALL+x}; { LC_ALL=C; } 2>/dev/null; "
     "case $berth_s in \"$berth_m\"*\"$berth_m\") ;; "
-    "*) echo \"berth: the script was cut off in transit and was not started\"; exit %d ;; esac; "
+    "*) echo \"berth: error: the script was cut off in transit and was not started\"; exit %d ;; "
+    "esac; "
     "berth_s=${berth_s#\"$berth_m\"}; berth_s=${berth_s%%\"$berth_m\"}; "
     "{ if [ -n \"$berth_u\" ]; then LC_ALL=$berth_l; else unset LC_ALL; fi; } 2>/dev/null; ";
 static const char at_the_end[] =

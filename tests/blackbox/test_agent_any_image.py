@@ -191,7 +191,7 @@ def test_a_fallback_that_cannot_be_used(agent, script, tmp_path, obstacle):
     started = agent(args=["--home-fallback", fallback], env={"HOME": "/nonexistent"})
     status, out, err = script(started, 'echo "$HOME"; exit 3')
     assert (status, out) == (3, "/nonexistent\n")
-    assert f"berth-agent: cannot make a home directory in '{fallback}': " in err
+    assert f"berth: warning: cannot make a home directory in '{fallback}': " in err
     assert err.endswith(", HOME stays '/nonexistent'\n") and err.count("\n") == 1
 
 

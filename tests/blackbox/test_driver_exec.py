@@ -145,7 +145,7 @@ def test_without_a_configuration(berth_driver):
     assert done.returncode == 0, done.stderr
     path, user = done.stdout.decode().split()
     assert path.startswith(f"{home}/.local/state/berth/local/exec-") and user == str(nobody)
-    assert b"info: backend 'local', no configuration file" in done.stderr
+    assert b"berth-driver: backend 'local', no configuration file" in done.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user, which root alone can be")

@@ -126,9 +126,33 @@ def test_errors_reach_the_jobs_log_at_any_level(job, tmp_path, level, with_file)
     done = job.run("true\n")
     message = "error: stage 'build_script': no task for 'job-4711-"
     assert done.returncode == SYSTEM_FAILURE
-    assert done.stderr.startswith("berth-driver[") and message in done.stderr, "text, no stamp"
+    assert done.stderr.startswith(f"berth: {message}"), done.stderr
     if with_file:
         assert (message in path.read_text()) == (level != "fatal")
+
+
+def test_every_line_in_a_jobs_log_begins_alike(job):
+    """Of Berth's own lines, on both streams; those of the script are not touched."""
+    job.driver.settings |= {"LogLevel": "debug", "Unknwon": 1}
+    response = json.loads(job.response_file.read_text())
+    job.response_file.write_text(json.dumps(response | {"image": {"name": "ruby:3.3"}}))
+    job.driver.settings["Price"] = {"VcpuHour": 1.0, "GibHour": 1.0}
+    stages = [
+        job.stage("prepare"),
+        job.run("exit 3\n"),
+        job.run("/nonexistent/git clone x\n"),
+        job.run("PATH=/nonexistent; git clone x\n"),
+        job.run("exit 127\n", "get_sources"),
+        job.run("true\n", "cleanup_file_variables"),
+        job.stage("cleanup"),
+        job.run("true\n"),
+    ]
+    shown = "".join(done.stdout.decode() + done.stderr for done in stages)
+    lines = [line for line in shown.splitlines() if "not found" not in line or "[Helper]" in line]
+    lines = [line for line in lines if "No such file" not in line]
+    assert all(re.match("berth: (?:(?:error|warning|debug): )?[^ ]", line) for line in lines), shown
+    for part in ("error: stage", "warning: the backend", "launching", "task local-"):
+        assert f"berth: {part}" in shown, shown
 
 
 def test_progress_reaches_the_jobs_log(job, log):
@@ -136,7 +160,7 @@ def test_progress_reaches_the_jobs_log(job, log):
     done = job.stage("prepare")
     assert b"berth: launching job-4711-" in done.stdout and b"berth: task local-" in done.stdout
     done = job.driver.run("exec", "true")
-    assert "info: task local-" in done.stderr and " running after " in done.stderr
+    assert "berth-driver: task local-" in done.stderr and " running after " in done.stderr
 
 
 def test_what_is_for_the_file_stays_there(job, log):

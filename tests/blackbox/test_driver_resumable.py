@@ -33,7 +33,7 @@ exit 7
 
 
 # The driver's own lines between the script's output, each in one piece.
-OWN_LINE = re.compile(rb"berth-driver\[\d+\]: (?:info|warn|error): [^\n]*\n")
+OWN_LINE = re.compile(rb"berth: [^\n]*\n")
 
 
 class ProxiedJob:

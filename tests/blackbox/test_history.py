@@ -457,9 +457,13 @@ def test_list_and_filters(berth_driver, history, filled):
     assert out == "" and err == f"no such job in '{history}'\n"
 
 
-@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("form", ["text", "json", "as fargate"])
 def test_the_life_of_a_job(job, history, tmp_path, form):
     log = tmp_path / "driver.log"
+    if form == "as fargate":
+        link = tmp_path / "fargate"
+        link.symlink_to(job.driver.program)
+        job.driver.program, form = link, "text"
     job.driver.settings |= {"LogFile": str(log), "LogFormat": form}
     response(job)
     job.prepare()

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -256,6 +257,82 @@ static void fields_of_the_worst_bytes_fit(void **state)
     (void)close(file[1]);
 }
 
+/* For people: one prefix, and the level unless it is info. */
+static void a_prefix_replaces_program_and_pid(void **state)
+{
+    (void)state;
+    int ends[2];
+    int file[2];
+    char text[1024] = "";
+    assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    assert_int_equal(pipe2(file, O_CLOEXEC | O_NONBLOCK), 0);
+    log_prefix("berth");
+    log_open("berth-test", LOG_DEBUG, LOG_TEXT, ends[1]);
+    log_add_file(LOG_ERROR, LOG_TEXT, file[1]);
+    log_debug("1");
+    log_info("2");
+    log_warn("3");
+    log_error("4");
+    log_colour(true);
+    log_fatal("5");
+    log_colour(false);
+    assert_false(log_has_terminal());
+    assert_true(read(ends[0], text, sizeof(text) - 1) > 0);
+    const char wanted[] = "berth: debug: 1\nberth: 2\nberth: warning: 3\nberth: error: 4\n"
+                          "berth: \033[31;1merror\033[0m: 5\n";
+    assert_memory_equal(text, wanted, sizeof(wanted) - 1);
+    ssize_t got = read(file[0], text, sizeof(text) - 1);
+    assert_true(got > 0);
+    text[got] = '\0';
+    assert_non_null(strstr(text, " berth-test["));
+    assert_non_null(strstr(text, "]: error: 4\n"));
+    log_prefix(NULL);
+    log_open("berth-test", LOG_INFO, LOG_TEXT, STDERR_FILENO);
+    for (size_t i = 0; i < 2; i++) {
+        (void)close(ends[i]);
+        (void)close(file[i]);
+    }
+}
+
+/* Lines of the log appear above it, and no byte of it stays at the end. */
+static void a_status_is_below_the_log(void **state)
+{
+    (void)state;
+    char text[1024] = "";
+    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    assert_true(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+    int terminal = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    assert_true(terminal >= 0);
+    (void)setenv("TERM", "dumb", 1);
+    log_open("berth-test", LOG_INFO, LOG_TEXT, terminal);
+    assert_false(log_has_terminal());
+    (void)setenv("TERM", "xterm", 1);
+    assert_true(log_has_terminal());
+    log_open("berth-test", LOG_INFO, LOG_JSON, terminal);
+    assert_false(log_has_terminal());
+    log_open("berth-test", LOG_WARN, LOG_TEXT, terminal);
+    assert_false(log_has_terminal());
+    log_prefix("berth");
+    log_open("berth-test", LOG_INFO, LOG_TEXT, terminal);
+    log_status(NULL);
+    log_status("[=>  ] 25%");
+    log_info("a line");
+    log_status("[==> ] 50%");
+    log_status(NULL);
+    log_info("the end");
+    for (size_t used = 0; strstr(text, "the end\r\n") == NULL;) { /* in pieces */
+        ssize_t got = read(master, text + used, sizeof(text) - 1 - used);
+        assert_true(got > 0);
+        used += (size_t)got;
+    }
+    assert_string_equal(text, "\r\033[K[=>  ] 25%\r\033[Kberth: a line\r\n[=>  ] 25%"
+                              "\r\033[K[==> ] 50%\r\033[Kberth: the end\r\n");
+    log_prefix(NULL);
+    log_open("berth-test", LOG_INFO, LOG_TEXT, STDERR_FILENO);
+    (void)close(terminal);
+    (void)close(master);
+}
+
 int main(void)
 {
     static const struct CMUnitTest others[] = {
@@ -264,6 +341,8 @@ int main(void)
         cmocka_unit_test(a_full_pipe_loses_lines_and_says_how_many),
         cmocka_unit_test(an_event_goes_to_the_file_alone),
         cmocka_unit_test(fields_of_the_worst_bytes_fit),
+        cmocka_unit_test(a_prefix_replaces_program_and_pid),
+        cmocka_unit_test(a_status_is_below_the_log),
     };
     return rows_run(log_rows, test_text) + rows_run(log_rows, test_json) +
            rows_run(level_rows, test_level) + cmocka_run_group_tests(others, NULL, NULL);
