@@ -3,10 +3,9 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "common/escape.h"
+#include "driver/base/terminal.h"
 
 #define GAP        2
 #define CUT_SIGN   "…"
@@ -56,13 +55,6 @@ int table_add(struct table *table, const char *const *cells)
     }
     table->row_count += ok ? 1 : 0;
     return ok ? 0 : -1;
-}
-
-static size_t terminal_width(FILE *out)
-{
-    struct winsize size = {0};
-    int fd = fileno(out);
-    return fd >= 0 && isatty(fd) == 1 && ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
 /* What the columns need: now, or once they have shrunk as far as they may. */
@@ -156,7 +148,7 @@ void table_print(const struct table *table, FILE *out, size_t width)
             widths[i] = length > widths[i] ? length : widths[i];
         }
     }
-    width = width > 0 ? width : terminal_width(out);
+    width = width > 0 ? width : terminal_width(fileno(out)); /* -1 of a memory stream is none */
     if (width > 0) {
         leave_out(table, widths, width);
         shrink(table, widths, width);

@@ -277,6 +277,16 @@ static int send_part(struct ecr_upload *upload, int64_t deadline_ms, struct erro
     return 0;
 }
 
+static void show_progress(const struct ecr_upload *upload)
+{
+    struct progress_state state = {.bytes = upload->sent_bytes + (int64_t)upload->part.length,
+                                   .of_bytes = upload->size};
+    if (upload->progress != NULL && upload->size > 0) {
+        state.part = (double)state.bytes / (double)upload->size;
+        progress_update(upload->progress, &state);
+    }
+}
+
 int ecr_upload_write(struct ecr_upload *upload, const void *bytes, size_t length,
                      int64_t deadline_ms, struct error *err)
 {
@@ -290,6 +300,7 @@ int ecr_upload_write(struct ecr_upload *upload, const void *bytes, size_t length
         }
         at += taken;
         length -= taken;
+        show_progress(upload);
         /* The last part is sent by ecr_upload_finish(). */
         if (upload->part.length == upload->part_bytes && send_part(upload, deadline_ms, err) < 0) {
             return -1;

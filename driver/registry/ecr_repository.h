@@ -20,6 +20,7 @@
 #include "common/buffer.h"
 #include "common/error.h"
 #include "driver/aws/aws.h"
+#include "driver/base/progress.h"
 #include "driver/registry/digest.h"
 #include "driver/registry/ecr_name.h"
 
@@ -42,6 +43,8 @@ struct ecr_upload {
     struct buffer part;
     int64_t sent_bytes;
     crypto_hash_sha256_state hash;
+    struct progress *progress; /* set by the caller, for a layer of 'size' bytes; NULL: none */
+    int64_t size;
     bool may_retry;    /* after a failure */
     bool was_rejected; /* ECR or the digest says that its bytes are wrong or incomplete */
 };

@@ -4,6 +4,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import tarfile
@@ -26,6 +27,7 @@ from support.registry import (
     index_of,
 )
 from support.rude_server import Growth
+from support.terminal import Terminal
 from support.waiting import until
 
 ACCOUNT = "123456789012"
@@ -110,6 +112,18 @@ def as_arm64(path):
 
 
 # --- the agent ---
+
+
+def test_a_bar_on_a_terminal(push, ecr):
+    words = [push.driver.program, "--config", push.driver.config(), "push-agent", push.repository]
+    terminal = Terminal(words, columns=70, env={**push.env, "TERM": "xterm"})
+    try:
+        assert terminal.wait(60) == 0, terminal.shown
+        shown = terminal.shown.decode()
+    finally:
+        terminal.close()
+    assert re.search(r"\r\x1b\[K\[=+\] 100%  [\d.]+ of [\d.]+ MiB\r\x1b\[K", shown), shown
+    assert shown.rpartition("\x1b[K")[2].endswith('"\r\n'), "the configuration is the last line"
 
 
 def test_the_image(push, ecr, programs):

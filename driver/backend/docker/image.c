@@ -11,13 +11,13 @@
 #include "common/log.h"
 #include "driver/backend/docker/stream.h"
 #include "driver/base/json.h"
+#include "driver/base/progress.h"
 #include "driver/registry/auth.h"
 #include "driver/registry/name.h"
 #include "driver/registry/platform.h"
 
 #define INSPECT_MS     30000
 #define STALL_MS       120000 /* an engine that retries a registry sends nothing meanwhile */
-#define PROGRESS_MS    5000
 #define LAYER_CEILING  256
 #define ANSWER_CEILING (64UL << 10)
 #define PATH_BYTES     1600
@@ -27,6 +27,7 @@ enum policy { POLICY_IF_NOT_PRESENT, POLICY_ALWAYS, POLICY_NEVER, POLICY_COUNT }
 struct layer {
     char id[16];
     int64_t bytes, of_bytes;
+    bool known; /* its size, or that none of it is downloaded */
     bool done;
 };
 
@@ -37,7 +38,7 @@ struct pull {
     struct docker_lines lines;
     struct layer layers[LAYER_CEILING];
     size_t layer_count;
-    int64_t next_progress_ms;
+    struct progress progress;
     char failure[512]; /* the engine's message, empty: none */
     bool broken;
 };
@@ -149,22 +150,26 @@ static struct layer *find_layer(struct pull *pull, const char *id)
     return layer;
 }
 
-static void tell_progress(struct pull *pull)
+/* The engine downloads three layers at a time and names the size of one when it begins: those that
+ * wait count as layers of the usual size. */
+static void show_progress(struct pull *pull)
 {
-    int64_t bytes = 0;
-    int64_t of_bytes = 0;
+    char layers[64];
+    struct progress_state state = {.note = layers};
     size_t done = 0;
-    if (clock_now_ms() < pull->next_progress_ms) {
-        return;
-    }
-    pull->next_progress_ms = clock_deadline_ms(PROGRESS_MS);
+    size_t known = 0;
     for (size_t i = 0; i < pull->layer_count; i++) {
-        bytes += pull->layers[i].bytes;
-        of_bytes += pull->layers[i].of_bytes;
+        state.bytes += pull->layers[i].bytes;
+        state.of_bytes += pull->layers[i].of_bytes;
+        known += pull->layers[i].known ? 1 : 0;
         done += pull->layers[i].done ? 1 : 0;
     }
-    log_info("pulling '%s': %.1f of %.1f MiB, %zu of %zu layers", pull->image,
-             (double)bytes / (1 << 20), (double)of_bytes / (1 << 20), done, pull->layer_count);
+    if (state.of_bytes > 0) {
+        state.part = (double)state.bytes / (double)state.of_bytes * (double)known /
+                     (double)pull->layer_count;
+    }
+    (void)snprintf(layers, sizeof(layers), "%zu of %zu layers", done, pull->layer_count);
+    progress_update(&pull->progress, &state);
 }
 
 /* {"status":"Downloading","progressDetail":{"current":1,"total":2},"id":"..."} or {"error":...} */
@@ -192,8 +197,9 @@ static void on_object(void *context, const cJSON *object)
             layer->bytes = layer->of_bytes;
             layer->done = strcmp(status, "Download complete") != 0;
         }
+        layer->known = strcmp(status, "Pulling fs layer") != 0;
     }
-    tell_progress(pull);
+    show_progress(pull);
 }
 
 static int on_bytes(void *context, const char *bytes, size_t length)
@@ -307,13 +313,16 @@ static int pull(struct docker *docker, const char *text, const char *platform, s
     }
     const char *headers[] = {auth.header, NULL};
     struct pull state = {.image = text,
-                         .note = auth.header == NULL && auth.note[0] != '\0' ? auth.note : NULL,
-                         .next_progress_ms = clock_deadline_ms(PROGRESS_MS)};
+                         .note = auth.header == NULL && auth.note[0] != '\0' ? auth.note : NULL};
+    char what[PATH_BYTES];
+    (void)snprintf(what, sizeof(what), "pulling '%s'", text);
     docker_lines_init(&state.lines, on_object, &state);
     log_info("pulling '%s'%s%s", text, platform == NULL ? "" : " for ",
              platform == NULL ? "" : platform);
     int64_t started_ms = clock_now_ms();
+    progress_begin(&state.progress, what);
     int result = run_pull(docker, &state, &name, platform, headers, err);
+    progress_end(&state.progress);
     if (result == 0) {
         log_info("pulled '%s' in %.1f s", text, (double)(clock_now_ms() - started_ms) / 1000);
     }

@@ -3,7 +3,7 @@
  * image.h - pulls images: policy, progress, errors.
  *
  * Policies are GitLab's: "always", "if-not-present" (the default), "never"; with several, the next
- * is tried when one fails. Progress is logged a few times a minute, never on stdout. A name that
+ * is tried when one fails. Progress is shown on stderr (progress.h). A name that
  * does not exist is ERROR_USAGE, since a retry cannot fix it; a registry that cannot be reached is
  * ERROR_SYSTEM, and so is a refusal after a credential helper failed.
  */

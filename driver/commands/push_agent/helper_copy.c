@@ -18,12 +18,10 @@
 
 #define DOCUMENT_MS   (60 * 1000)
 #define STALL_MS      (60 * 1000)
-#define PROGRESS_MS   (10 * 1000)
 #define TOTAL_BYTES   (64LL << 30) /* of one image, attempts included */
 #define LAYER_BYTES   (8LL << 30)
 #define ENTRY_CEILING 32 /* of an index */
 #define DIGEST_SHOWN  12
-#define MIB           (1024.0 * 1024)
 
 struct copy {
     const struct config *config;
@@ -39,8 +37,8 @@ struct copy {
 struct transfer {
     struct copy *copy;
     struct ecr_upload *upload;
-    const char *digest, *label;
-    int64_t size, received, deadline_ms, next_progress_ms;
+    const char *digest;
+    int64_t size, received, deadline_ms;
     struct error *err;
     bool failed; /* 'err' is filled */
 };
@@ -115,11 +113,6 @@ static int on_bytes(void *context, const char *bytes, size_t length)
         transfer->failed = true;
         return -1;
     }
-    if (clock_now_ms() >= transfer->next_progress_ms) {
-        log_info("%s: %.1f of %.1f MiB", transfer->label, (double)transfer->received / MIB,
-                 (double)transfer->size / MIB);
-        transfer->next_progress_ms = clock_deadline_ms(PROGRESS_MS);
-    }
     return 0;
 }
 
@@ -133,7 +126,6 @@ static int stream(void *context, struct ecr_upload *upload, int64_t deadline_ms,
     transfer->upload = upload;
     transfer->received = 0;
     transfer->deadline_ms = deadline_ms;
-    transfer->next_progress_ms = clock_deadline_ms(PROGRESS_MS);
     transfer->err = err;
     transfer->failed = false;
     registry_set_deadline(copy->registry, deadline_ms);
@@ -163,8 +155,7 @@ static bool is_elsewhere(const char *type)
 static int copy_layer(struct copy *copy, const struct manifest_descriptor *layer, const char *label,
                       struct error *err)
 {
-    struct transfer transfer = {
-        .copy = copy, .digest = layer->digest, .label = label, .size = layer->size};
+    struct transfer transfer = {.copy = copy, .digest = layer->digest, .size = layer->size};
     struct push_source source = {.read = stream, .context = &transfer};
     if (is_elsewhere(layer->type)) {
         return 0;

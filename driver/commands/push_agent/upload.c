@@ -14,19 +14,30 @@
 #define PAUSE_CEILING_MS (10 * 1000)
 #define MIB              (1024.0 * 1024)
 
+/* A layer or configuration on its way to the repository. */
+struct blob {
+    const struct ecr_repository *repository;
+    struct signals *signals;
+    const char *digest, *label;
+    int64_t size, deadline_ms;
+    const struct push_source *source;
+    struct progress progress;
+};
+
 /* One attempt. -1 with *out_ceiling: how many make sense after this failure; 0: no other. */
-static int attempt(const struct ecr_repository *repository, const char *digest,
-                   const struct push_source *source, int64_t deadline_ms, int *out_ceiling,
-                   struct error *err)
+static int attempt(struct blob *blob, int *out_ceiling, struct error *err)
 {
     struct ecr_upload upload;
+    const struct push_source *source = blob->source;
     bool source_failed = false;
-    int result = ecr_upload_begin(repository, clock_deadline_ms(CALL_MS), &upload, err);
+    int result = ecr_upload_begin(blob->repository, clock_deadline_ms(CALL_MS), &upload, err);
     if (result == 0) {
-        result = source->read(source->context, &upload, deadline_ms, &source_failed, err);
+        upload.progress = &blob->progress;
+        upload.size = blob->size;
+        result = source->read(source->context, &upload, blob->deadline_ms, &source_failed, err);
     }
     if (result == 0) {
-        result = ecr_upload_finish(&upload, digest, clock_deadline_ms(CALL_MS), err);
+        result = ecr_upload_finish(&upload, blob->digest, clock_deadline_ms(CALL_MS), err);
     }
     bool content = err->kind == ERROR_PEER || upload.was_rejected;
     bool again = source_failed || upload.may_retry;
@@ -35,13 +46,36 @@ static int attempt(const struct ecr_repository *repository, const char *digest,
     return result;
 }
 
+static int upload_blob(struct blob *blob, struct error *err)
+{
+    int ceiling = 0;
+    int64_t pause_ms = PAUSE_FIRST_MS;
+    for (int tries = 1;; tries++) {
+        if (attempt(blob, &ceiling, err) == 0) {
+            return 0;
+        }
+        if (tries >= ceiling || clock_now_ms() + pause_ms >= blob->deadline_ms) {
+            return error_wrap(err, "%s", blob->label);
+        }
+        log_warn("%s: %s, starting it again", blob->label, err->message);
+        if (signals_wait(blob->signals, -1, clock_deadline_ms(pause_ms)) < 0) {
+            return error_set(err, ERROR_SYSTEM, EINTR, "stopped by a signal");
+        }
+        pause_ms = clock_earlier_ms(2 * pause_ms, PAUSE_CEILING_MS);
+    }
+}
+
 int push_blob(const struct ecr_repository *repository, struct signals *signals, const char *digest,
               int64_t size, const char *label, const struct push_source *source, struct error *err)
 {
     bool has = false;
-    int ceiling = 0;
-    int64_t deadline_ms = clock_deadline_ms(BLOB_MS);
-    int64_t pause_ms = PAUSE_FIRST_MS;
+    struct blob blob = {.repository = repository,
+                        .signals = signals,
+                        .digest = digest,
+                        .label = label,
+                        .size = size,
+                        .deadline_ms = clock_deadline_ms(BLOB_MS),
+                        .source = source};
     if (ecr_repository_has(repository, digest, clock_deadline_ms(CALL_MS), &has, err) < 0) {
         return -1;
     }
@@ -50,19 +84,10 @@ int push_blob(const struct ecr_repository *repository, struct signals *signals, 
         return 0;
     }
     log_info("%s: uploading %.1f MiB", label, (double)size / MIB);
-    for (int tries = 1;; tries++) {
-        if (attempt(repository, digest, source, deadline_ms, &ceiling, err) == 0) {
-            return 0;
-        }
-        if (tries >= ceiling || clock_now_ms() + pause_ms >= deadline_ms) {
-            return error_wrap(err, "%s", label);
-        }
-        log_warn("%s: %s, starting it again", label, err->message);
-        if (signals_wait(signals, -1, clock_deadline_ms(pause_ms)) < 0) {
-            return error_set(err, ERROR_SYSTEM, EINTR, "stopped by a signal");
-        }
-        pause_ms = clock_earlier_ms(2 * pause_ms, PAUSE_CEILING_MS);
-    }
+    progress_begin(&blob.progress, label);
+    int result = upload_blob(&blob, err);
+    progress_end(&blob.progress);
+    return result;
 }
 
 static int read_bytes(void *context, struct ecr_upload *upload, int64_t deadline_ms,

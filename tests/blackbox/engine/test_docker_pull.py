@@ -4,12 +4,15 @@
 import base64
 import json
 import os
+import re
 import shutil
 
 import pytest
 
 from support.docker_engine import Registry
 from support.driver import BUILD_FAILURE, SYSTEM_FAILURE
+from support.engine_front import Front
+from support.terminal import Terminal
 
 # htpasswd -nbB user pass-word
 LOGIN = ("user", "$2b$05$VsKRlNbNSFrzL.hAFryUTO0q6NmuMpTlMU80F6dhWb.7fqSAa.0oy")
@@ -249,3 +252,106 @@ def test_a_job_cannot_have_a_helper_run(pulling, registry, key):
     pulling.env["CUSTOM_ENV_DOCKER_AUTH_CONFIG"] = json.dumps({key: value})
     assert pulling.stage("prepare").returncode == BUILD_FAILURE
     assert not os.path.exists(os.path.join(pulling.env["HOME"], "asked"))
+
+
+# --- progress ---
+
+MIB = 1 << 20
+BAR = r"\[[=> ]+\] +(\d+)%  [\d.]+( of [\d.]+)? MiB, \d+ of \d+ layers"
+
+
+def layer(name, status, done=None, whole=None):
+    detail = {} if whole is None else {"current": done, "total": whole}
+    return {"status": status, "progressDetail": detail, "id": name * 12}
+
+
+PULL = [
+    {"status": "Pulling from group/app", "id": "1"},
+    layer("a", "Pulling fs layer"),
+    layer("b", "Pulling fs layer"),
+    layer("a", "Downloading", MIB, 4 * MIB),
+    layer("a", "Downloading", 3 * MIB, 4 * MIB),
+    layer("b", "Downloading", 6 * MIB, 12 * MIB),
+    layer("a", "Download complete"),
+    layer("b", "Download complete"),
+    layer("a", "Pull complete"),
+    layer("b", "Pull complete"),
+    {"status": "Status: Downloaded newer image for group/app:1"},
+]
+
+
+@pytest.fixture
+def slow_engine(docker_driver, engine, tmp_path):
+    """Pulls as PULL says; the image is there already."""
+    with Front(engine.socket, tmp_path / "front.sock") as front:
+        front.stream("POST", "/images/create", PULL)
+        docker_driver.settings["Docker"] |= {"Host": front.url, "PullPolicy": "always"}
+        yield front
+        docker_driver.settings["Docker"]["Host"] = engine.url
+
+
+def shown_on_terminal(driver, env, columns):
+    words = [
+        driver.program,
+        "--config",
+        driver.config(),
+        "exec",
+        "--no-mount",
+        "--",
+        "echo",
+        "done",
+    ]
+    terminal = Terminal(words, columns=columns, env=env)
+    try:
+        assert terminal.wait(60) == 0, terminal.shown
+        return terminal.shown.decode()
+    finally:
+        terminal.close()
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_a_pull_on_a_terminal(docker_driver, slow_engine, columns):
+    shown = shown_on_terminal(docker_driver, docker_driver.environment(TERM="xterm"), columns)
+    drawn = re.findall(r"\r\x1b\[K([^\r\n]+%[^\r\n]*)", shown)
+    assert all(len(line) < columns for line in drawn), shown
+    parts = [int(re.search(r"(\d+)%", line)[1]) for line in drawn]
+    assert parts == sorted(parts) and set(parts) <= {0, 12, 37, 56, 62, 100}, shown
+    assert len(set(parts)) >= 3, "some are left out if the driver had to wait for a processor"
+    assert ("[" in drawn[0]) == (columns == 80)
+    if columns == 80:
+        assert all(re.fullmatch(BAR, line) for line in drawn), drawn
+        assert any(" of 16.0 MiB, " in line for line in drawn)
+    _, _, rest = shown.rpartition("%")
+    assert re.match(r"[^\r\n]*\r\x1b\[Kberth-driver: pulled '", rest), "the bar is cleared"
+    assert "done\r\n" in rest
+
+
+@pytest.mark.parametrize(
+    ("terminal", "settings"),
+    [
+        ("dumb", {}),
+        ("xterm", {"LogFormat": "json"}),
+        ("xterm", {"LogLevel": "warn"}),
+    ],
+)
+def test_no_bar_in_other_logs(docker_driver, slow_engine, terminal, settings):
+    docker_driver.settings |= settings
+    shown = shown_on_terminal(docker_driver, docker_driver.environment(TERM=terminal), 80)
+    assert "\x1b" not in shown and "%" not in shown, shown
+    assert ("pulled" in shown) == ("LogLevel" not in settings)
+
+
+def test_no_bar_in_a_jobs_log(docker_job, slow_engine):
+    docker_job.env["TERM"] = "xterm"
+    done = docker_job.stage("prepare")
+    assert done.returncode == 0, done.stderr
+    assert [line.partition("'")[0] for line in done.stderr.splitlines()] == [
+        "berth: pulling ",
+        "berth: pulled ",
+    ]
+
+
+def test_the_engines_own_progress(pulling, registry):
+    by_home(pulling, registry)
+    shown = shown_on_terminal(pulling.driver, {**pulling.env, "TERM": "xterm"}, 80)
+    assert re.search(r"\r\x1b\[K" + BAR, shown) and "pulled '" in shown, shown

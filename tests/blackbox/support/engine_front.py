@@ -4,6 +4,8 @@
     with Front(engine.socket, tmp_path / "front.sock") as front:
         front.refuse("POST", "/networks/create", 403, "Pool overlaps")
         front.change("GET", "/containers/[^/]+/json", lambda answer: ...)
+    front.drop("GET", "/containers/x/logs")  # closes the connection
+    front.stream("POST", "/images/create", [{...}, ...])  # one object after the other, slowly
         front.asked    # [(method, path with query, parsed JSON of the body or None)]
 
 Paths are regular expressions for all of the path behind the version, without the query.
@@ -31,6 +33,14 @@ class _Clerk(Handler):
             if method == self.command and re.fullmatch(pattern, path):
                 self.reply(json.dumps({"message": message}).encode(), status)
                 return
+        for method, pattern in front.dropped:
+            if method == self.command and re.fullmatch(pattern, path):
+                self.close_connection = True
+                return
+        for method, pattern, objects in front.streams:
+            if method == self.command and re.fullmatch(pattern, path):
+                self.send_slowly(objects)
+                return
         link = _UnixConnection(front.engine, 120)
         try:
             names = ("Content-Type", "X-Registry-Auth")
@@ -49,6 +59,15 @@ class _Clerk(Handler):
         else:
             self.reply(text, answer.status)
 
+    def send_slowly(self, objects):
+        self.send_response(200)
+        self.send_header("Connection", "close")
+        self.end_headers()
+        for entry in objects:
+            self.wfile.write(json.dumps(entry).encode() + b"\r\n")
+            self.server.over.wait(0.12)  # the pace under test, not a wait for something
+        self.close_connection = True
+
     do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = handle_any
 
 
@@ -58,6 +77,8 @@ class Front(HttpServer):
         self.asked = []
         self.refusals = []
         self.changes = []
+        self.dropped = []
+        self.streams = []
         self.path = path
         super().__init__(unix=path, handler=_Clerk)
 
@@ -66,6 +87,12 @@ class Front(HttpServer):
 
     def change(self, method, path, change):
         self.changes.append((method, path, change))
+
+    def drop(self, method, path):
+        self.dropped.append((method, path))
+
+    def stream(self, method, path, objects):
+        self.streams.append((method, path, objects))
 
     @property
     def url(self):

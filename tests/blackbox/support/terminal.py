@@ -15,7 +15,7 @@ import time
 class Terminal:
     """A program in a terminal of 'columns' x 'rows', with all it has shown so far."""
 
-    def __init__(self, words, columns=91, rows=37, before=None):
+    def __init__(self, words, columns=91, rows=37, before=None, env=None):
         self.master, slave = pty.openpty()
         if before is not None:
             subprocess.run(before.split(), stdin=slave, check=True)
@@ -25,6 +25,7 @@ class Terminal:
             stdin=slave,
             stdout=slave,
             stderr=slave,
+            env=env,
         )
         os.close(slave)
         self.shown = b""
