@@ -14,6 +14,7 @@
 #include "driver/record/metadata_directory.h"
 #include "driver/remote/exec.h"
 #include "driver/remote/shell_quote.h"
+#include "driver/runner/git_hint.h"
 #include "driver/task/launch.h"
 #include "driver/task/resumable_job.h"
 
@@ -179,6 +180,19 @@ static int run_and_stop(struct task *task, struct ssh_connection **connection, i
     return result;
 }
 
+/* Once the task has ended, below the command's own message. The first word is a program, or a
+ * command of the shell. */
+static void log_git_hint(const struct job_outcome *outcome, const char *first_word)
+{
+    const char *hint =
+        outcome->signal[0] != '\0' || outcome->cancelled
+            ? NULL
+            : git_hint(GIT_HINT_EXEC, outcome->status, first_word, strlen(first_word));
+    if (hint != NULL) {
+        log_info("%s", hint);
+    }
+}
+
 int command_exec(struct command_context *context, struct result *out_result, struct error *err)
 {
     char job[METADATA_JOB_BYTES];
@@ -212,6 +226,7 @@ int command_exec(struct command_context *context, struct result *out_result, str
         result = run_and_stop(&task, &connection, context->argc, context->argv, &outcome, err);
     }
     if (result == 0) {
+        log_git_hint(&outcome, context->argv[0]);
         *out_result = result_from_outcome(&outcome);
     }
     ssh_connection_free(connection);

@@ -8,6 +8,7 @@
 #include "driver/commands/job_history.h"
 #include "driver/remote/exec.h"
 #include "driver/remote/script_bootstrap.h"
+#include "driver/runner/git_hint.h"
 #include "driver/runner/notice.h"
 #include "driver/runner/stage.h"
 #include "driver/runner/usage_text.h"
@@ -171,6 +172,19 @@ static void print_usage(const struct job_outcome *outcome, const char *stage)
     }
 }
 
+/* In the helper container git is not missing: helper.h has checked it. */
+static void print_git_hint(const struct task *task, const struct job_outcome *outcome,
+                           const char *stage, const struct buffer *script)
+{
+    bool gitlabs = stage_is_predefined(stage);
+    const char *hint = git_hint(gitlabs ? GIT_HINT_GITLABS : GIT_HINT_SCRIPT, outcome->status,
+                                script->bytes, script->length);
+    if (hint != NULL && outcome->signal[0] == '\0' && !outcome->cancelled &&
+        !outcome->task_stopping && task->container == METADATA_JOB) {
+        notice_print("%s", hint);
+    }
+}
+
 int stage_run(struct command_context *context, struct result *out_result, struct error *err)
 {
     if (context->argc != 2) {
@@ -206,6 +220,7 @@ int stage_run(struct command_context *context, struct result *out_result, struct
     }
     if (result == 0) {
         print_usage(&outcome, context->argv[1]);
+        print_git_hint(&task, &outcome, context->argv[1], &script.input);
         if (strcmp(context->argv[1], "cleanup_file_variables") == 0) {
             job_history_print_cost(context, &task);
         }

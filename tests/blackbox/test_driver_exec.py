@@ -29,6 +29,21 @@ def test_status(berth_driver, code):
     assert left(berth_driver) == ([], set())
 
 
+@pytest.mark.parametrize(
+    ("words", "hinted"),
+    [
+        (["PATH=/nonexistent; git clone x"], True),
+        (["--", "/nonexistent/git", "clone"], False),
+        (["exit 127"], False),
+    ],
+)
+def test_a_hint_for_an_image_without_git(berth_driver, words, hinted):
+    done = berth_driver.run("exec", *words)
+    assert done.returncode == 127
+    assert ("berth-driver: if git was not found: " in done.stderr) == hinted, done.stderr
+    assert "[Helper]" in done.stderr or not hinted
+
+
 def test_signal(berth_driver):
     assert berth_driver.run("exec", "kill -9 $$").returncode == 137
 

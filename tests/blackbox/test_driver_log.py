@@ -155,6 +155,23 @@ def test_every_line_in_a_jobs_log_begins_alike(job):
         assert f"berth: {part}" in shown, shown
 
 
+@pytest.mark.parametrize(
+    ("stage", "script", "hint"),
+    [
+        ("build_script", "PATH=/nonexistent; git clone x\n", "has git for get_sources"),
+        ("get_sources", "exit 127\n", "git and gitlab-runner in the job's image"),
+        ("build_script", "PATH=/nonexistent; make\n", None),
+        ("build_script", "git --no-such-option; exit 1\n", None),
+    ],
+)
+def test_a_hint_for_an_image_without_git(job, stage, script, hint):
+    job.prepare()
+    done = job.run(script, stage)
+    assert done.returncode == BUILD_FAILURE
+    found = [line for line in done.stdout.decode().splitlines() if "[Helper]" in line]
+    assert len(found) == (1 if hint else 0) and (not hint or hint in found[0]), found
+
+
 def test_progress_reaches_the_jobs_log(job, log):
     job.driver.settings["LogLevel"] = "error"
     done = job.stage("prepare")
