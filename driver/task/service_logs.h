@@ -2,7 +2,7 @@
 /*
  * service_logs.h - prints the logs of a job's services while a stage runs, for CI_DEBUG_SERVICES.
  *
- * A child process reads them through the backend and prints them on stdout, since the parent is
+ * A child process reads them through the backend and prints them on stderr, since the parent is
  * busy with the stage. It begins where the stage before ended, prints at most
  * SERVICE_LOGS_CEILING_BYTES, and reports how far it came; service_logs_stop() notes that in the
  * metadata. The child has no key and is killed with its parent. Failures are debug lines: the job

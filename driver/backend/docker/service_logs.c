@@ -203,12 +203,14 @@ int docker_service_logs(struct backend_task *task, struct buffer *out, int64_t d
     if (cJSON_GetArraySize(list) == 0) {
         return 0;
     }
+    struct error ignored;
     int result = docker_open(task->config, task->signals, deadline_ms, &docker, err);
     cJSON_ArrayForEach(entry, list)
     {
-        if (result == 0) {
-            result =
-                read_service(docker, task->metadata->job, index++, entry, out, deadline_ms, err);
+        /* The first failure is reported; it holds up no other service. */
+        if (docker != NULL && read_service(docker, task->metadata->job, index++, entry, out,
+                                           deadline_ms, result == 0 ? err : &ignored) < 0) {
+            result = -1;
         }
     }
     docker_close(docker);
