@@ -10,7 +10,8 @@
 #include "driver/history/text.h"
 
 #define JOBS_PATH     "/-/jobs/"
-#define SECRET_LEAST  4 /* bytes: shorter values are parts of ordinary words */
+#define SECRET_LEAST  4  /* bytes: shorter values are parts of ordinary words */
+#define SECRET_PART   16 /* bytes: a part of so many is masked, too */
 #define VARIABLES_MAX 4096
 
 void history_text(cJSON *to, const char *name, const char *value, size_t room, bool *ok)
@@ -117,19 +118,39 @@ int history_note_job(const char *key, const cJSON *response, const char *backend
     return history_print(root, ok, out);
 }
 
+/* How much of 'value' begins at 'at', if it is enough to be masked: messages cut long values, and
+ * the end of a message that was cut ('at_end') may be in one. */
+static size_t secret_at(const char *at, const char *value, bool at_end)
+{
+    size_t length = 0;
+    while (value[length] != '\0' && at[length] == value[length]) {
+        length++;
+    }
+    bool enough = value[length] == '\0' || length >= SECRET_PART ||
+                  (at_end && at[length] == '\0' && length >= SECRET_LEAST);
+    return enough ? length : 0;
+}
+
 /* Replaces each occurrence of a value. */
 static void blot_out(char *text, const char *value)
 {
     static const char blot[] = "[masked]";
     char rest[HISTORY_TEXT_ROOM];
-    for (char *at = text; (at = strstr(at, value)) != NULL; at += sizeof(blot) - 1) {
+    bool at_end = strlen(text) + 1 >= HISTORY_TEXT_ROOM;
+    for (char *at = text; (at = strchr(at, value[0])) != NULL;) {
+        size_t length = secret_at(at, value, at_end);
         size_t left = HISTORY_TEXT_ROOM - (size_t)(at - text);
+        if (length == 0) {
+            at++;
+            continue;
+        }
         if (left <= sizeof(blot)) {
             *at = '\0';
             return;
         }
-        (void)snprintf(rest, sizeof(rest), "%s", at + strlen(value));
+        (void)snprintf(rest, sizeof(rest), "%s", at + length);
         (void)snprintf(at, left, "%s%s", blot, rest);
+        at += sizeof(blot) - 1;
     }
 }
 

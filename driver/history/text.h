@@ -21,7 +21,8 @@ void history_text(cJSON *to, const char *name, const char *value, size_t room, b
 void history_number(cJSON *to, const char *name, double value, bool *ok);
 void history_seconds(cJSON *to, const char *name, double value, bool *ok);
 
-/* Replaces values of variables that are masked or not public by "[masked]". */
+/* Replaces values of variables that are masked or not public by "[masked]", and long parts of them:
+ * 'text' may have been cut. */
 void history_mask(char text[HISTORY_TEXT_ROOM], const cJSON *response);
 
 /* Appends the object on one line and frees it. -1: not 'ok', or no room. */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/escape.h"
 #include "common/fd.h"
@@ -14,6 +15,7 @@
 
 #define OTHER_PROJECTS "(other)"
 #define BUCKET_COUNT   (sizeof(bounds) / sizeof(bounds[0]))
+#define BROKEN_BYTES   64 /* of the name of a damaged file */
 
 /* Of the phases of a start, in seconds. */
 static const double bounds[] = {0.1, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600};
@@ -158,8 +160,14 @@ static cJSON *from_history(const struct history_store *store)
     return totals;
 }
 
-/* '*out_made': they are made of the history, so that they have its last line already. */
-static cJSON *load(const struct history_store *store, bool *out_made, struct error *err)
+enum source {
+    SOURCE_FILE,
+    SOURCE_NO_FILE, /* made of the history, so that they have its last line already */
+    SOURCE_DAMAGED, /* so, too, since the file cannot be parsed */
+};
+
+/* NULL: no memory, or a file that cannot be read now. */
+static cJSON *load(const struct history_store *store, enum source *out_source, struct error *err)
 {
     struct buffer text;
     buffer_init(&text, HISTORY_TOTALS_BYTES);
@@ -167,7 +175,10 @@ static cJSON *load(const struct history_store *store, bool *out_made, struct err
     cJSON *totals =
         found == 1 ? history_totals_parse(text.bytes == NULL ? "" : text.bytes, text.length) : NULL;
     buffer_done(&text);
-    *out_made = totals == NULL;
+    if (found < 0 && err->kind != ERROR_LIMIT) {
+        return NULL;
+    }
+    *out_source = totals != NULL ? SOURCE_FILE : found == 0 ? SOURCE_NO_FILE : SOURCE_DAMAGED;
     if (totals == NULL) {
         totals = from_history(store);
     }
@@ -179,26 +190,28 @@ static cJSON *load(const struct history_store *store, bool *out_made, struct err
 
 cJSON *history_totals_load(const struct history_store *store, struct error *err)
 {
-    bool made = false;
-    return load(store, &made, err);
+    enum source source = SOURCE_FILE;
+    return load(store, &source, err);
 }
 
-int history_record(const struct history_store *store, const char *line, size_t length,
-                   int64_t now_s, bool *out_kept, struct error *err)
+/* Keeps a damaged file, which may be repaired; at most one a day. */
+static int set_aside(const struct history_store *store, int64_t now_s, char out_name[BROKEN_BYTES],
+                     struct error *err)
 {
-    bool made = false;
-    int appended = history_append(store, line, length, now_s, out_kept, err);
-    if (!*out_kept) {
-        return -1;
+    struct tm date;
+    time_t moment = (time_t)now_s;
+    if (gmtime_r(&moment, &date) == NULL ||
+        strftime(out_name, BROKEN_BYTES, HISTORY_TOTALS ".broken-%Y-%m-%d", &date) == 0 ||
+        renameat(store->fd, HISTORY_TOTALS, store->fd, out_name) < 0) {
+        return error_set(err, ERROR_SYSTEM, errno, "cannot rename '%s/" HISTORY_TOTALS "'",
+                         store->path);
     }
-    cJSON *totals = load(store, &made, err);
-    if (totals == NULL) {
-        return -1;
-    }
-    char *text = made || history_totals_add(totals, line, length) == 0
-                     ? cJSON_PrintUnformatted(totals)
-                     : NULL;
-    cJSON_Delete(totals);
+    return 0;
+}
+
+static int write_totals(const struct history_store *store, const cJSON *totals, struct error *err)
+{
+    char *text = cJSON_PrintUnformatted(totals);
     int result = text == NULL ? error_set(err, ERROR_SYSTEM, ENOMEM, "cannot count the jobs")
                               : fd_replace_at(store->fd, HISTORY_TOTALS, text, strlen(text), 0600);
     if (result < 0 && text != NULL) {
@@ -206,6 +219,37 @@ int history_record(const struct history_store *store, const char *line, size_t l
                         store->path);
     }
     cJSON_free(text);
+    return result;
+}
+
+int history_record(const struct history_store *store, const char *line, size_t length,
+                   int64_t now_s, bool *out_kept, struct error *err)
+{
+    enum source source = SOURCE_FILE;
+    char broken[BROKEN_BYTES];
+    int appended = history_append(store, line, length, now_s, out_kept, err);
+    if (!*out_kept) {
+        return -1;
+    }
+    cJSON *totals = load(store, &source, err);
+    if (totals == NULL) {
+        return -1;
+    }
+    int result = 0;
+    if (source == SOURCE_DAMAGED) {
+        result = set_aside(store, now_s, broken, err);
+    } else if (source == SOURCE_FILE && history_totals_add(totals, line, length) < 0) {
+        result = error_set(err, ERROR_SYSTEM, ENOMEM, "cannot count the jobs");
+    }
+    result = result == 0 ? write_totals(store, totals, err) : result;
+    cJSON_Delete(totals);
+    if (result == 0 && source == SOURCE_DAMAGED) {
+        (void)error_set(err, ERROR_SYSTEM, 0,
+                        "'%s/" HISTORY_TOTALS "' was damaged and is now '%s'; the counters begin "
+                        "again with the jobs of the history",
+                        store->path, broken);
+        return -1;
+    }
     return appended < 0 ? -1 : result;
 }
 

@@ -5,7 +5,8 @@
  * They are a file of their own, since the history drops old lines and counters must never fall.
  * Each line that is appended to the history is added to them, under the same lock. Counters per
  * project are kept for the first HISTORY_PROJECTS projects; further ones count as "(other)".
- * A file that is missing or damaged is rebuilt from the history.
+ * A file that is missing is made of the history, and so is one that is damaged, which then is kept
+ * as totals.json.broken-DATE.
  */
 #ifndef BERTH_DRIVER_HISTORY_TOTALS_H
 #define BERTH_DRIVER_HISTORY_TOTALS_H
@@ -28,7 +29,8 @@ int history_totals_add(cJSON *totals, const char *line, size_t length)
     __attribute__((warn_unused_result));
 
 /* Appends a job's line to the history and adds it to the counters. With the lock. '*out_kept': as
- * of history_append(); the line must not be written again. */
+ * of history_append(); the line must not be written again. -1 also when damaged counters were
+ * replaced. */
 int history_record(const struct history_store *store, const char *line, size_t length,
                    int64_t now_s, bool *out_kept, struct error *err)
     __attribute__((warn_unused_result));

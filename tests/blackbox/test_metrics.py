@@ -99,8 +99,16 @@ def test_counters_do_not_fall(job, history, spoil):
         totals.write_text("" if spoil == "empty" else '{"backends":{"ecs')
     after = samples(metrics(job.driver))
     assert all(after[name] == value for name, value in before.items())
+    spoilt = totals.read_text()
     job.prepare()
-    assert job.stage("cleanup").returncode == 0
+    done = job.stage("cleanup")
+    assert done.returncode == 0
+    aside = list(history.directory.glob("totals.json.broken-????-??-??"))
+    if spoil == "drop":
+        assert aside == [] and done.stderr == ""
+    else:
+        assert [path.read_text() for path in aside] == [spoilt]
+        assert f"was damaged and is now '{aside[0].name}'" in done.stderr
     again = samples(metrics(job.driver))
     assert all(again[name] >= value for name, value in before.items())
     assert again['berth_jobs_total{backend="local",result="canceled"}'] == 2

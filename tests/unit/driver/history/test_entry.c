@@ -3,6 +3,7 @@
 #include "driver/base/json.h"
 #include "driver/history/entry.h"
 #include "driver/history/history.h"
+#include "driver/history/text.h"
 #include "tests/unit/driver/rows.h"
 #include "tests/unit/rows.h"
 
@@ -153,6 +154,10 @@ static void secrets_are_masked(void **state)
         {"too short to differ from words", "{\"value\":\"no\",\"public\":false}", "no way",
          "no way"},
         {"part of the mask", "{\"value\":\"masked\",\"public\":false}", "masked", "[masked]"},
+        {"a part that a message shows", "{\"value\":\"0123456789abcdefghij\",\"public\":false}",
+         "'0123456789abcdef' is not valid", "'[masked]' is not valid"},
+        {"too little to be a part", "{\"value\":\"0123456789abcdefghij\",\"public\":false}",
+         "0123456789abcde", "0123456789abcde"},
         {"no text", "{\"value\":7,\"public\":false}", "7777", "7777"},
     };
     for (size_t i = 0; i < ROW_COUNT(rows); i++) {
@@ -174,12 +179,30 @@ static void secrets_are_masked(void **state)
     }
 }
 
+/* A message that had no room for the rest of a value. */
+static void a_value_that_is_cut_off_is_masked(void **state)
+{
+    (void)state;
+    char text[HISTORY_TEXT_ROOM];
+    cJSON *response = cJSON_Parse("{\"variables\":[{\"value\":\"s3cret\",\"public\":false}]}");
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    memcpy(text + sizeof(text) - 6, "s3cre", 5);
+    history_mask(text, response);
+    assert_null(strstr(text, "s3"));
+    (void)snprintf(text, sizeof(text), "it ends with s3cre");
+    history_mask(text, response);
+    assert_string_equal(text, "it ends with s3cre");
+    cJSON_Delete(response);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lost_whatever_the_stages_were),
         cmocka_unit_test(costs),
         cmocka_unit_test(secrets_are_masked),
+        cmocka_unit_test(a_value_that_is_cut_off_is_masked),
     };
     int failed = rows_run(results, results_follow);
     return failed + cmocka_run_group_tests(tests, NULL, NULL);
