@@ -280,6 +280,17 @@ static bool run_command(const struct agent_command *command, int argc, char *arg
     return false;
 }
 
+/* Whether the first word is close to a command's name. */
+static bool is_misspelt(int argc, char *argv[], struct error *err)
+{
+    struct nearest nearest = command_nearest(argc > 1 && argv[1][0] != '-' ? argv[1] : "");
+    if (nearest.best != NULL) {
+        (void)error_set(err, ERROR_USAGE, 0, "unknown command '%s'", argv[1]);
+        (void)nearest_hint(&nearest, err);
+    }
+    return nearest.best != NULL;
+}
+
 static int serve(struct agent_options *options, const char *argv0)
 {
     struct error err = {0};
@@ -315,6 +326,9 @@ int main(int argc, char *argv[])
     const struct agent_command *command = argc > 1 ? command_find(argv[1]) : NULL;
     if (command != NULL && !run_command(command, argc, argv, &options, &status)) {
         return status;
+    }
+    if (command == NULL && is_misspelt(argc, argv, &err)) {
+        return fail(&err);
     }
     harden_process();
     if (command == NULL && agent_options_parse(argc, argv, &options, &err) < 0) {

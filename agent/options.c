@@ -149,6 +149,16 @@ static const struct option_row rows[] = {
      0},
 };
 
+/* The only list of exit codes; main.c, main_command.c and the commands choose them. */
+static const struct option_status exit_rows[] = {
+    {"0", "stopped by SIGTERM or an automatic exit; or a command succeeded"},
+    {"1", "it cannot serve; or a command failed, such as 'health' without an answer"},
+    {"2", "wrong option or argument"},
+    {"126, 127", "with '-- COMMAND...': it cannot be executed (126) or does not exist (127)"},
+    {"N", "with '-- COMMAND...': its exit status, or 0 with --remap-exit N"},
+    {"128 + N", "with '-- COMMAND...': signal N killed it"},
+};
+
 /* Variables of tini and dumb-init, which an image may still set. Options and variables of Berth
  * take precedence. tini ignores the value of TINI_KILL_PROCESS_GROUP. */
 static void read_foreign_environment(struct parsed *parsed)
@@ -340,8 +350,11 @@ int agent_options_parse(int argc, char *const argv[], struct agent_options *out_
         return -1;
     }
     if (!log_level_parse(parsed.log_level, &parsed.options.log_level)) {
-        return error_set(err, ERROR_USAGE, 0, "--log-level: '%s' is not a level; try --help",
-                         parsed.log_level);
+        const struct nearest nearest = log_level_nearest(parsed.log_level);
+        (void)error_set(err, ERROR_USAGE, 0,
+                        "--log-level: '%s' is not one of debug, info, warn, error, fatal",
+                        parsed.log_level);
+        return nearest_hint(&nearest, err);
     }
     if (!log_format_parse(parsed.log_format, &parsed.options.log_format)) {
         return error_set(err, ERROR_USAGE, 0, "--log-format: '%s' is not text or json",
@@ -383,7 +396,5 @@ void agent_options_print_help(void (*print_commands)(void))
     print_commands();
     (void)fputc('\n', stdout);
     options_print(stdout, rows, OPTION_COUNT(rows));
-    (void)fputs("\nExit status: 0 after SIGTERM or a timeout, 1 on failure, 2 for a wrong option;\n"
-                "with COMMAND, its exit status, or 128 + N if signal N killed it.\n",
-                stdout);
+    options_print_statuses(stdout, exit_rows, OPTION_COUNT(exit_rows));
 }

@@ -4,6 +4,9 @@
 #include <ctype.h>
 #include <stdbool.h>
 #include <string.h>
+#include <strings.h>
+
+#define PREFIX_LEAST 3 /* letters of a word that others begin with */
 
 /* Longer than any key, option or command: a longer word cannot be close to one. */
 #define WORD_CEILING_BYTES 48
@@ -63,7 +66,12 @@ void nearest_try(struct nearest *nearest, const char *candidate)
     if (word_length > WORD_CEILING_BYTES || length > WORD_CEILING_BYTES) {
         return;
     }
+    bool begins = word_length >= PREFIX_LEAST && word_length < length &&
+                  strncasecmp(nearest->word, candidate, word_length) == 0;
     size_t distance = distance_of(nearest->word, word_length, candidate, length);
+    if (begins && nearest->best == NULL && distance >= nearest->distance) {
+        distance = nearest->distance - 1; /* any closer word is preferred */
+    }
     /* Not close if every letter differs, however short the word. */
     if (distance < nearest->distance && distance < length) {
         nearest->distance = distance;

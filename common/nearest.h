@@ -4,8 +4,8 @@
  *
  * A caller starts with nearest_begin(), passes each known word to nearest_try(), and reads the
  * result. The distance is that of Damerau and Levenshtein (insert, delete, substitute, transpose
- * two neighbours), ignoring case; words too far apart are not suggested. The struct keeps pointers
- * to the caller's words and owns nothing.
+ * two neighbours), ignoring case; words too far apart are not suggested, except one that begins
+ * with the misspelt word. The struct keeps pointers to the caller's words and owns nothing.
  */
 #ifndef BERTH_COMMON_NEAREST_H
 #define BERTH_COMMON_NEAREST_H

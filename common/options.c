@@ -15,7 +15,7 @@ static int bad_value(const struct option_row *row, const char *source, const cha
         [OPTION_FLAG] = "true or false",
         [OPTION_TEXT] = "a text",
         [OPTION_INTEGER] = "a whole number",
-        [OPTION_DURATION] = "a duration such as 500ms, 30s, 5m or 2h",
+        [OPTION_DURATION] = "a duration such as 500ms, 30s, 5m, 2h or 7d",
         [OPTION_SIZE] = "a size such as 65536, 64k or 64M",
         [OPTION_CHOICE] = "a listed word",
     };
@@ -264,10 +264,15 @@ int options_parse(const struct option_row *rows, size_t count, void *target, int
 
 void options_print_text(FILE *out, int column, int indent, const char *text)
 {
+    options_wrap_text(out, OPTION_HELP_WIDTH, column, indent, text);
+}
+
+void options_wrap_text(FILE *out, int width, int column, int indent, const char *text)
+{
     const char *word = text + strspn(text, " ");
     for (bool first = true; *word != '\0'; first = false) {
         int length = (int)strcspn(word, " ");
-        if (!first && column + 1 + length > OPTION_HELP_WIDTH) {
+        if (!first && column + 1 + length > width) {
             (void)fprintf(out, "\n%*s", indent, "");
             column = indent;
         } else if (!first) {
@@ -280,6 +285,15 @@ void options_print_text(FILE *out, int column, int indent, const char *text)
         word += strspn(word, " ");
     }
     (void)fputc('\n', out);
+}
+
+void options_print_statuses(FILE *out, const struct option_status *rows, size_t count)
+{
+    (void)fputs("\nExit status:\n", out);
+    for (size_t i = 0; i < count; i++) {
+        (void)fprintf(out, "  %-*s", OPTION_HELP_COLUMN - 2, rows[i].status);
+        options_print_text(out, OPTION_HELP_COLUMN, OPTION_HELP_COLUMN, rows[i].meaning);
+    }
 }
 
 static void print_row(FILE *out, const struct option_row *row)

@@ -58,9 +58,19 @@ int options_parse(const struct option_row *rows, size_t count, void *target, int
 /* The options for --help, each with default and environment variable, in at most 80 columns. */
 void options_print(FILE *out, const struct option_row *rows, size_t count);
 
+/* One exit status, or several with one meaning. */
+struct option_status {
+    const char *status, *meaning;
+};
+
+/* "Exit status:" and the rows, as options_print(). */
+void options_print_statuses(FILE *out, const struct option_status *rows, size_t count);
+
 /* Prints 'text' and a newline, broken between words at 80 columns. 'column' is where the output
  * stands; further lines are indented by 'indent'. */
 void options_print_text(FILE *out, int column, int indent, const char *text);
+/* The same at 'width' columns. */
+void options_wrap_text(FILE *out, int width, int column, int indent, const char *text);
 
 #define OPTION_COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 

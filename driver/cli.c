@@ -269,14 +269,36 @@ static const struct {
     {"task-def", "ecs"},   {"platform-version", "ecs"}, {"task-definitions", "ecs"},
 };
 
+static bool lists(const char *names, const char *name)
+{
+    char spaced[32];
+    int length = snprintf(spaced, sizeof(spaced), " %s ", name);
+    return length < (int)sizeof(spaced) && strstr(names, spaced) != NULL;
+}
+
 static bool same_word(const char *word, const char *name, const char *alias)
 {
     return (name != NULL && strcmp(word, name) == 0) || (alias != NULL && strcmp(word, alias) == 0);
 }
 
-static int unknown_command(const struct cli *cli, const char *word, struct error *err)
+/* Commands of other programs for what people expect here. */
+static const struct {
+    const char *words, *command;
+} habits[] = {
+    {" run ", "exec"},         {" ls list status jobs tasks ", "ps"},
+    {" shell attach ", "ssh"}, {" prune clean stop kill rm ", "gc"},
+    {" check ", "doctor"},     {" config ", "help config"},
+};
+
+/* The command that a word may stand for; NULL: none. */
+static const char *meant_command(const struct cli *cli, const char *word)
 {
     struct nearest nearest = nearest_begin(word);
+    for (size_t i = 0; i < sizeof(habits) / sizeof(habits[0]) && !cli->in_group; i++) {
+        if (lists(habits[i].words, word)) {
+            return habits[i].command;
+        }
+    }
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         const struct cli_command *row = &cli_commands[i];
         if (cli->in_group == (row->group != NULL)) {
@@ -285,10 +307,23 @@ static int unknown_command(const struct cli *cli, const char *word, struct error
             nearest_try(&nearest, row->group);
         }
     }
+    return nearest.best;
+}
+
+static int unknown_command(const struct cli *cli, const char *word, struct error *err)
+{
+    const char *meant = meant_command(cli, word);
     (void)error_set(err, ERROR_USAGE, 0, "unknown command '%s%s'", cli->in_group ? "custom " : "",
                     word);
-    return nearest.best == NULL ? error_hint(err, "try --help")
-                                : error_hint(err, "did you mean '%s'? try --help", nearest.best);
+    for (size_t i = 0; i < COMMAND_COUNT && !cli->in_group; i++) {
+        if (cli_commands[i].group != NULL && strcmp(cli_commands[i].name, word) == 0 &&
+            meant == NULL) {
+            return error_hint(err, "did you mean 'custom %s'? try --help", word);
+        }
+    }
+    return meant == NULL ? error_hint(err, "try --help")
+                         : error_hint(err, "did you mean '%s%s'? try --help",
+                                      cli->in_group ? "custom " : "", meant);
 }
 
 /* The group, a command, or 'help' as with the Fargate driver. */
@@ -315,13 +350,6 @@ static int take_word(struct cli *cli, const char *word, struct error *err)
         }
     }
     return unknown_command(cli, word, err);
-}
-
-static bool lists(const char *names, const char *name)
-{
-    char spaced[32];
-    (void)snprintf(spaced, sizeof(spaced), " %s ", name);
-    return strstr(names, spaced) != NULL;
 }
 
 bool cli_takes(const struct cli_command *command, const char *option)

@@ -14,6 +14,7 @@
 #include "driver/config/schema.h"
 
 #define ROWS_CEILING 64 /* more than there are options */
+#define HELP_BYTES   256
 
 static void print_command(const struct cli_command *row)
 {
@@ -33,15 +34,43 @@ static void print_command(const struct cli_command *row)
     options_print_text(stdout, OPTION_HELP_COLUMN, OPTION_HELP_COLUMN, right);
 }
 
+/* A command that reads no configuration accepts the options about it, without effect. */
+static bool has_effect(const struct cli_command *command, const char *option)
+{
+    bool plain = strcmp(option, "help") == 0 || strcmp(option, "version") == 0;
+    return cli_takes(command, option) && (command == NULL || !command->without_file || plain);
+}
+
+/* Of "with 'ps': ...; with 'warm': ..." what is about the command itself. */
+static const char *help_with(const char *help, const char *command, char out[HELP_BYTES])
+{
+    char label[48];
+    int length = snprintf(label, sizeof(label), "with '%s': ", command);
+    const char *own = strstr(help, label);
+    if (own == NULL) {
+        return help;
+    }
+    own += length;
+    const char *other = strstr(own, "; with '");
+    (void)snprintf(out, HELP_BYTES, "%.*s", other == NULL ? (int)strlen(own) : (int)(other - own),
+                   own);
+    return out;
+}
+
 /* The options of one command; NULL: all options. */
 static void print_options(const struct cli_command *only)
 {
     struct option_row rows[ROWS_CEILING];
+    char texts[ROWS_CEILING][HELP_BYTES];
     size_t count = 0;
     for (const struct option_row *row = cli_options;
          (row->name != NULL || row->help != NULL) && count < ROWS_CEILING; row++) {
-        if (row->name == NULL || cli_takes(only, row->name)) {
-            rows[count++] = *row;
+        if (row->name == NULL || has_effect(only, row->name)) {
+            rows[count] = *row;
+            if (only != NULL && row->name != NULL) {
+                rows[count].help = help_with(row->help, only->name, texts[count]);
+            }
+            count++;
         }
     }
     options_print(stdout, rows, count);
@@ -64,29 +93,52 @@ static void print_examples(const struct cli *cli)
     }
 }
 
+#define ORDINARY " ps gc warm logs history report metrics push-agent init completion version help "
+
 /* The only list of exit codes; main.c and result.c choose them. */
 static const struct {
-    const char *status, *meaning;
+    struct option_status row;
+    const char *commands; /* " name name "; NULL: all */
 } exit_rows[] = {
-    {"0", "success"},
-    {"1", "failure; 'doctor': it found something that would prevent jobs from running"},
-    {"2", "wrong command line; nothing was done"},
-    {"255", "'exec', 'ssh', 'doctor': Berth itself failed"},
-    {"130, 143", "interrupted by Ctrl-C, stopped by SIGTERM (128 + the signal's number)"},
-    {"N", "'exec', 'ssh': the command's status, or 128 + n if signal n ended it"},
-    {"BUILD_FAILURE_EXIT_CODE",
-     "'custom': the job failed, or the configuration or command line is wrong (1 if unset)"},
-    {"SYSTEM_FAILURE_EXIT_CODE",
-     "'custom': anything else failed; GitLab may retry the job (2 if unset)"},
+    {{"0", "success"}, NULL},
+    {{"1", "failure"}, ORDINARY},
+    {{"1", "'doctor': it found something that would prevent jobs from running"}, " doctor "},
+    {{"2", "wrong command line; nothing was done"}, NULL},
+    {{"255", "'exec', 'ssh', 'doctor': Berth itself failed"}, " exec ssh doctor "},
+    {{"130, 143", "interrupted by Ctrl-C, stopped by SIGTERM (128 + the signal's number)"},
+     ORDINARY "exec ssh doctor "},
+    {{"N", "'exec', 'ssh': the command's status, or 128 + n if signal n ended it"}, " exec ssh "},
+    {{"BUILD_FAILURE_EXIT_CODE",
+      "'custom': the job failed, or the configuration or command line is wrong (1 if unset)"},
+     " custom "},
+    {{"SYSTEM_FAILURE_EXIT_CODE",
+      "'custom': anything else failed; GitLab may retry the job (2 if unset)"},
+     " custom "},
 };
+#define EXIT_ROW_COUNT (sizeof(exit_rows) / sizeof(exit_rows[0]))
 
-static void print_exit_codes(void)
+/* Of one command; NULL: of all. The names of commands are for the list of all. */
+static void print_exit_statuses(const struct cli_command *only)
 {
-    (void)printf("\nExit status:\n");
-    for (size_t i = 0; i < sizeof(exit_rows) / sizeof(exit_rows[0]); i++) {
-        (void)printf("  %-*s", OPTION_HELP_COLUMN - 2, exit_rows[i].status);
-        options_print_text(stdout, OPTION_HELP_COLUMN, OPTION_HELP_COLUMN, exit_rows[i].meaning);
+    struct option_status rows[EXIT_ROW_COUNT];
+    char name[32] = "";
+    size_t count = 0;
+    if (only != NULL) {
+        (void)snprintf(name, sizeof(name), " %s ", only->group != NULL ? only->group : only->name);
     }
+    for (size_t i = 0; i < EXIT_ROW_COUNT; i++) {
+        const char *commands = exit_rows[i].commands;
+        if (only != NULL && commands != NULL && strstr(commands, name) == NULL) {
+            continue;
+        }
+        rows[count] = exit_rows[i].row;
+        const char *meaning = strstr(rows[count].meaning, "': ");
+        if (only != NULL && meaning != NULL) {
+            rows[count].meaning = meaning + 3;
+        }
+        count++;
+    }
+    options_print_statuses(stdout, rows, count);
 }
 
 static void print_overview(const struct cli *cli)
@@ -124,7 +176,7 @@ void cli_print_help(const struct cli *cli)
     }
     print_options(only);
     print_examples(cli);
-    print_exit_codes();
+    print_exit_statuses(only);
 }
 
 void cli_print_version(const struct cli *cli)

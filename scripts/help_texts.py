@@ -16,8 +16,6 @@ def sections(text):
     for line in text.splitlines():
         if re.match(r"[A-Z].*:$", line):
             found.append((line[:-1], []))
-        elif line.startswith("Exit status: "):  # prose
-            found.append(("Exit status", [line.removeprefix("Exit status: ")]))
         else:
             found[-1][1].append(line)
     return found

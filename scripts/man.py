@@ -95,10 +95,8 @@ def synopsis(lines):
 def rest(program, heading, lines, commands):
     """One section of the help after its beginning."""
     if heading in ("Commands", "Exit status"):
-        tabled = bool(lines) and lines[0].startswith("  ")
-        rows = entries(lines) if tabled else []
-        body = "".join(item(a, sentence(b)) for a, b in rows)
-        return f".SH {heading.upper()}\n" + (body if tabled else paragraphs("\n".join(lines)))
+        body = "".join(item(a, sentence(b)) for a, b in entries(lines))
+        return f".SH {heading.upper()}\n" + body
     if heading == "Examples":
         shown = all_examples(program, commands) if commands else [x.strip() for x in lines if x]
         return ".SH EXAMPLES\n" + block(shown)

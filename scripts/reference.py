@@ -59,9 +59,7 @@ def program_part(program):
                 out += f"\n### Examples of {name}\n\n```\n{shown}```\n"
         elif heading == "Exit status":
             out += f"\n### Exit status of {name}\n\n"
-            rows = entries(lines) if lines and lines[0].startswith("  ") else []
-            prose = "\n".join(lines).strip() + "\n"
-            out += table(["Status", "Meaning"], [[code(a), b] for a, b in rows]) if rows else prose
+            out += table(["Status", "Meaning"], [[code(a), b] for a, b in entries(lines)])
         else:
             title = f"Options of {name}" if heading == "Options" else heading
             rows = [option_row(a, b) for a, b in entries(lines)]

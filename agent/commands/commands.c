@@ -162,6 +162,15 @@ const struct agent_command *command_find(const char *name)
     return NULL;
 }
 
+struct nearest command_nearest(const char *name)
+{
+    struct nearest nearest = nearest_begin(name);
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        nearest_try(&nearest, commands[i].name);
+    }
+    return nearest;
+}
+
 /* Options may come before, between and after arguments, which is what people type. */
 static int read_words(const struct agent_command *command, int argc, char *const argv[],
                       struct command_line *line, struct error *err)

@@ -17,6 +17,7 @@
 
 #include "agent/limits.h"
 #include "common/error.h"
+#include "common/nearest.h"
 #include "common/options.h"
 
 #define COMMAND_ARGUMENTS LIMIT_AWAITED
@@ -48,6 +49,8 @@ struct agent_command {
 
 /* NULL: not a command. */
 const struct agent_command *command_find(const char *name);
+/* The command that a misspelt one may be. */
+struct nearest command_nearest(const char *name);
 
 /* Reads the words after the command's name. Fails with ERROR_USAGE. */
 int command_parse(const struct agent_command *command, int argc, char *const argv[],

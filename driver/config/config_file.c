@@ -278,6 +278,9 @@ int config_file_load(struct config *config, const char *path, struct error *err)
     if (result < 0) {
         err->kind = ERROR_USAGE; /* a retry by the runner would not find the file either */
         (void)error_wrap(err, "cannot read the configuration");
+        if (err->errnum == ENOENT) {
+            (void)error_hint(err, "'berth-driver init %s' writes one", path);
+        }
     } else {
         result = load_text(config, path, &text, err);
     }

@@ -2,6 +2,7 @@
 """Options without tests elsewhere: each compared with its default or another value."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -75,3 +76,41 @@ def test_signals_reach_jobs_in_all_connections(agent, ssh, number):
     started.process.send_signal(number)
     for job in jobs:
         assert (job.stdout.read(), job.wait(10)) == (b"got it\n", 5)
+
+
+def test_the_exit_statuses_of_the_help(programs):
+    """Each that a command line can show; others are in test_agent_init.py."""
+    shown = subprocess.run([programs.agent, "--help"], capture_output=True, text=True, check=True)
+    _, _, table = shown.stdout.partition("\nExit status:\n")
+    listed = re.findall(r"(?m)^  (\S.*?)  +\S", table)
+    assert listed == ["0", "1", "2", "126, 127", "N", "128 + N"], table
+    for words, status in [
+        (["--version"], 0),
+        (["await", "--timeout", "1ms", "127.0.0.1:1"], 1),
+        (["--listen", "127.0.0.1:0"], 1),
+        (["--frob"], 2),
+        (["--init-only", "--", "/dev/null"], 126),
+        (["--init-only", "--", "/nonexistent"], 127),
+        (["--init-only", "--", "sh", "-c", "exit 42"], 42),
+        (["--init-only", "--", "sh", "-c", "kill -KILL $$"], 137),
+    ]:
+        done = subprocess.run(
+            [programs.agent, *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
+        assert done.returncode == status, (words, done)
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["helth"], "unknown command 'helth'; did you mean 'health'?"),
+        (["--log-level", "inf"], "did you mean 'info'?"),
+    ],
+)
+def test_what_was_meant(programs, words, hint):
+    done = subprocess.run([programs.agent, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and hint in done.stderr

@@ -14,6 +14,7 @@ import pytest
 from support.driver import PS_COLUMNS
 from support.ecs import CONTAINER, REGION
 from support.history import documented
+from support.terminal import Terminal
 
 
 def run(driver, *words):
@@ -111,6 +112,24 @@ def test_gc_for_programs(running):
     assert set(wanted) | {"stopped"} == documented("gc")
     assert objects(run(running.driver, "gc", "--json")[0]) == [wanted | {"stopped": False}]
     assert objects(run(running.driver, "gc", "--json", "--stop")[0]) == [wanted | {"stopped": True}]
+
+
+def test_doctor_on_a_terminal(berth_driver):
+    """Its lines fit, and say the same."""
+    berth_driver.settings["Unknwon"] = "x"
+    env = berth_driver.environment(TERM="dumb")
+    text = berth_driver.run("doctor", env=env).stdout.decode()
+    words = [berth_driver.program, "--config", berth_driver.config(), "doctor"]
+    terminal = Terminal(words, columns=50, env=env)
+    try:
+        terminal.wait(60)
+        shown = terminal.shown.decode().replace("\r\n", "\n")
+    finally:
+        terminal.close()
+    assert any(len(line) > 50 for line in text.splitlines())
+    assert all(len(line) <= 50 or len(line.split()[-1]) > 30 for line in shown.splitlines()), shown
+    assert re.search(r"(?m)^  warn  \S.*\n {8}\S", shown) or re.search(r"\n {8}\w", shown), shown
+    assert shown.split() == text.split()
 
 
 def test_doctor_for_programs(berth_driver):

@@ -142,7 +142,7 @@ def test_exec_says_what_it_took(berth_driver, tmp_path, text, line):
     done = berth_driver.run(*named, "exec", "echo hello", config=False, before=before)
     assert done.returncode == 0 and done.stdout == b"hello\n", done.stderr
     first = done.stderr.splitlines()[0]
-    assert first.endswith("info: " + line.replace("{path}", str(path))), done.stderr
+    assert first.endswith("berth-driver: " + line.replace("{path}", str(path))), done.stderr
 
 
 @pytest.mark.parametrize("mistake", ["misspelt table", "misspelt key", "misspelt value"])
@@ -160,7 +160,7 @@ def test_exec_says_so_before_it_costs(ecs_job, cloud):
     done = ecs_job.driver.run("exec", "echo hello", env=ecs_job.env)
     assert done.returncode == 0 and done.stdout == b"hello\n", done.stderr
     lines = done.stderr.splitlines()
-    assert re.search(r"info: backend 'ecs', settings of /.*/fargate.toml$", lines[0])
+    assert re.search(r"berth-driver: backend 'ecs', settings of /.*/fargate.toml$", lines[0])
     ecs_job.fargate["Cluster"] = "no-such-cluster"
     done = ecs_job.driver.run("exec", "true", env=ecs_job.env)
     assert done.returncode == 255 and "backend 'ecs', settings of" in done.stderr.splitlines()[0]
@@ -301,7 +301,12 @@ def test_an_option_of_another_command(berth_driver, command):
         (["pss"], "unknown command 'pss'; did you mean 'ps'?"),
         (["doktor"], "did you mean 'doctor'?"),
         (["cusotm", "run"], "did you mean 'custom'?"),
-        (["custom", "perpare"], "unknown command 'custom perpare'; did you mean 'prepare'?"),
+        (["custom", "perpare"], "unknown command 'custom perpare'; did you mean 'custom prepare'?"),
+        (["prepare"], "unknown command 'prepare'; did you mean 'custom prepare'?"),
+        (["run", "x"], "unknown command 'run'; did you mean 'exec'?"),
+        (["ls"], "did you mean 'ps'?"),
+        (["metrics", "--out", "x"], "unknown option '--out'; did you mean '--output'?"),
+        (["hist"], "did you mean 'history'?"),
         (["--log-level", "wran", "ps"], "did you mean 'warn'?"),
         (["--log-format", "jsn", "ps"], "did you mean 'json'?"),
         (["--backend", "dcoker", "ps"], "did you mean 'docker'?"),
@@ -345,7 +350,9 @@ def test_keywords_that_the_backend_ignores(job, image, services, reported, sourc
     if reported is None:
         assert "ignores" not in done.stderr
     else:
-        assert f"warn: the backend 'local' ignores {reported} of this job\n" in done.stderr
+        assert (
+            f"berth: warning: the backend 'local' ignores {reported} of this job\n" in done.stderr
+        )
         assert done.stderr.count("ignores") == 1
     assert "ignores" not in job.run("true\n").stderr
     assert job.stage("cleanup").returncode == 0

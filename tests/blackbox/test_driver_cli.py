@@ -384,7 +384,7 @@ def test_calls_itself_as_it_is_called(berth_driver, tmp_path, name):
     assert f"Usage: {name} [OPTION...] COMMAND" in shown("--help").stdout
     assert f"\n  {name} exec --image node:16" in shown("help", "exec").stdout
     assert shown("version").stdout.startswith(f"{name} 0.")
-    assert shown("frob").stderr.startswith(f"{name}[")
+    assert shown("frob").stderr.startswith(f"{name}: error: ")
     assert f"try '{name} exec -- uname -a'" in shown("exec").stderr
 
 
@@ -425,4 +425,26 @@ def test_errors_have_colour_on_a_terminal_only(berth_driver, terminal, variables
     assert process.wait(20) == 2
     os.close(ours)
     word = rb"\033\[31;1merror\033\[0m" if coloured else b"error"
-    assert re.match(rb"berth-driver\[\d+\]: " + word + rb": unknown command", shown), shown
+    assert re.match(rb"berth-driver: " + word + rb": unknown command", shown), shown
+
+
+def test_the_help_of_a_command_is_about_it(berth_driver):
+    def shown(*words):
+        return berth_driver.run(*words, "--help", config=False).stdout.decode()
+
+    ps, warm, custom, version = shown("ps"), shown("warm"), shown("custom", "run"), shown("version")
+    assert "print the list again and again\n" in ps and "stay, and look" in warm
+    assert "with 'ps'" not in ps and "FAILURE" not in ps and "255" not in ps
+    assert "BUILD_FAILURE_EXIT_CODE" in custom and "'custom': " not in custom
+    assert "--help" in version and "--config" not in version
+    whole = shown()
+    for text in ("with 'ps': ", "'custom': ", "'exec', 'ssh', 'doctor': Berth itself failed"):
+        assert text in " ".join(whole.split())
+
+
+def test_a_missing_configuration_names_init(berth_driver, tmp_path):
+    path = tmp_path / "none.toml"
+    done = berth_driver.run("--config", path, "ps", config=False)
+    assert done.returncode == 1 and f"'berth-driver init {path}' writes one" in done.stderr, (
+        done.stderr
+    )

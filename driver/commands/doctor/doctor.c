@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "driver/backend/backend.h"
 #include "driver/backend/ecs/generated.h"
+#include "driver/base/terminal.h"
 #include "driver/commands/command.h"
 #include "driver/commands/doctor/checks.h"
 #include "driver/commands/doctor/policy.h"
@@ -93,6 +94,7 @@ int command_doctor(struct command_context *context, struct result *out_result, s
                             .signals = context->signals,
                             .deadline_ms = clock_deadline_ms(DOCTOR_MS),
                             .colour = log_wants_colour(STDOUT_FILENO),
+                            .width = (int)terminal_width(STDOUT_FILENO),
                             .json = context->json};
     const struct backend *backend = backend_choose(context->config, err);
     int result = 0;

@@ -6,9 +6,13 @@
 #include <string.h>
 
 #include "common/escape.h"
+#include "common/options.h"
 #include "driver/base/json.h"
 
-#define LINE_BYTES 2048
+#define LINE_BYTES  2048
+#define TEXT_COLUMN 8 /* of a finding */
+#define ARROW       "-> "
+#define WIDTH_LEAST 40
 
 static const struct {
     const char *word, *colour;
@@ -55,6 +59,16 @@ static void print_finding(const struct doctor *doctor, enum doctor_finding findi
     print_object(root, ok);
 }
 
+/* One line, which a terminal gets in several that fit. */
+static void print_text(const struct doctor *doctor, int column, const char *text)
+{
+    if (doctor->width < WIDTH_LEAST) {
+        (void)printf("%s\n", text);
+    } else {
+        options_wrap_text(stdout, doctor->width, column, column, text);
+    }
+}
+
 void doctor_report(struct doctor *doctor, enum doctor_finding finding, const char *remedy,
                    const char *format, ...)
 {
@@ -71,10 +85,13 @@ void doctor_report(struct doctor *doctor, enum doctor_finding finding, const cha
         doctor->counts[finding]++;
         return;
     }
-    (void)printf(doctor->colour ? "  \033[%s;1m%s\033[0m  %s\n" : "  %.0s%s  %s\n",
-                 findings[finding].colour, findings[finding].word, line);
+    (void)printf(doctor->colour ? "  \033[%s;1m%s\033[0m  " : "  %.0s%s  ",
+                 findings[finding].colour, findings[finding].word);
+    print_text(doctor, TEXT_COLUMN, line);
     if (remedy != NULL) {
-        escape_print(stdout, "        -> %s\n", remedy);
+        (void)escape(line, sizeof(line), remedy, strlen(remedy), ESCAPE_TEXT);
+        (void)printf("%*s" ARROW, TEXT_COLUMN, "");
+        print_text(doctor, TEXT_COLUMN + (int)strlen(ARROW), line);
     }
     (void)fflush(stdout); /* some checks take seconds */
     doctor->counts[finding]++;

@@ -27,6 +27,7 @@ struct doctor {
     struct signals *signals;
     int64_t deadline_ms;
     bool colour;
+    int width;           /* of the terminal, for lines that fit; 0: as long as they are */
     bool json;           /* one object per finding */
     const char *section; /* the heading */
     int counts[DOCTOR_FINDINGS];

@@ -32,6 +32,9 @@ static void finds_what_was_meant(void **state)
         {"ec2", "ecs"},
         {"lcoal", "local"},
         {"loglevel", "log-level"},
+        {"log", "log-level"}, /* the beginning */
+        {"conf", "config"},
+        {"lo", NULL}, /* too little of it */
         {"frob", NULL},
         {"x", NULL}, /* no word of two letters is meant by one */
         {"", NULL},
@@ -61,6 +64,12 @@ static void the_nearest_counts_and_the_first_of_two(void **state)
     assert_string_equal(nearest.best, "Subnets");
     nearest_try(&nearest, "subnet");
     assert_string_equal(nearest.best, "subnet");
+    nearest = nearest_begin("time");
+    nearest_try(&nearest, "timeout-of-each");
+    nearest_try(&nearest, "timeouts");
+    assert_string_equal(nearest.best, "timeout-of-each");
+    nearest_try(&nearest, "tme");
+    assert_string_equal(nearest.best, "tme");
 }
 
 static void becomes_the_hint_of_an_error(void **state)
