@@ -183,8 +183,7 @@ const struct cli_command cli_commands[] = {
 const struct option_row cli_options[] = {
     {.help = "Options"},
     {"config", 0, OPTION_TEXT, "PATH", "BERTH_CONFIG", CONFIG_DEFAULT_PATH,
-     "configuration file (TOML); 'berth-driver help config' lists its keys", FIELD(options.path), 0,
-     0},
+     "configuration file (TOML); 'help config' lists its keys", FIELD(options.path), 0, 0},
     {"backend", 0, OPTION_TEXT, "NAME", NULL, "the file's", "where tasks run: local, docker or ecs",
      FIELD(options.backend), 0, 0},
     {"image", 0, OPTION_TEXT, "NAME", NULL, NULL,

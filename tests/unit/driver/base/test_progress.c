@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Bars that fit. */
 #include "driver/base/progress.h"
+
+#include <fcntl.h>
+
+#include "common/clock.h"
+#include "common/log.h"
 #include "tests/unit/driver/rows.h"
 #include "tests/unit/rows.h"
 
@@ -61,9 +66,37 @@ static void the_largest_figures_fit(void **state)
     assert_true(strlen(text) < sizeof(text));
 }
 
+/* Where no terminal is: a line now and then. */
+static void a_line_when_it_is_due(void **state)
+{
+    (void)state;
+    int ends[2];
+    char text[256] = "";
+    struct progress progress;
+    const struct progress_state half = {12 * MIB, 24 * MIB, 0.5, "3 of 7 layers"};
+    assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    log_prefix("berth");
+    log_open("berth-test", LOG_INFO, LOG_TEXT, ends[1]);
+    progress_begin(&progress, "pulling 'x'");
+    assert_true(progress.next_ms > clock_now_ms() + 9000);
+    progress_update(&progress, &half);
+    assert_int_equal(read(ends[0], text, sizeof(text)), -1);
+    progress.next_ms = 0;
+    progress_update(&progress, &half);
+    progress_update(&progress, &half);
+    progress_end(&progress);
+    assert_true(read(ends[0], text, sizeof(text) - 1) > 0);
+    assert_string_equal(text, "berth: pulling 'x': 12.0 of 24.0 MiB, 3 of 7 layers\n");
+    log_prefix(NULL);
+    log_open("berth-test", LOG_INFO, LOG_TEXT, STDERR_FILENO);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(the_largest_figures_fit)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(the_largest_figures_fit),
+                                       cmocka_unit_test(a_line_when_it_is_due)};
     int failed = rows_run(bars, fits);
     return failed + cmocka_run_group_tests(tests, NULL, NULL);
 }
