@@ -14,12 +14,20 @@
 #include "driver/registry/platform.h"
 #include "driver/runner/runner.h"
 
+/* Where a keyword comes from. */
+struct source {
+    const cJSON *response; /* JOB_RESPONSE_FILE; NULL: none */
+    const cJSON *value;    /* of the keyword; NULL: the job has none */
+    bool is_expanded;      /* by the runner: what the job wrote is not known */
+};
+
 /* An 'image:' or service while it is read. */
 struct reading {
     const struct job_keywords_rules *rules;
     const char *what; /* "image" or "service" */
     const cJSON *from;
     struct job_variables variables;
+    bool is_expanded;
     cJSON *to;
     bool ok; /* no allocation has failed */
 };
@@ -29,6 +37,24 @@ static int not_understood(const struct reading *reading, const char *key, const 
 {
     return error_set(err, ERROR_USAGE, 0, "the job's %s: '%s' is not %s", reading->what, key,
                      wanted);
+}
+
+/* 'raw' is what the job wrote: a value that its author spells out is no secret. */
+static int check_masked(const struct reading *reading, const char *key, const char *raw,
+                        const char *text, struct error *err)
+{
+    const char *name = reading->rules->is_published
+                           ? job_variables_masked(reading->variables.response,
+                                                  reading->is_expanded ? "" : raw, text)
+                           : NULL;
+    if (name == NULL) {
+        return 0;
+    }
+    (void)error_set(err, ERROR_USAGE, 0,
+                    "the job's %s: '%s' contains the value of the masked variable %s, which users "
+                    "with access to the task definition could read",
+                    reading->what, key, name);
+    return error_hint(err, "use a variable that is not masked");
 }
 
 /* A text, or a number for a user; expanded. */
@@ -53,11 +79,19 @@ static int take_text(struct reading *reading, const char *path, const char *key,
     if (expanded == NULL) {
         return -1;
     }
-    if (expanded[0] != '\0') {
+    int result = check_masked(reading, key, text, expanded, err);
+    if (result == 0 && expanded[0] != '\0') {
         json_text(reading->to, key, expanded, &reading->ok);
     }
     free(expanded);
-    return 0;
+    return result;
+}
+
+static int take_word(struct reading *reading, const char *key, cJSON *to, const char *word,
+                     struct error *err)
+{
+    json_append(to, word, &reading->ok);
+    return check_masked(reading, key, word, word, err);
 }
 
 /* Not expanded, as in the runner. */
@@ -70,8 +104,7 @@ static int take_list(struct reading *reading, const char *key, struct error *err
     }
     cJSON *to = json_array(reading->to, key, &reading->ok);
     if (cJSON_IsString(list)) {
-        json_append(to, list->valuestring, &reading->ok);
-        return 0;
+        return take_word(reading, key, to, list->valuestring, err);
     }
     if (!cJSON_IsArray(list)) {
         return not_understood(reading, key, "a list of texts", err);
@@ -81,7 +114,9 @@ static int take_list(struct reading *reading, const char *key, struct error *err
         if (!cJSON_IsString(entry)) {
             return not_understood(reading, key, "a list of texts", err);
         }
-        json_append(to, entry->valuestring, &reading->ok);
+        if (take_word(reading, key, to, entry->valuestring, err) < 0) {
+            return -1;
+        }
     }
     return 0;
 }
@@ -182,13 +217,13 @@ static int take_common(struct reading *reading, const struct config *config, str
 
 /* From the command line, the job's 'image:' if it is allowed, or the configuration. */
 static int read_image(const struct job_keywords_rules *rules, const struct config *config,
-                      const cJSON *from, const cJSON *response, struct job_keywords *keywords,
-                      struct error *err)
+                      const struct source *source, struct job_keywords *keywords, struct error *err)
 {
     struct reading reading = {.rules = rules,
                               .what = "image",
-                              .from = from,
-                              .variables = {.response = response},
+                              .from = source->value,
+                              .variables = {.response = source->response},
+                              .is_expanded = source->is_expanded,
                               .to = keywords->image,
                               .ok = true};
     struct image_name name;
@@ -232,7 +267,7 @@ static int read_image(const struct job_keywords_rules *rules, const struct confi
 }
 
 static int read_service(const struct job_keywords_rules *rules, const struct config *config,
-                        const cJSON *from, const cJSON *response, cJSON *services,
+                        const cJSON *from, const struct source *source, cJSON *services,
                         struct error *err)
 {
     const cJSON *own = json_at(from, "variables");
@@ -240,7 +275,8 @@ static int read_service(const struct job_keywords_rules *rules, const struct con
         .rules = rules,
         .what = "service",
         .from = from,
-        .variables = {.own = cJSON_IsArray(own) ? own : NULL, .response = response},
+        .variables = {.own = cJSON_IsArray(own) ? own : NULL, .response = source->response},
+        .is_expanded = source->is_expanded,
         .to = cJSON_CreateObject(),
         .ok = true};
     if (!cJSON_AddItemToArray(services, reading.to)) {
@@ -259,9 +295,10 @@ static int read_service(const struct job_keywords_rules *rules, const struct con
 }
 
 static int read_services(const struct job_keywords_rules *rules, const struct config *config,
-                         const cJSON *from, const cJSON *response, struct job_keywords *keywords,
+                         const struct source *source, struct job_keywords *keywords,
                          struct error *err)
 {
+    const cJSON *from = source->value;
     int count = cJSON_GetArraySize(from);
     const cJSON *service = NULL;
     if (from == NULL || cJSON_IsNull(from)) {
@@ -283,7 +320,7 @@ static int read_services(const struct job_keywords_rules *rules, const struct co
     }
     cJSON_ArrayForEach(service, from)
     {
-        if (read_service(rules, config, service, response, keywords->services, err) < 0) {
+        if (read_service(rules, config, service, source, keywords->services, err) < 0) {
             return -1;
         }
     }
@@ -320,21 +357,22 @@ static int read_job(const struct job_keywords_rules *rules, const struct config 
     cJSON *named_services = NULL;
     (void)!runner_read(&runner, &ignored);
     int result = runner_read_response(&runner, &response, err);
-    const cJSON *image = json_at(response, "image");
-    const cJSON *services = json_at(response, "services");
-    if (result == 0 && services == NULL) {
+    struct source image = {response, json_at(response, "image"), false};
+    struct source services = {response, json_at(response, "services"), false};
+    if (result == 0 && services.value == NULL) {
         result = services_of_variable(&named_services, err);
-        services = named_services;
+        services = (struct source){response, named_services, true};
     }
-    if (result == 0 && image != NULL && !cJSON_IsObject(image) && !cJSON_IsNull(image)) {
+    if (image.value == NULL) {
+        image = (struct source){response, named_image, true};
+    } else if (result == 0 && !cJSON_IsObject(image.value) && !cJSON_IsNull(image.value)) {
         result = error_set(err, ERROR_USAGE, 0, "the job's image is not an object");
     }
     if (result == 0) {
-        result =
-            read_image(rules, config, image == NULL ? named_image : image, response, keywords, err);
+        result = read_image(rules, config, &image, keywords, err);
     }
     if (result == 0) {
-        result = read_services(rules, config, services, response, keywords, err);
+        result = read_services(rules, config, &services, keywords, err);
     }
     json_delete_wiped(response);
     json_delete_wiped(named_image);
@@ -359,8 +397,8 @@ int job_keywords_read(const struct job_keywords_rules *rules, const struct confi
 int job_keywords_read_image(const struct job_keywords_rules *rules, const struct config *config,
                             struct job_keywords *keywords, struct error *err)
 {
-    return new_keywords(keywords, err) < 0 ? -1
-                                           : read_image(rules, config, NULL, NULL, keywords, err);
+    const struct source none = {NULL, NULL, false};
+    return new_keywords(keywords, err) < 0 ? -1 : read_image(rules, config, &none, keywords, err);
 }
 
 void job_keywords_done(struct job_keywords *keywords)

@@ -34,11 +34,14 @@ struct job_keywords_rules {
     bool has_option;     /* --image is another way to name one */
     const struct config_list *allowed_images, *allowed_services;
     const char *processor; /* of the agent, which a platform must fit; NULL: not checked */
+    bool is_published; /* others can read what the job's containers are made from: no masked value
+                          may get into it */
     /* Whether the 'pull_policy' of a job, an array or NULL, is allowed; NULL: not checked. */
     int (*check_policies)(const struct config *config, const cJSON *policies, struct error *err);
 };
 
-/* Of a job. What is not allowed or not valid is ERROR_USAGE. */
+/* Of a job. What is not allowed or not valid is ERROR_USAGE, and with 'is_published' what has got
+ * the value of a masked variable. */
 int job_keywords_read(const struct job_keywords_rules *rules, const struct config *config,
                       struct job_keywords *keywords, struct error *err)
     __attribute__((warn_unused_result));

@@ -111,6 +111,32 @@ char *job_variables_expand(const struct job_variables *variables, const char *te
     return copy;
 }
 
+static size_t count_of(const char *text, const char *part)
+{
+    size_t count = 0;
+    for (const char *at = strstr(text, part); at != NULL; at = strstr(at + 1, part)) {
+        count++;
+    }
+    return count;
+}
+
+const char *job_variables_masked(const cJSON *response, const char *raw, const char *text)
+{
+    const cJSON *variable = NULL;
+    cJSON_ArrayForEach(variable, json_at(response, "variables"))
+    {
+        const char *key = json_text_at(variable, "key");
+        bool masked = key != NULL && json_true_at(variable, "masked") &&
+                      !json_true_at(variable, "file"); /* which expands to its path */
+        const char *value = masked ? runner_variable(key) : NULL;
+        if (value != NULL && strlen(value) >= JOB_MASKED_LEAST &&
+            count_of(text, value) > count_of(raw, value)) {
+            return key;
+        }
+    }
+    return NULL;
+}
+
 void job_variables_public(const cJSON *response, cJSON *list, bool *ok)
 {
     const cJSON *variable = NULL;

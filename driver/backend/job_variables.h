@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * variables.h - job variables in the names of images and for services.
+ * job_variables.h - job variables in the names of images and for services.
  *
  * Values come from CUSTOM_ENV_*, where the runner has expanded them; JOB_RESPONSE_FILE says which
  * are public, masked or files. Texts are expanded as GitLab Runner does (common/spec/variables.go,
@@ -26,6 +26,12 @@ struct job_variables {
 /* In memory for free(); NULL after filling 'err'. */
 char *job_variables_expand(const struct job_variables *variables, const char *text,
                            struct error *err) __attribute__((warn_unused_result));
+
+/* The name, in 'response', of a masked variable whose value is in 'text' more often than in 'raw',
+ * from which it was expanded; NULL: none. Values of fewer than JOB_MASKED_LEAST characters would be
+ * in any text and are not looked for; GitLab masks from 8. */
+#define JOB_MASKED_LEAST 4
+const char *job_variables_masked(const cJSON *response, const char *raw, const char *text);
 
 /* Appends "NAME=VALUE" to the array 'list' for each variable that is public, not masked and not a
  * file. */

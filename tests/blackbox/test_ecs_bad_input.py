@@ -4,6 +4,7 @@ status, no task, no definition that is registered by half."""
 
 import copy
 import itertools
+import json
 import os
 
 import pytest
@@ -82,6 +83,32 @@ def masked(case):
     case.services(SERVICE, variables=[{"key": "P", "value": "$PASSWORD"}])
 
 
+def into_the_definition(**more):
+    """A masked value, by way of another variable, in a text of 'image:' or of a service."""
+
+    def change(case):
+        case.job.variables(
+            ("PASSWORD", "very-secret-value", {"masked": True}),
+            ("NAME", "x-very-secret-value", {"public": True}),
+        )
+        service = more.pop("service", None)
+        if service is not None:
+            case.job.services({"name": SERVICE, **service})
+        else:
+            case.image(**{"name": JOB, **more})
+
+    return change
+
+
+def of_the_runner(case):
+    """Without JOB_RESPONSE_FILE's key the runner's variable has them, expanded."""
+    into_the_definition()(case)
+    case.job.response.pop("services", None)
+    case.job.write()
+    service = {"name": SERVICE, "command": ["--password", "very-secret-value"]}
+    case.job.env["CUSTOM_ENV_CI_JOB_SERVICES"] = json.dumps([service])
+
+
 def no_list(case):
     case.job.response["services"] = "redis"
     case.job.write()
@@ -132,6 +159,31 @@ BAD = [
         ["uses port 22123, which is Berth's own", "HelperPort"],
     ),
     ("a masked variable", masked, ["ServiceSecretsInOverrides"]),
+    (
+        "a masked value in the name",
+        into_the_definition(name="nowhere.invalid/$NAME:1"),
+        ["image: 'name' contains the value of the masked variable PASSWORD", "is not masked"],
+    ),
+    (
+        "a masked value as the user",
+        into_the_definition(executor_opts={"docker": {"user": "$PASSWORD"}}),
+        ["image: 'user' contains the value of the masked variable PASSWORD"],
+    ),
+    (
+        "a masked value in a service's name",
+        into_the_definition(service={"name": "nowhere.invalid/${PASSWORD}:1"}),
+        ["service: 'name' contains the value of the masked variable PASSWORD"],
+    ),
+    (
+        "a masked value in an alias",
+        into_the_definition(service={"alias": "db,$NAME"}),
+        ["service: 'alias' contains the value of the masked variable PASSWORD"],
+    ),
+    (
+        "a masked value that the runner has expanded",
+        of_the_runner,
+        ["service: 'command' contains the value of the masked variable PASSWORD"],
+    ),
     (
         "processor of a service",
         lambda c: c.services(SERVICE, executor_opts={"docker": {"platform": "linux/arm64"}}),
@@ -222,6 +274,7 @@ def test_before_the_launch(generated_job, cloud, registry):
         assert done.returncode == BUILD_FAILURE, name
         (line,) = errors(done)
         assert [word for word in words if word not in line] == [], name
+        assert "very-secret-value" not in done.stderr, name
         assert "Traceback" not in line and "\x1b" not in line and len(line) < 1200, name
         assert cloud.count("RunTask") == 0 and registered(cloud) == [] == kept(job), name
         assert list(job.driver.metadata.glob("job-*.json")) == [], name
@@ -281,3 +334,12 @@ def test_after_the_launch(generated_job, cloud, change, words):
     assert [row.status for row in registered(cloud)] == ["ACTIVE"]
     (path,) = kept(generated_job)
     assert path.read_text() == registered(cloud)[0].arn and path.stat().st_uid == os.geteuid()
+
+
+def test_what_the_author_spells_out_is_not_masked(generated_job, cloud):
+    """A masked value that happens to be a word of the image's name, or of a command."""
+    generated_job.variables(("PASSWORD", "nowhere", {"masked": True}), ("TAG", "1", {}))
+    generated_job.image("nowhere.invalid/job:$TAG", entrypoint=["env", "NAME=nowhere"])
+    done = generated_job.stage("prepare")
+    assert done.returncode == 0, done.stderr
+    assert cloud.count("RegisterTaskDefinition") == 1

@@ -30,7 +30,8 @@ static const struct job_keywords_rules *rules_of(const struct config *config,
     *out = (struct job_keywords_rules){.section = "Fargate",
                                        .image = config->fargate.image,
                                        .allowed_images = &config->fargate.allowed_images,
-                                       .allowed_services = &config->fargate.allowed_services};
+                                       .allowed_services = &config->fargate.allowed_services,
+                                       .is_published = true};
     return out;
 }
 

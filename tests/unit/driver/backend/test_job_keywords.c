@@ -87,6 +87,41 @@ static void expansion_has_a_ceiling(void **state)
     free(value);
 }
 
+static void finds_masked_values(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *raw, *text, *name;
+    } rows[] = {
+        {"$PASSWORD", "secret", "PASSWORD"},
+        {"$B", "x-secret-x", "PASSWORD"},
+        {"secret", "secret", NULL}, /* its author wrote it */
+        {"secret/$B", "secret/secret", "PASSWORD"},
+        {"$PUBLIC", "shown", NULL},
+        {"$SHORT", "abc", NULL},
+        {"$FILE", "/tmp/p/FILE", NULL},
+        {"", "", NULL},
+    };
+    cJSON *response = cJSON_Parse("{\"variables\":[{\"key\":\"PASSWORD\",\"masked\":true},"
+                                  "{\"key\":\"SHORT\",\"masked\":true},"
+                                  "{\"key\":\"FILE\",\"masked\":true,\"file\":true},"
+                                  "{\"key\":\"UNSET\",\"masked\":true},"
+                                  "{\"key\":\"PUBLIC\",\"masked\":false}]}");
+    (void)setenv("CUSTOM_ENV_PASSWORD", "secret", 1);
+    (void)setenv("CUSTOM_ENV_SHORT", "abc", 1);
+    (void)setenv("CUSTOM_ENV_FILE", "/tmp/p/FILE", 1);
+    (void)setenv("CUSTOM_ENV_PUBLIC", "shown", 1);
+    for (size_t i = 0; i < ROW_COUNT(rows); i++) {
+        const char *name = job_variables_masked(response, rows[i].raw, rows[i].text);
+        if ((name == NULL) != (rows[i].name == NULL) ||
+            (name != NULL && strcmp(name, rows[i].name) != 0)) {
+            fail_msg("'%s' of '%s': %s", rows[i].text, rows[i].raw, name == NULL ? "none" : name);
+        }
+    }
+    assert_null(job_variables_masked(NULL, "", "secret"));
+    cJSON_Delete(response);
+}
+
 static void sets_a_variable_once(void **state)
 {
     (void)state;
@@ -166,8 +201,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(expands_as_the_runner), cmocka_unit_test(expansion_has_a_ceiling),
-        cmocka_unit_test(sets_a_variable_once),  cmocka_unit_test(reads_platforms),
-        cmocka_unit_test(compares_platforms),
+        cmocka_unit_test(finds_masked_values),   cmocka_unit_test(sets_a_variable_once),
+        cmocka_unit_test(reads_platforms),       cmocka_unit_test(compares_platforms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
