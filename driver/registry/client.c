@@ -117,6 +117,11 @@ void registry_set_deadline(struct registry *registry, int64_t deadline_ms)
     registry->options.deadline_ms = deadline_ms;
 }
 
+int64_t registry_bytes_left(const struct registry *registry)
+{
+    return registry->bytes_left;
+}
+
 const char *registry_host(const struct registry *registry)
 {
     return registry->home.host;

@@ -55,6 +55,9 @@ void registry_close(struct registry *registry);
 /* For the requests from now on. */
 void registry_set_deadline(struct registry *registry, int64_t deadline_ms);
 
+/* What is left of 'ceiling_bytes'. */
+int64_t registry_bytes_left(const struct registry *registry);
+
 /* "host" or "host:port" that requests go to: for docker.io "registry-1.docker.io". */
 const char *registry_host(const struct registry *registry);
 

@@ -195,10 +195,15 @@ static int find_login(struct choosing *choosing, struct error *err)
         return keep_login(choosing, login, own_login(choosing, &choosing->name, login, err));
     }
     struct error own = {0};
+    struct lookup_budget whole;
+    lookup_budget_init(&whole);
+    struct lookup_budget *budget = request->budget != NULL ? request->budget : &whole;
+    int64_t from_ms = clock_now_ms();
     int found = request->aws != NULL && ecr_login(request->aws, choosing->ecr.region,
-                                                  clock_deadline_ms(LOOKUP_MS), login, &own) == 0
+                                                  clock_deadline_ms(budget->ms), login, &own) == 0
                     ? 1
                     : 0;
+    budget->ms -= clock_now_ms() - from_ms;
     if (own.errnum == EINTR) {
         *err = own;
         found = -1;
@@ -221,6 +226,7 @@ static int ask(const struct choosing *choosing, const struct image_name *name,
         .login = login,
         .config = choosing->request->config,
         .signals = choosing->request->signals,
+        .budget = choosing->must_check ? NULL : choosing->request->budget,
         .ask_silent = ask_silent,
     };
     int result = image_look_up(&request, out, err);

@@ -10,8 +10,9 @@
  * own login (DOCKER_AUTH_CONFIG, the credentials in JOB_RESPONSE_FILE, CI_REGISTRY_...), or without
  *     one. A refusal is an error. No answer is one too, unless RegistrySecretsShared is true; with
  *     it a job that has no login for the host is not checked at all.
- *   - the look-up: one HEAD, and GET for a digest that is not in the cache beside the metadata; at
- *     most 2 s and 4 MiB in all. A host that did not answer is left alone for 5 minutes.
+ *   - the look-up: one HEAD, and GET for a digest that is not in the cache beside the metadata. All
+ *     images of a job share one budget (lookup.h), except where a secret needs the answer. A host
+ *     that did not answer is left alone for 5 minutes.
  *
  * Errors are ERROR_USAGE, which is a build failure: the name is not valid, the image does not exist
  * (404, or "unknown" with a login), it is not built for 'architecture', the secret may not be used.
@@ -32,6 +33,7 @@
 #include "driver/base/signals.h"
 #include "driver/config/config.h"
 #include "driver/registry/image_facts.h"
+#include "driver/registry/lookup.h"
 #include "driver/registry/name.h"
 #include "driver/runner/runner.h"
 
@@ -45,6 +47,7 @@ struct image_request {
     const char *architecture;           /* of the task: "amd64" or "arm64" */
     struct aws_client *aws;             /* for images in ECR; NULL: they are not looked up */
     struct signals *signals;            /* may be NULL */
+    struct lookup_budget *budget;       /* of the job; NULL: of this image alone */
 };
 
 struct image_choice {

@@ -202,18 +202,49 @@ static int look_at(struct look *look, struct error *err)
     return result;
 }
 
+void lookup_budget_init(struct lookup_budget *budget)
+{
+    *budget = (struct lookup_budget){.ms = LOOKUP_MS, .bytes = LOOKUP_CEILING_BYTES};
+}
+
+/* Asks the host within the budget. A host that had little of it is not to blame. */
+static int ask(struct look *look, struct lookup_budget *budget, struct error *err)
+{
+    const struct lookup_request *request = look->request;
+    const char *directory = request->config->metadata_directory;
+    int64_t from_ms = clock_now_ms();
+    bool had_time = budget->ms >= LOOKUP_MS / 2;
+    if (!request->ask_silent && cache_is_silent(directory, look->out->host)) {
+        return conclude(look, LOOKUP_NO_ANSWER, "did not answer within the last 5 minutes");
+    }
+    if (budget->ms <= 0 || budget->bytes <= 0) {
+        return conclude(look, LOOKUP_NO_ANSWER, "other images took the time of this job");
+    }
+    int result = look_at(look, err);
+    int64_t took_ms = clock_now_ms() - from_ms;
+    if (result == 1 && look->out->verdict == LOOKUP_NO_ANSWER &&
+        (had_time || took_ms < budget->ms)) {
+        cache_add_silent(directory, look->out->host);
+    }
+    budget->ms -= took_ms;
+    budget->bytes = registry_bytes_left(look->registry);
+    return result;
+}
+
 int image_look_up(const struct lookup_request *request, struct lookup *out_lookup,
                   struct error *err)
 {
     struct look look = {.request = request, .out = out_lookup};
     struct error own = {0};
-    const char *directory = request->config->metadata_directory;
+    struct lookup_budget whole;
+    lookup_budget_init(&whole);
+    struct lookup_budget *budget = request->budget != NULL ? request->budget : &whole;
     struct registry_options options = {
         .insecure = &request->config->helper.insecure_registries,
         .login = request->login,
         .signals = request->signals,
-        .deadline_ms = clock_deadline_ms(LOOKUP_MS),
-        .ceiling_bytes = LOOKUP_CEILING_BYTES,
+        .deadline_ms = clock_deadline_ms(budget->ms),
+        .ceiling_bytes = budget->bytes,
     };
     *out_lookup = (struct lookup){.verdict = LOOKUP_FOUND};
     (void)snprintf(out_lookup->host, sizeof(out_lookup->host), "%s", request->name->registry);
@@ -223,15 +254,7 @@ int image_look_up(const struct lookup_request *request, struct lookup *out_looku
         return 0;
     }
     (void)snprintf(out_lookup->host, sizeof(out_lookup->host), "%s", registry_host(look.registry));
-    int result = 1;
-    if (!request->ask_silent && cache_is_silent(directory, out_lookup->host)) {
-        (void)conclude(&look, LOOKUP_NO_ANSWER, "did not answer within the last 5 minutes");
-    } else {
-        result = look_at(&look, err);
-        if (result == 1 && out_lookup->verdict == LOOKUP_NO_ANSWER) {
-            cache_add_silent(directory, out_lookup->host);
-        }
-    }
+    int result = ask(&look, budget, err);
     buffer_done(&look.answer.body);
     registry_close(look.registry);
     if (result != 0) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lookup.h - looks at one image in its registry, within 2 s and 4 MiB.
+ * lookup.h - looks at one image in its registry, within a budget: the look-ups of a job have 2 s
+ * and 4 MiB in all.
  *
  * HEAD of the manifest; if its digest is not in the cache (cache.h), GET of index, manifest and
  * configuration, each compared with its digest. Whatever a registry does is a verdict, not an
@@ -26,9 +27,16 @@ enum lookup_verdict {
     LOOKUP_ABSENT,         /* 404, or "unknown" with a login */
     LOOKUP_OTHER_PLATFORM, /* 'platforms' are those that it is built for */
     LOOKUP_REFUSED,        /* 401 or 403: it is not known whether it exists */
-    LOOKUP_NO_ANSWER,      /* no connection, timeout, HTTP 429 or 5xx, a broken rule of client.h */
+    LOOKUP_NO_ANSWER,      /* no connection, timeout, HTTP 429 or 5xx, a broken rule of client.h, or
+                              nothing left of the budget */
     LOOKUP_UNCLEAR,        /* an answer that cannot be used */
 };
+
+/* What is left for several look-ups together. */
+struct lookup_budget {
+    int64_t ms, bytes;
+};
+void lookup_budget_init(struct lookup_budget *budget);
 
 struct lookup_request {
     const struct image_name *name;
@@ -36,7 +44,9 @@ struct lookup_request {
     const struct registry_login *login; /* NULL: none */
     const struct config *config;
     struct signals *signals;
-    bool ask_silent; /* also a host that did not answer within the last 5 minutes */
+    struct lookup_budget *budget; /* what it may use, and from which that is taken; NULL: a whole
+                                     one of its own */
+    bool ask_silent;              /* also a host that did not answer within the last 5 minutes */
 };
 
 struct lookup {

@@ -63,16 +63,21 @@ class Probe:
         entry = {"auth": basic(user, password)}
         self.env["CUSTOM_ENV_DOCKER_AUTH_CONFIG"] = json.dumps({"auths": {host: entry}})
 
-    def look(self, name, *patterns, architecture="amd64", deadline_s=20):
+    def look(self, name, *patterns, **how):
+        (got,) = self.look_all([name], *patterns, **how)
+        return got
+
+    def look_all(self, names, *patterns, architecture="amd64", deadline_s=20):
+        """The images of one job."""
         config = write_config(self.directory / "probe.toml", self.settings)
         done = subprocess.run(
-            [self.programs.tool("image-probe"), config, architecture, name, *patterns],
+            [self.programs.tool("image-probe"), config, architecture, " ".join(names), *patterns],
             env=self.env, capture_output=True, timeout=deadline_s, check=False,
         )  # fmt: skip
         self.log = done.stderr.decode()
         assert done.returncode == 0, self.log
         assert PASSWORD not in self.log
-        return json.loads(done.stdout)
+        return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.fixture

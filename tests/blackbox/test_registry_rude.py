@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """driver/registry against registries that lie, flood, stay silent or lead elsewhere."""
 
+import contextlib
 import json
 import signal
 import socket
@@ -343,6 +344,44 @@ def test_large_documents_share_one_ceiling(probe, rude):
         rude.put(f"/v2/app/manifests/{reference}", data, OCI_INDEX)
     image.config += b" "
     assert is_silent(look(probe, rude, "app:2"))
+
+
+def large(rude, repository, length):
+    image = Image(**CONFIG)
+    image.config += b" " * length
+    spoil(image, config=descriptor(digest=digest_of(image.config), size=len(image.config)))
+    rude.put_image(repository, "1", image)
+    return f"{rude.host}/{repository}:1"
+
+
+def test_the_images_of_a_job_share_one_ceiling(probe, rude):
+    names = [large(rude, "one", 2_200_000), large(rude, "two", 2_300_000)]
+    assert [got["known"] for got in probe.look_all(names)] == [True, False]
+    assert probe.look(names[1])["known"], "alone it is below the ceiling"
+
+
+@pytest.mark.waits
+def test_the_images_of_a_job_share_the_time(probe):
+    """Of three slow registries the second is cut short and the third is not asked; neither is to
+    blame for that."""
+
+    def slow(handler):
+        time.sleep(1.3)
+        handler.reply(403)
+
+    with contextlib.ExitStack() as stack:
+        registries = [stack.enter_context(RudeRegistry()) for _ in range(3)]
+        probe.insecure(*(one.host for one in registries))
+        for one in registries:
+            one.answers[MANIFEST] = slow
+        got = probe.look_all([f"{one.host}/app:1" for one in registries])
+        assert all(is_silent(one) for one in got)
+        assert sum(one["took_ms"] for one in got) <= LIMIT_MS + SLACK_MS
+        assert [len(one.requests) for one in registries] == [1, 1, 0]
+        for one in registries:
+            one.put_image("app", "1", Image(**CONFIG))
+        again = probe.look_all([f"{one.host}/app:1" for one in registries])
+        assert [one["known"] for one in again] == [True] * 3
 
 
 # --- leading elsewhere ---

@@ -5,9 +5,11 @@
  *   image-probe CONFIG ARCHITECTURE NAME [PATTERN...]
  *
  * The job is that of the environment. Without patterns the name counts as one of the configuration.
- * One line of JSON on stdout, log lines (debug) on stderr.
+ * NAME may be several with blanks between, the images of one job. One line of JSON for each on
+ * stdout, log lines (debug) on stderr.
  */
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -92,16 +94,23 @@ int main(int argc, char **argv)
     }
     struct aws_options aws = {.region = config.fargate.region};
     struct aws_client *client = aws_client_new(&aws, &signals, &err);
+    struct lookup_budget budget;
+    lookup_budget_init(&budget);
     struct image_request request = {
         .config = &config,
         .runner = &runner,
-        .name = argv[3],
         .patterns = argc > 4 ? &patterns : NULL,
         .architecture = argv[2],
         .aws = client,
         .signals = &signals,
+        .budget = &budget,
     };
-    print(&request);
+    char *rest = NULL;
+    for (char *name = strtok_r(argv[3], " ", &rest); name != NULL;
+         name = strtok_r(NULL, " ", &rest)) {
+        request.name = name;
+        print(&request);
+    }
     aws_client_free(client);
     config_done(&config);
     signals_done(&signals);

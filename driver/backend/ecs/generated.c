@@ -93,19 +93,21 @@ struct chooser {
     const struct runner *runner;
     const char *architecture; /* Docker's name */
     const struct config_list *patterns;
+    struct lookup_budget budget; /* of all images of the job */
 };
 
 static int choose(void *context, const char *name, struct image_choice *out_choice,
                   struct error *err)
 {
-    const struct chooser *chooser = context;
+    struct chooser *chooser = context;
     const struct image_request request = {.config = chooser->task->config,
                                           .runner = chooser->runner,
                                           .name = name,
                                           .patterns = chooser->patterns,
                                           .architecture = chooser->architecture,
                                           .aws = chooser->client,
-                                          .signals = chooser->task->signals};
+                                          .signals = chooser->task->signals,
+                                          .budget = &chooser->budget};
     return image_choose(&request, out_choice, err);
 }
 
@@ -301,6 +303,7 @@ static int fill(struct backend_task *task, struct ecs_session *session, const cJ
                               .client = session->client,
                               .runner = config->is_exec ? NULL : &runner,
                               .architecture = strcmp(of_task, "ARM64") == 0 ? "arm64" : "amd64"};
+    lookup_budget_init(&chooser.budget);
     generated->with_helper = !config->is_exec;
     if (choose_images(generated, &chooser, response, err) < 0 ||
         choose_privileges(generated, config, err) < 0 ||
