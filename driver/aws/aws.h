@@ -41,6 +41,10 @@ struct aws_client *aws_client_new(const struct aws_options *options, struct sign
                                   struct error *err);
 void aws_client_free(struct aws_client *client);
 const char *aws_client_region(const struct aws_client *client);
+/* A word for the credentials as they are configured, without a call: two clients of one word use
+ * the same account. Another word may be the same account, too: a changed key, a second profile. */
+#define AWS_IDENTITY_BYTES 33
+void aws_client_identity(const struct aws_client *client, char out[AWS_IDENTITY_BYTES]);
 /* After a call: the source of its credentials, for messages, and how far AWS's clock is ahead of
  * this machine's, if a call was refused for that. */
 const char *aws_client_source(const struct aws_client *client);

@@ -176,6 +176,34 @@ def test_a_base_is_read_again_after_five_minutes_unless_it_has_a_revision(genera
     assert cloud.count("RegisterTaskDefinition") == 1, "the content is the same"
 
 
+def test_two_identities_share_nothing_that_is_remembered(generated_job, cloud, tmp_path):
+    """They may be of two accounts, with the same names in both: an ARN of one is of no use in the
+    other."""
+    (tmp_path / "aws").write_text("".join(f"[profile {name}]\nregion = x\n" for name in "ab"))
+    (tmp_path / "keys").write_text(
+        "".join(
+            f"[{name}]\naws_access_key_id = AKIA{name}\naws_secret_access_key = {name}\n"
+            for name in "ab"
+        )
+    )
+    generated_job.env |= {
+        "AWS_CONFIG_FILE": str(tmp_path / "aws"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "keys"),
+    }
+    counts = []
+    for profile in ("a", "b", "a"):
+        generated_job.driver.settings["AWS"] = {"Profile": profile}
+        prepare(generated_job)
+        assert generated_job.stage("cleanup").returncode == 0
+        names = ("RegisterTaskDefinition", "DescribeTaskDefinition")
+        counts.append([cloud.count(name) for name in names])
+    assert counts == [[1, 1], [2, 2], [2, 2]]
+    del generated_job.driver.settings["AWS"]
+    generated_job.env["AWS_ACCESS_KEY_ID"] = "AKIAANOTHER"
+    prepare(generated_job)
+    assert cloud.count("RegisterTaskDefinition") == 3
+
+
 @pytest.mark.parametrize("inactive", [False, True])
 def test_a_definition_that_was_removed_is_registered_again(generated_job, cloud, inactive):
     prepare(generated_job)

@@ -2,7 +2,6 @@
 #include "driver/backend/ecs/base.h"
 
 #include <errno.h>
-#include <sodium.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,25 +17,16 @@
 
 #define FAMILY_AGE_S  300
 #define FILE_CEILING  (512UL << 10) /* several times a definition of 64 KiB */
-#define NAME_BYTES    64
-#define HASH_BYTES    16
 #define KEPT_FOR_EVER 0
 
-/* What 'name' stands for in the store: the answers of two regions, or with tags, differ. */
+/* The answers with and without tags differ. */
 static void file_name(const struct aws_client *client, const struct config *config,
-                      char out[NAME_BYTES])
+                      char out[ECS_STORE_NAME_BYTES])
 {
-    unsigned char hash[HASH_BYTES];
-    char hex[2 * HASH_BYTES + 1];
-    char text[1024];
-    (void)snprintf(text, sizeof(text), "%s\n%s\n%s\n%d",
-                   config->aws_profile == NULL ? "" : config->aws_profile,
-                   aws_client_region(client), config->fargate.task_definition,
+    char about[1024];
+    (void)snprintf(about, sizeof(about), "%s\n%d", config->fargate.task_definition,
                    config->fargate.propagate_tags);
-    (void)crypto_generichash(hash, sizeof(hash), (const unsigned char *)text, strlen(text), NULL,
-                             0);
-    (void)sodium_bin2hex(hex, sizeof(hex), hash, sizeof(hash));
-    (void)snprintf(out, NAME_BYTES, "base-%s", hex);
+    ecs_store_name(client, "base", about, out);
 }
 
 /* "FAMILY:7" or an ARN that ends so. */
@@ -120,7 +110,7 @@ static int describe(struct aws_client *client, const struct config *config, int6
 int ecs_base_read(struct aws_client *client, const struct config *config, struct signals *signals,
                   int64_t deadline_ms, cJSON **out_base, struct error *err)
 {
-    char file[NAME_BYTES];
+    char file[ECS_STORE_NAME_BYTES];
     file_name(client, config, file);
     *out_base = read_stored(config, file);
     if (*out_base != NULL) {

@@ -2,7 +2,6 @@
 #include "driver/backend/ecs/capacity.h"
 
 #include <errno.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,8 +15,6 @@
 
 #define CALL_MS    20000
 #define AGE_S      86400
-#define NAME_BYTES 64
-#define HASH_BYTES 16
 #define KIND_BYTES 32 /* of a file */
 
 static const struct {
@@ -120,18 +117,11 @@ int ecs_capacity_check(const struct config *config, struct error *err)
 /* --- what is kept --- */
 
 static void file_name(const struct aws_client *client, const struct config *config,
-                      const char *provider, char out[NAME_BYTES])
+                      const char *provider, char out[ECS_STORE_NAME_BYTES])
 {
-    unsigned char hash[HASH_BYTES];
-    char hex[2 * HASH_BYTES + 1];
-    char text[ECS_ARN_BYTES + ECS_PROVIDER_BYTES + 384];
-    (void)snprintf(text, sizeof(text), "%.256s\n%s\n%s\n%s",
-                   config->aws_profile == NULL ? "" : config->aws_profile,
-                   aws_client_region(client), config->fargate.cluster, provider);
-    (void)crypto_generichash(hash, sizeof(hash), (const unsigned char *)text, strlen(text), NULL,
-                             0);
-    (void)sodium_bin2hex(hex, sizeof(hex), hash, sizeof(hash));
-    (void)snprintf(out, NAME_BYTES, "provider-%s", hex);
+    char about[ECS_ARN_BYTES + ECS_PROVIDER_BYTES + 8];
+    (void)snprintf(about, sizeof(about), "%s\n%s", config->fargate.cluster, provider);
+    ecs_store_name(client, "provider", about, out);
 }
 
 static bool read_stored(const struct config *config, const char *file, enum ecs_capacity *out_kind)
@@ -225,7 +215,7 @@ static int find_one(struct aws_client *client, const struct config *config, stru
                     struct error *err)
 {
     char name[ECS_PROVIDER_BYTES];
-    char file[NAME_BYTES];
+    char file[ECS_STORE_NAME_BYTES];
     ecs_provider_name(entry, name);
     file_name(client, config, name, file);
     if (read_stored(config, file, out_kind)) {

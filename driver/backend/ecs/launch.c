@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,6 +13,7 @@
 #include "driver/backend/ecs/ecs.h"
 #include "driver/backend/ecs/generated.h"
 #include "driver/backend/ecs/pace.h"
+#include "driver/backend/ecs/store.h"
 #include "driver/base/json.h"
 
 #define CALL_MS 60000 /* a call with its retries */
@@ -24,8 +24,7 @@
 #define FIRST_PAUSE_MS      700
 #define LAST_PAUSE_MS       4000
 
-#define MEMORY_S   3600 /* how long the answer of a cluster is remembered */
-#define HASH_BYTES 16
+#define MEMORY_S 3600 /* how long the answer of a cluster is remembered */
 
 #define SPOT      "FARGATE_SPOT"
 #define ON_DEMAND "FARGATE"
@@ -50,18 +49,9 @@ struct attempt {
 static int memory_path(const struct ecs_session *session, const struct config *config,
                        char out[PATH_MAX])
 {
-    unsigned char hash[HASH_BYTES];
-    char hex[2 * HASH_BYTES + 1];
-    char text[ECS_ARN_BYTES + 64];
-    int length = snprintf(text, sizeof(text), "%s %s", aws_client_region(session->client),
-                          config->fargate.cluster);
-    if (length < 0 || length >= (int)sizeof(text)) {
-        return -1;
-    }
-    (void)crypto_generichash(hash, sizeof(hash), (const unsigned char *)text, (size_t)length, NULL,
-                             0);
-    (void)sodium_bin2hex(hex, sizeof(hex), hash, sizeof(hash));
-    length = snprintf(out, PATH_MAX, "%s/.ecs-launch-type-%s", config->metadata_directory, hex);
+    char name[ECS_STORE_NAME_BYTES];
+    ecs_store_name(session->client, ".ecs-launch-type", config->fargate.cluster, name);
+    int length = snprintf(out, PATH_MAX, "%s/%s", config->metadata_directory, name);
     return length < 0 || length >= PATH_MAX ? -1 : 0;
 }
 

@@ -12,7 +12,6 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "driver/backend/ecs/pace.h"
-#include "driver/backend/ecs/store.h"
 #include "driver/base/json.h"
 
 #define CALL_MS           60000
@@ -46,6 +45,7 @@ int ecs_registration_init(struct ecs_registration *registration, struct aws_clie
     ecs_definition_prefix(aws_client_region(client), config->fargate.cluster, prefix);
     (void)snprintf(registration->family, sizeof(registration->family), "%s%s", prefix,
                    registration->hash);
+    ecs_store_name(client, registration->family, "", registration->file);
     return 0;
 }
 
@@ -64,7 +64,7 @@ static bool read_stored(struct ecs_registration *registration)
     int64_t age_s = 0;
     cleanup_buffer struct buffer text;
     buffer_init(&text, ECS_ARN_BYTES);
-    if (!ecs_store_read(registration->config, registration->family,
+    if (!ecs_store_read(registration->config, registration->file,
                         registration->config->fargate.definition_age_ms / 1000, &text, &age_s) ||
         !is_arn_of(text.bytes, registration->family)) {
         return false;
@@ -78,7 +78,7 @@ static void keep(struct ecs_registration *registration, const char *arn)
 {
     (void)snprintf(registration->arn, sizeof(registration->arn), "%s", arn);
     registration->known_ms = clock_now_ms();
-    ecs_store_write(registration->config, registration->family, arn);
+    ecs_store_write(registration->config, registration->file, arn);
 }
 
 /* The base's tags without AWS's own, which only AWS may set. */
@@ -222,7 +222,7 @@ int ecs_registration_ensure(struct ecs_registration *registration, int64_t deadl
     if (read_stored(registration)) {
         return 0;
     }
-    cleanup_fd int lock = ecs_store_lock(registration->config, registration->family,
+    cleanup_fd int lock = ecs_store_lock(registration->config, registration->file,
                                          registration->signals, deadline_ms);
     if (lock >= 0 && read_stored(registration)) {
         return 0;
@@ -237,13 +237,13 @@ int ecs_registration_renew(struct ecs_registration *registration, int64_t deadli
 {
     char refused[ECS_ARN_BYTES];
     memcpy(refused, registration->arn, sizeof(refused));
-    cleanup_fd int lock = ecs_store_lock(registration->config, registration->family,
+    cleanup_fd int lock = ecs_store_lock(registration->config, registration->file,
                                          registration->signals, deadline_ms);
     (void)lock; /* held until the return */
     if (read_stored(registration) && strcmp(registration->arn, refused) != 0) {
         return 0; /* another process was faster */
     }
-    ecs_store_remove(registration->config, registration->family);
+    ecs_store_remove(registration->config, registration->file);
     int found = find_latest(registration, deadline_ms, err);
     if (found != 0) {
         return found < 0 ? -1 : 0;

@@ -4,9 +4,10 @@
  * again, removed when old.
  *
  * The family is named by the hash of our own request, never of what ECS reads back, which it fills
- * in. A file (store.h) holds the ARN for a hash, so that a job of known content costs no call. On
- * one host one process registers a content while the others wait; two hosts that meet both go on:
- * ECS refuses one of them, which then finds the other's. Calls are spaced out by pace.h.
+ * in. A file (store.h) holds the ARN for a hash in one account, so that a job of known content
+ * costs no call. On one host one process registers a content while the others wait; two hosts that
+ * meet both go on: ECS refuses one of them, which then finds the other's. Calls are spaced out by
+ * pace.h.
  */
 #ifndef BERTH_DRIVER_BACKEND_ECS_REGISTRATION_H
 #define BERTH_DRIVER_BACKEND_ECS_REGISTRATION_H
@@ -18,6 +19,7 @@
 #include "driver/aws/aws.h"
 #include "driver/backend/ecs/definition.h"
 #include "driver/backend/ecs/ecs.h"
+#include "driver/backend/ecs/store.h"
 #include "driver/base/signals.h"
 #include "driver/config/config.h"
 
@@ -30,7 +32,8 @@ struct ecs_registration {
     const cJSON *tags;       /* array for the new revision; NULL: none */
     char hash[ECS_HASH_BYTES];
     char family[ECS_FAMILY_BYTES];
-    char arn[ECS_ARN_BYTES]; /* empty: not known yet */
+    char file[ECS_STORE_NAME_BYTES]; /* where the ARN is kept */
+    char arn[ECS_ARN_BYTES];         /* empty: not known yet */
     int64_t known_ms; /* when it was registered or found, at the latest (clock.h): ECS may not
                          show it everywhere yet */
 };

@@ -18,9 +18,32 @@
 #include "common/log.h"
 #include "driver/record/metadata_directory.h"
 
+#define HASH_BYTES    16
 #define LOCK_FIRST_MS 5
 #define LOCK_LAST_MS  100
 #define LOCK_COUNT    256 /* files; names with the same one wait for each other */
+
+static void add(crypto_generichash_state *state, const char *text)
+{
+    (void)crypto_generichash_update(state, (const unsigned char *)text, strlen(text) + 1);
+}
+
+void ecs_store_name(const struct aws_client *client, const char *kind, const char *about,
+                    char out[ECS_STORE_NAME_BYTES])
+{
+    unsigned char hash[HASH_BYTES];
+    char hex[2 * HASH_BYTES + 1];
+    char identity[AWS_IDENTITY_BYTES];
+    crypto_generichash_state state;
+    aws_client_identity(client, identity);
+    (void)crypto_generichash_init(&state, NULL, 0, sizeof(hash));
+    add(&state, identity);
+    add(&state, aws_client_region(client));
+    add(&state, about);
+    (void)crypto_generichash_final(&state, hash, sizeof(hash));
+    (void)sodium_bin2hex(hex, sizeof(hex), hash, sizeof(hash));
+    (void)snprintf(out, ECS_STORE_NAME_BYTES, "%.90s-%s", kind, hex);
+}
 
 static void log_unusable(const struct error *err)
 {

@@ -4,8 +4,9 @@
  * directory '.ecs-definitions' below the metadata directory.
  *
  * A cache: a file that is missing, old, or not trusted (metadata_directory.h) costs a call of ECS,
- * and nothing here fails. Names are ours, without '/'. Files have mode 0600 and are replaced
- * atomically. Ages are seconds of the modification time.
+ * and nothing here fails. Files have mode 0600 and are replaced atomically. Ages are seconds of the
+ * modification time. Runners with different accounts can share the directory: each name has a hash
+ * of the identity and region of the client whose answer it holds.
  */
 #ifndef BERTH_DRIVER_BACKEND_ECS_STORE_H
 #define BERTH_DRIVER_BACKEND_ECS_STORE_H
@@ -15,8 +16,16 @@
 #include <stdint.h>
 
 #include "common/buffer.h"
+#include "driver/aws/aws.h"
 #include "driver/base/signals.h"
 #include "driver/config/config.h"
+
+#define ECS_STORE_NAME_BYTES 128
+
+/* "KIND-HASH": the name for what this client's account and region answer about 'about'. 'kind' has
+ * fewer than 90 bytes and no '/'. */
+void ecs_store_name(const struct aws_client *client, const char *kind, const char *about,
+                    char out[ECS_STORE_NAME_BYTES]);
 
 /* Reads a file into 'out', which the caller has initialised; false: there is none of at most
  * 'age_ceiling_s', 0: of any age. 'out_age_s' may be NULL. */

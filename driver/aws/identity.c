@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+#include <sodium.h>
+#include <string.h>
+
+#include "driver/aws/client.h"
+
+/* What the sources of credentials (sources.h) are chosen and distinguished by. Not what differs
+ * between tasks or sessions of one identity, such as the path of a container's credentials. */
+static const char *const variables[] = {
+    "AWS_ACCESS_KEY_ID",
+    "AWS_ROLE_ARN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_ECS",
+};
+
+static const char *const settings[] = {
+    "role_arn",          "aws_access_key_id",  "source_profile",
+    "credential_source", "credential_process", "endpoint_url",
+};
+
+static void add(crypto_generichash_state *state, const char *text)
+{
+    text = text == NULL ? "" : text;
+    (void)crypto_generichash_update(state, (const unsigned char *)text, strlen(text) + 1);
+}
+
+void aws_client_identity(const struct aws_client *client, char out[AWS_IDENTITY_BYTES])
+{
+    unsigned char hash[AWS_IDENTITY_BYTES / 2];
+    crypto_generichash_state state;
+    const char *profile = aws_profiles_chosen(client->profiles);
+    (void)crypto_generichash_init(&state, NULL, 0, sizeof(hash));
+    add(&state, profile);
+    for (size_t i = 0; i < sizeof(variables) / sizeof(variables[0]); i++) {
+        add(&state, aws_environment(variables[i]));
+    }
+    for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+        add(&state, aws_profile_get(client->profiles, profile, settings[i]));
+    }
+    (void)crypto_generichash_final(&state, hash, sizeof(hash));
+    (void)sodium_bin2hex(out, AWS_IDENTITY_BYTES, hash, sizeof(hash));
+}
