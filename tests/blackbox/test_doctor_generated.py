@@ -156,6 +156,35 @@ def test_what_generated_definitions_lack(generating, change, line, remedy):
     assert_reported(generating, line, remedy)
 
 
+@pytest.mark.parametrize(
+    "knows, line, remedy",
+    [
+        (
+            True,
+            "warn the cluster's default capacity provider strategy is a 1: 'a' is ECS Managed "
+            "Instances, on which ECS refuses the task definitions of jobs with an image of their "
+            "own",
+            'set [Fargate] CapacityProviders = ["a"], or LaunchType = "FARGATE"',
+        ),
+        (
+            False,
+            "warn the cluster's default capacity provider strategy is a 1, which is not only",
+            'set [Fargate] LaunchType = "FARGATE", or Spot or CapacityProviders',
+        ),
+    ],
+)
+def test_a_default_strategy_of_another_kind(generating, knows, line, remedy):
+    providers(a="MANAGED_INSTANCES")(generating)
+    del generating.fargate["CapacityProviders"]
+    if not knows:
+        generating.faults.always["DescribeCapacityProviders"] = "code:400,AccessDeniedException"
+    (cluster,) = generating.moto.ecs.describe_clusters(clusters=[generating.name])["clusters"]
+    strategy = [{"capacityProvider": "a", "weight": 1, "base": 0}]
+    answer = {"clusters": [cluster | {"defaultCapacityProviderStrategy": strategy}]}
+    generating.faults.always["DescribeClusters"] = "body:" + json.dumps(answer | {"failures": []})
+    assert_reported(generating, line, remedy)
+
+
 def test_privileged_jobs_on_managed_instances(generating):
     providers(a="MANAGED_INSTANCES", b="MANAGED_INSTANCES")(generating)
     set_up(Image="docker.io/x:1", PrivilegedImages=["docker:*"])(generating)

@@ -206,3 +206,14 @@ def test_metadata_of_the_version_before(ecs_job, cloud):
     assert cloud.running() == [arn], "which the changed metadata does not name"
     cloud.tasks[arn].stop("UserInitiated", "")
     cloud.moto.ecs.stop_task(cluster=cloud.cluster, task=arn)
+
+
+def test_a_default_strategy_of_managed_instances(ecs_job, cloud):
+    """The definition is for Fargate: the hint names both ways out."""
+    text = "Task definition does not support launch_type MANAGED_INSTANCES."
+    cloud.faults.append(Fault("RunTask", 400, refusal("InvalidParameterException", text)))
+    done = prepare(ecs_job, BUILD_FAILURE)
+    assert "name the capacity provider in [Fargate] CapacityProviders" in done.stderr
+    assert 'or set [Fargate] LaunchType = "FARGATE"' in done.stderr
+    assert "check [Fargate] TaskDefinition" not in done.stderr
+    assert cloud.count("RunTask") == 1 and memories(ecs_job) == []

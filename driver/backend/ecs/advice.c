@@ -44,6 +44,12 @@ static const struct row refusals[] = {
      {ECS_PERMANENT, "set EnablePublicIP = false: only tasks on Fargate get public addresses"}},
     {"requires*execution role",
      {ECS_PERMANENT, "set [Fargate] ExecutionRole, or executionRoleArn in the task definition"}},
+    {"support launch_type MANAGED_INSTANCES",
+     {ECS_PERMANENT,
+      "name the capacity provider in [Fargate] CapacityProviders if the cluster's default strategy "
+      "chose it, and MANAGED_INSTANCES in requiresCompatibilities of a task definition of your "
+      "own; "
+      "or set [Fargate] LaunchType = \"FARGATE\""}},
     {"override for container named",
      {ECS_PERMANENT, "set [Fargate] ContainerName to the container that runs the job"}},
     {"TaskDefinition",

@@ -108,17 +108,43 @@ static void write_strategy(const cJSON *strategy, char *out, size_t room)
     }
 }
 
-static bool is_fargate(const cJSON *strategy)
+/* The first provider that is not Fargate's; NULL: none. */
+static const char *find_other(const cJSON *strategy)
 {
     const cJSON *item = NULL;
     cJSON_ArrayForEach(item, strategy)
     {
-        const char *name = json_text_at(item, "capacityProvider");
-        if (name == NULL || (strcmp(name, "FARGATE") != 0 && strcmp(name, "FARGATE_SPOT") != 0)) {
-            return false;
+        const char *name = json_text_or_empty(item, "capacityProvider");
+        if (!ecs_provider_is_fargate(name)) {
+            return name;
         }
     }
-    return true;
+    return NULL;
+}
+
+/* A default strategy that is not only Fargate. Task definitions that Berth generates are for
+ * Fargate then: it asks for the kind of providers that the configuration names, and of no other. */
+static void report_other(struct doctor *doctor, const char *strategy, const char *provider,
+                         const char *remedy)
+{
+    struct error err = {0};
+    enum ecs_capacity kind = ECS_CAPACITY_FARGATE;
+    char own_remedy[ECS_PROVIDER_BYTES + 128];
+    if (!ecs_generates(doctor->config) || ecs_capacity_ask(doctor->client, doctor->config, provider,
+                                                           doctor->deadline_ms, &kind, &err) < 0) {
+        doctor_report(doctor, DOCTOR_WARN, remedy,
+                      "the cluster's default capacity provider strategy is %s, which is not only "
+                      "Fargate",
+                      strategy);
+        return;
+    }
+    (void)snprintf(own_remedy, sizeof(own_remedy),
+                   "set [Fargate] CapacityProviders = [\"%s\"], or LaunchType = \"FARGATE\"",
+                   provider);
+    doctor_report(doctor, DOCTOR_WARN, own_remedy,
+                  "the cluster's default capacity provider strategy is %s: '%s' is %s, on which "
+                  "ECS refuses the task definitions of jobs with an image of their own",
+                  strategy, provider, ecs_capacity_text(kind));
 }
 
 /* What RunTask uses if it names neither launch type nor strategy. */
@@ -135,10 +161,13 @@ static void check_default(struct doctor *doctor, const cJSON *cluster)
     char text[512];
     write_strategy(strategy, text, sizeof(text));
     if (cJSON_GetArraySize(strategy) > 0) {
-        bool odd = counts && !is_fargate(strategy);
-        doctor_report(doctor, odd ? DOCTOR_WARN : DOCTOR_OK, odd ? remedy : NULL,
-                      "the cluster's default capacity provider strategy is %s%s%s", text,
-                      odd ? ", which is not only Fargate" : "", unused);
+        const char *other = counts ? find_other(strategy) : NULL;
+        if (other != NULL) {
+            report_other(doctor, text, other, remedy);
+        } else {
+            doctor_report(doctor, DOCTOR_OK, NULL,
+                          "the cluster's default capacity provider strategy is %s%s", text, unused);
+        }
     } else if (counts && json_number_at(cluster, "registeredContainerInstancesCount") > 0) {
         doctor_report(doctor, DOCTOR_WARN, remedy,
                       "the cluster has no default capacity provider strategy, but has EC2 "
