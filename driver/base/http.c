@@ -17,14 +17,6 @@
 #define RECEIVE_BUFFER_BYTES (64L << 10)
 #define AUTHORITY_BYTES      300
 
-struct http {
-    CURLM *multi; /* owns the connections */
-    CURL *easy;   /* reset before every exchange */
-    char *unix_socket, *ca_file, *certificate_file, *key_file;
-    bool no_proxy;
-    long connect_ms;
-};
-
 /* One request. */
 struct call {
     const struct http_request *request;
@@ -36,8 +28,19 @@ struct call {
     bool too_long; /* the response passed its ceiling */
     bool refused;  /* by on_bytes */
     bool blocked;  /* an address, by may_connect */
+    bool is_done;  /* libcurl's part is over, with 'code' */
+    CURLcode code;
     curl_off_t moved_bytes;
     int64_t moved_at_ms; /* the last time a byte went either way */
+};
+
+struct http {
+    CURLM *multi;     /* owns the connections */
+    CURL *easy;       /* reset before every exchange */
+    struct call call; /* of the current exchange */
+    char *unix_socket, *ca_file, *certificate_file, *key_file;
+    bool no_proxy;
+    long connect_ms;
 };
 
 static int copy_text(char **out, const char *text)
@@ -393,10 +396,11 @@ static int wait_for_movement(struct http *http, const struct call *call)
                : -1;
 }
 
-/* Runs the exchange until libcurl is done with it. */
-static int drive(struct http *http, struct call *call, CURLcode *out_code, struct error *err)
+/* Runs the exchange until libcurl is done with it, or with 'until_sent' until the request is on its
+ * way. */
+static int drive(struct http *http, struct call *call, bool until_sent, struct error *err)
 {
-    for (;;) {
+    while (!call->is_done) {
         int running = 0;
         if (curl_multi_perform(http->multi, &running) != CURLM_OK) {
             (void)error_set(err, ERROR_SYSTEM, 0, "cannot perform a request to %s",
@@ -406,10 +410,14 @@ static int drive(struct http *http, struct call *call, CURLcode *out_code, struc
         int left = 0;
         const CURLMsg *message = curl_multi_info_read(http->multi, &left);
         if (message != NULL && message->msg == CURLMSG_DONE) {
-            *out_code = message->data.result;
+            call->code = message->data.result;
+            call->is_done = true;
             return 0;
         }
         notice_movement(call);
+        if (until_sent && has_begun(call)) {
+            return 0;
+        }
         if (check_limits(call, err) < 0) {
             return -1;
         }
@@ -418,6 +426,7 @@ static int drive(struct http *http, struct call *call, CURLcode *out_code, struc
             return fail(call, HTTP_MAYBE_SENT);
         }
     }
+    return 0;
 }
 
 static int explain(struct call *call, CURLcode code, struct error *err)
@@ -499,12 +508,8 @@ static void read_answer(struct call *call)
     }
 }
 
-int http_call(struct http *http, const struct http_request *request, struct http_answer *answer,
-              struct error *err)
+static void clear_answer(const struct http_request *request, struct http_answer *answer)
 {
-    struct call call = {
-        .request = request, .answer = answer, .easy = http->easy, .moved_at_ms = clock_now_ms()};
-    CURLcode code = CURLE_OK;
     answer->status = 0;
     answer->date[0] = '\0';
     answer->retry_after_ms = 0;
@@ -515,26 +520,57 @@ int http_call(struct http *http, const struct http_request *request, struct http
             request->fields[i].text[0] = '\0';
         }
     }
-    name_authority(http, request->url, call.authority);
+}
+
+static void end_call(struct http *http)
+{
+    (void)curl_multi_remove_handle(http->multi, http->easy); /* which may not be in there */
+    curl_easy_reset(http->easy); /* drops its pointers into the call, and the keys */
+    curl_slist_free_all(http->call.headers);
+    http->call.headers = NULL;
+}
+
+int http_begin(struct http *http, const struct http_request *request, struct http_answer *answer,
+               struct error *err)
+{
+    struct call *call = &http->call;
+    *call = (struct call){
+        .request = request, .answer = answer, .easy = http->easy, .moved_at_ms = clock_now_ms()};
+    clear_answer(request, answer);
+    name_authority(http, request->url, call->authority);
     curl_easy_reset(http->easy); /* connections live in the multi handle and stay */
-    int result = prepare(http, &call, err);
+    int result = prepare(http, call, err);
     if (result == 0 && (curl_easy_setopt(http->easy, CURLOPT_WRITEFUNCTION, on_body) != CURLE_OK ||
-                        curl_easy_setopt(http->easy, CURLOPT_WRITEDATA, &call) != CURLE_OK ||
+                        curl_easy_setopt(http->easy, CURLOPT_WRITEDATA, call) != CURLE_OK ||
                         curl_multi_add_handle(http->multi, http->easy) != CURLM_OK)) {
-        result = error_set(err, ERROR_SYSTEM, 0, "cannot begin a request to %s", call.authority);
+        result = error_set(err, ERROR_SYSTEM, 0, "cannot begin a request to %s", call->authority);
     }
     if (result == 0) {
-        result = drive(http, &call, &code, err);
-        if (result == 0) {
-            result = code == CURLE_OK ? 0 : explain(&call, code, err);
-        }
-        if (result == 0) {
-            answer->failure = 0;
-            read_answer(&call);
-        }
-        (void)curl_multi_remove_handle(http->multi, http->easy);
+        result = drive(http, call, true, err);
     }
-    curl_easy_reset(http->easy); /* drops its pointers into 'call', and the keys */
-    curl_slist_free_all(call.headers);
+    if (result < 0) {
+        end_call(http);
+    }
     return result;
+}
+
+int http_finish(struct http *http, struct error *err)
+{
+    struct call *call = &http->call;
+    int result = drive(http, call, false, err);
+    if (result == 0) {
+        result = call->code == CURLE_OK ? 0 : explain(call, call->code, err);
+    }
+    if (result == 0) {
+        call->answer->failure = 0;
+        read_answer(call);
+    }
+    end_call(http);
+    return result;
+}
+
+int http_call(struct http *http, const struct http_request *request, struct http_answer *answer,
+              struct error *err)
+{
+    return http_begin(http, request, answer, err) < 0 ? -1 : http_finish(http, err);
 }

@@ -98,4 +98,11 @@ void http_free(struct http *http);
 int http_call(struct http *http, const struct http_request *request, struct http_answer *answer,
               struct error *err) __attribute__((warn_unused_result));
 
+/* The same in two halves: http_begin() returns when the request is on its way, after which
+ * http_finish() must be called, and nothing else with this struct before it. Until then the caller
+ * keeps request and answer. */
+int http_begin(struct http *http, const struct http_request *request, struct http_answer *answer,
+               struct error *err) __attribute__((warn_unused_result));
+int http_finish(struct http *http, struct error *err) __attribute__((warn_unused_result));
+
 #endif

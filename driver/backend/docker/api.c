@@ -18,7 +18,6 @@
 #define REQUEST_CEILING_BYTES (1UL << 20)
 #define CONNECT_MS            10000
 #define VERSION_MS            15000
-#define PATH_BYTES            2048
 #define OLDEST_MINOR          41 /* Docker 20.10 */
 
 int docker_path(char *out, size_t room, const char *format, ...)
@@ -50,13 +49,21 @@ int docker_path(char *out, size_t room, const char *format, ...)
     return result;
 }
 
+static int make_url(const struct docker *docker, const char *path, char out[DOCKER_URL_BYTES],
+                    struct error *err)
+{
+    int length = snprintf(out, DOCKER_URL_BYTES, "%s%s", docker->base, path);
+    return length < 0 || length >= DOCKER_URL_BYTES
+               ? error_set(err, ERROR_USAGE, 0, "a name is too long for the Docker Engine")
+               : 0;
+}
+
 int docker_raw(struct docker *docker, struct http_request *request, struct http_answer *answer,
                struct error *err)
 {
-    char url[sizeof(docker->base) + PATH_BYTES];
-    int length = snprintf(url, sizeof(url), "%s%s", docker->base, request->url);
-    if (length < 0 || (size_t)length >= sizeof(url)) {
-        return error_set(err, ERROR_USAGE, 0, "a name is too long for the Docker Engine");
+    char url[DOCKER_URL_BYTES];
+    if (make_url(docker, request->url, url, err) < 0) {
+        return -1;
     }
     request->url = url;
     request->signals = docker->signals;
@@ -186,6 +193,36 @@ int docker_expect(struct docker *docker, const char *method, const char *path, c
         }
     }
     buffer_done(&answer.body);
+    return result;
+}
+
+int docker_begin(struct docker *docker, const char *path, int64_t deadline_ms,
+                 struct docker_pending *pending, struct error *err)
+{
+    *pending = (struct docker_pending){
+        .request = {.method = "POST", .deadline_ms = deadline_ms, .signals = docker->signals}};
+    if (make_url(docker, path, pending->url, err) < 0) {
+        return -1;
+    }
+    pending->request.url = pending->url;
+    buffer_init(&pending->answer.body, ANSWER_CEILING_BYTES);
+    if (http_begin(docker->http, &pending->request, &pending->answer, err) < 0) {
+        buffer_done(&pending->answer.body);
+        return error_wrap(err, "Docker Engine at '%s'", docker->shown);
+    }
+    return 0;
+}
+
+int docker_finish(struct docker *docker, struct docker_pending *pending, struct error *err)
+{
+    int result = http_finish(docker->http, err);
+    if (result < 0) {
+        (void)error_wrap(err, "Docker Engine at '%s'", docker->shown);
+    } else if (pending->answer.status >= 400) {
+        result = docker_refused(pending->answer.status, pending->answer.body.bytes, "POST",
+                                pending->url, err);
+    }
+    buffer_done(&pending->answer.body);
     return result;
 }
 

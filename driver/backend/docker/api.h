@@ -21,6 +21,8 @@
 #include "driver/base/signals.h"
 #include "driver/config/config.h"
 
+#define DOCKER_URL_BYTES 2368
+
 struct docker {
     const struct config *config;
     struct signals *signals; /* may be NULL */
@@ -48,6 +50,20 @@ int docker_expect(struct docker *docker, const char *method, const char *path, c
 /* With a body of bytes, or a streamed answer; 'request' has the path as its URL. */
 int docker_raw(struct docker *docker, struct http_request *request, struct http_answer *answer,
                struct error *err) __attribute__((warn_unused_result));
+
+/* A POST without a body whose answer is waited for later: docker_finish() must follow
+ * docker_begin(), which has taken the request, and nothing else with this 'docker' before it. */
+struct docker_pending {
+    char url[DOCKER_URL_BYTES];
+    struct http_request request;
+    struct http_answer answer;
+};
+int docker_begin(struct docker *docker, const char *path, int64_t deadline_ms,
+                 struct docker_pending *pending, struct error *err)
+    __attribute__((warn_unused_result));
+/* As docker_expect(). */
+int docker_finish(struct docker *docker, struct docker_pending *pending, struct error *err)
+    __attribute__((warn_unused_result));
 
 /* Turns an error answer into an error; returns -1. ERROR_USAGE if the request is wrong,
  * ERROR_SYSTEM if a retry may help. Callers for which a missing object is a mistake check the

@@ -177,6 +177,15 @@ int docker_container_create(struct docker *docker, const char *name, const char 
     return result;
 }
 
+int docker_container_begin_start(struct docker *docker, const char *id, int64_t deadline_ms,
+                                 struct docker_pending *pending, struct error *err)
+{
+    char path[PATH_BYTES];
+    return make_path(path, "/containers/%s/start", id, err) < 0
+               ? -1
+               : docker_begin(docker, path, deadline_ms, pending, err);
+}
+
 int docker_container_start(struct docker *docker, const char *id, int64_t deadline_ms,
                            struct error *err)
 {

@@ -27,6 +27,10 @@ int docker_container_create(struct docker *docker, const char *name, const char 
     __attribute__((warn_unused_result));
 int docker_container_start(struct docker *docker, const char *id, int64_t deadline_ms,
                            struct error *err) __attribute__((warn_unused_result));
+/* The same as docker_begin(): docker_finish() waits until it has started. */
+int docker_container_begin_start(struct docker *docker, const char *id, int64_t deadline_ms,
+                                 struct docker_pending *pending, struct error *err)
+    __attribute__((warn_unused_result));
 /* Returns 1 and the answer, which the caller deletes; 0 when there is no such container. */
 int docker_container_inspect(struct docker *docker, const char *id, int64_t deadline_ms,
                              cJSON **out_container, struct error *err)

@@ -362,30 +362,27 @@ static int join_network(const struct launch *launch, const char *id, int64_t dea
     return result;
 }
 
-/* Creates a container, copies the agent into it, and starts it. */
-static int start_container(struct launch *launch, const struct docker_job *job, const char *name,
-                           const struct docker_agent *agent, int64_t deadline_ms, struct error *err)
+/* Creates a container and copies the agent into it. */
+static int create_container(struct launch *launch, const struct docker_job *job, const char *name,
+                            const struct docker_agent *agent, int64_t deadline_ms,
+                            char out_id[DOCKER_ID_BYTES], struct error *err)
 {
-    char id[DOCKER_ID_BYTES];
     const char *directories[DOCKER_JOB_DIRECTORIES + 1];
     cJSON *body = docker_job_body(job, err);
     if (body == NULL) {
         return -1;
     }
     int result = docker_container_create(launch->docker, name, launch->task->metadata->job,
-                                         job->platform, body, deadline_ms, id, err);
+                                         job->platform, body, deadline_ms, out_id, err);
     docker_job_delete_body(body);
     if (result == 0 && !job->is_helper) {
-        memcpy(launch->id, id, sizeof(id));
-        result = docker_set_state(launch->task, DOCKER_STATE_ID, id, err);
+        result = docker_set_state(launch->task, DOCKER_STATE_ID, out_id, err);
     }
     docker_job_directories(job, directories);
-    if (result < 0 ||
-        docker_agent_put(launch->docker, agent, directories, id, deadline_ms, err) < 0 ||
-        join_network(launch, id, deadline_ms, err) < 0) {
-        return -1;
-    }
-    return docker_container_start(launch->docker, id, deadline_ms, err);
+    return result < 0 || docker_agent_put(launch->docker, agent, directories, out_id, deadline_ms,
+                                          err) < 0
+               ? -1
+               : join_network(launch, out_id, deadline_ms, err);
 }
 
 static int find_agent(const struct launch *launch, enum metadata_container which, const char *id,
@@ -412,38 +409,96 @@ static int find_agent(const struct launch *launch, enum metadata_container which
     return result;
 }
 
-static int start_helper(struct launch *launch, int64_t deadline_ms, struct error *err)
+/* The helper while the engine starts it: over a connection of its own, so that the job's container
+ * is made meanwhile. */
+struct starting {
+    struct docker *docker; /* NULL: there is no helper */
+    struct docker_pending pending;
+};
+
+static int create_helper(struct launch *launch, int64_t deadline_ms, char out_id[DOCKER_ID_BYTES],
+                         struct error *err)
 {
     char name[DOCKER_TASK_NAME_BYTES];
     cJSON *image = NULL;
     struct docker_agent agent;
-    if (launch->helper.image == NULL) {
-        return 0;
-    }
     docker_task_name(launch->task->metadata->job, METADATA_HELPER, name);
     launch->helper.published = launch->job.published;
     launch->helper.published_everywhere = launch->job.published_everywhere;
     if (docker_image_inspect(launch->docker, launch->helper.image, &image, err) < 0) {
-        return error_wrap(err, "helper container");
+        return -1;
     }
     int result =
         docker_agent_load(launch->task->config, launch->helper.image, image, false, &agent, err);
     if (result == 0) {
-        result = start_container(launch, &launch->helper, name, &agent, deadline_ms, err);
+        result = create_container(launch, &launch->helper, name, &agent, deadline_ms, out_id, err);
     }
     docker_agent_done(&agent);
     cJSON_Delete(image);
-    return result < 0 ? error_wrap(err, "helper container")
-                      : find_agent(launch, METADATA_HELPER, name, deadline_ms, err);
+    return result;
+}
+
+static int begin_helper(struct launch *launch, struct starting *starting, int64_t deadline_ms,
+                        struct error *err)
+{
+    const struct backend_task *task = launch->task;
+    char id[DOCKER_ID_BYTES];
+    starting->docker = NULL;
+    if (launch->helper.image == NULL) {
+        return 0;
+    }
+    if (create_helper(launch, deadline_ms, id, err) < 0 ||
+        docker_open(task->config, task->signals, deadline_ms, &starting->docker, err) < 0) {
+        return -1;
+    }
+    if (docker_container_begin_start(starting->docker, id, deadline_ms, &starting->pending, err) <
+        0) {
+        docker_close(starting->docker);
+        starting->docker = NULL;
+        return -1;
+    }
+    return 0;
+}
+
+static int finish_helper(struct starting *starting, struct error *err)
+{
+    int result =
+        starting->docker == NULL ? 0 : docker_finish(starting->docker, &starting->pending, err);
+    docker_close(starting->docker);
+    return result;
+}
+
+/* Both at the same time. An error of the helper goes before one of the job. */
+static int start_both(struct launch *launch, int64_t deadline_ms, struct error *err)
+{
+    struct starting helper;
+    struct error own;
+    if (begin_helper(launch, &helper, deadline_ms, err) < 0) {
+        return error_wrap(err, "helper container");
+    }
+    int result = create_container(launch, &launch->job, launch->name, &launch->agent, deadline_ms,
+                                  launch->id, err);
+    if (result == 0) {
+        result = docker_container_start(launch->docker, launch->id, deadline_ms, err);
+    }
+    /* After a failure, too: the task is removed when the engine has no request in progress. */
+    if (finish_helper(&helper, &own) < 0) {
+        *err = own;
+        return error_wrap(err, "helper container");
+    }
+    return result;
 }
 
 static int start_containers(struct launch *launch, int64_t deadline_ms, struct error *err)
 {
-    return start_helper(launch, deadline_ms, err) < 0 ||
-                   start_container(launch, &launch->job, launch->name, &launch->agent, deadline_ms,
-                                   err) < 0
-               ? -1
-               : find_agent(launch, METADATA_JOB, launch->id, deadline_ms, err);
+    char helper[DOCKER_TASK_NAME_BYTES];
+    docker_task_name(launch->task->metadata->job, METADATA_HELPER, helper);
+    if (start_both(launch, deadline_ms, err) < 0 ||
+        (launch->helper.image != NULL &&
+         find_agent(launch, METADATA_HELPER, helper, deadline_ms, err) < 0)) {
+        return -1;
+    }
+    return find_agent(launch, METADATA_JOB, launch->id, deadline_ms, err);
 }
 
 static int run_launch(struct launch *launch, int64_t deadline_ms, struct error *err)

@@ -12,7 +12,8 @@ from runner import job as runner_job
 from runner.gitlab_runner import Runner
 from support.certificates import certificate_pem, key_pem, make_certificate
 from support.docker_engine import busybox_tar
-from support.driver import BUILD_FAILURE
+from support.driver import BUILD_FAILURE, SYSTEM_FAILURE
+from support.engine_front import Front
 from support.git_server import GitServer
 from support.host_image import Tree, helper_tar
 
@@ -422,7 +423,7 @@ def test_a_helper_that_was_killed_is_a_system_failure(job, engine):
     job.prepare()
     engine.good("POST", f"/containers/berth-{job.metadata()['job']}-helper/kill")
     done = job.run("echo no\n", "get_sources")
-    assert done.returncode == 71 and done.stdout == b""
+    assert done.returncode == SYSTEM_FAILURE and done.stdout == b""
     assert "the helper's container exited with code 137" in done.stderr
 
 
@@ -451,6 +452,58 @@ def test_published_ports(job):
     job.prepare()
     assert job.run("gitlab-runner --version\n", "get_sources").returncode == 0
     assert job.run("echo ran\n").stdout == b"ran\n"
+
+
+START = "/containers/[0-9a-f]+/start"
+
+
+@pytest.fixture
+def front(job, engine, tmp_path):
+    """The engine behind a proxy that holds or refuses requests."""
+    with Front(engine.socket, tmp_path / "front.sock") as instance:
+        job.driver.settings["Docker"]["Host"] = instance.url
+        yield instance
+        for _, _, gate in instance.gates:
+            gate.open.set()
+        instance.refusals.clear()
+        job.driver.settings["Docker"]["Host"] = engine.url
+
+
+def starts(front):
+    return sum(path.endswith("/start") for _, path, _ in front.asked)
+
+
+def test_both_containers_start_at_the_same_time(job, front, until):
+    gate = front.hold("POST", START)
+    process = job.driver.start("custom", "prepare", env=job.env)
+    assert gate.reached.wait(30), "the helper's"
+    until(lambda: starts(front) == 2, 30, "the job's, while the helper's has no answer")
+    gate.open.set()
+    assert process.wait(60) == 0, process.stderr.read()
+    assert job.run("command -v git\n", "get_sources").returncode == 0
+    assert job.run("echo ran\n").stdout == b"ran\n"
+
+
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGTERM])
+def test_a_prepare_that_ends_while_both_start_leaves_nothing(job, front, engine, until, stop):
+    gate = front.hold("POST", START)
+    process = job.driver.start("custom", "prepare", env=job.env)
+    until(lambda: starts(front) == 2, 30)
+    process.send_signal(stop)
+    gate.open.set()
+    process.wait(60)
+    assert job.stage("cleanup").returncode == 0
+    assert engine.labelled(job.driver.label) == {"containers": [], "networks": [], "volumes": []}
+
+
+def test_a_helper_that_does_not_start_is_the_first_error(job, front, engine):
+    """The job's container is refused for the same reason, which is not reported."""
+    front.refuse("POST", START, 500, "no more of them")
+    done = job.stage("prepare")
+    assert done.returncode == SYSTEM_FAILURE
+    assert done.stderr.count("helper container: Docker Engine: no more of them") == 1, done.stderr
+    assert starts(front) == 2
+    assert engine.labelled(job.driver.label) == {"containers": [], "networks": [], "volumes": []}
 
 
 def test_exec_has_no_helper(docker_driver, helper, engine):

@@ -4,8 +4,9 @@
     with Front(engine.socket, tmp_path / "front.sock") as front:
         front.refuse("POST", "/networks/create", 403, "Pool overlaps")
         front.change("GET", "/containers/[^/]+/json", lambda answer: ...)
-    front.drop("GET", "/containers/x/logs")  # closes the connection
-    front.stream("POST", "/images/create", [{...}, ...])  # one object after the other, slowly
+        front.drop("GET", "/containers/x/logs")  # closes the connection
+        front.stream("POST", "/images/create", [{...}, ...])  # one object after the other, slowly
+        gate = front.hold("POST", "/containers/.*/start")  # the first one, until gate.open.set()
         front.asked    # [(method, path with query, parsed JSON of the body or None)]
 
 Paths are regular expressions for all of the path behind the version, without the query.
@@ -14,9 +15,15 @@ Paths are regular expressions for all of the path behind the version, without th
 import contextlib
 import json
 import re
+import threading
 
 from support.docker_engine import _UnixConnection
 from support.http_server import Handler, HttpServer
+
+
+class Gate:
+    def __init__(self):
+        self.reached, self.open = threading.Event(), threading.Event()
 
 
 class _Clerk(Handler):
@@ -41,6 +48,7 @@ class _Clerk(Handler):
             if method == self.command and re.fullmatch(pattern, path):
                 self.send_slowly(objects)
                 return
+        front.wait_for_gate(self.command, path)
         link = _UnixConnection(front.engine, 120)
         try:
             names = ("Content-Type", "X-Registry-Auth")
@@ -79,6 +87,7 @@ class Front(HttpServer):
         self.changes = []
         self.dropped = []
         self.streams = []
+        self.gates = []
         self.path = path
         super().__init__(unix=path, handler=_Clerk)
 
@@ -93,6 +102,18 @@ class Front(HttpServer):
 
     def stream(self, method, path, objects):
         self.streams.append((method, path, objects))
+
+    def hold(self, method, path):
+        gate = Gate()
+        self.gates.append((method, path, gate))
+        return gate
+
+    def wait_for_gate(self, method, path):
+        for row in self.gates:
+            if row[0] == method and re.fullmatch(row[1], path) and not row[2].reached.is_set():
+                row[2].reached.set()
+                row[2].open.wait(60)
+                return
 
     @property
     def url(self):
