@@ -39,7 +39,8 @@ struct backend_task {
     bool die_with_parent;       /* the task ends with this process */
     int64_t login_within_ms;    /* the task exits if it has no client for so long; 0: the agent's
                                    defaults */
-    bool wants_git;             /* set by fetch(): without a helper the job's image needs git */
+    bool wants_git;             /* set by fetch(): without a helper the job's image needs git, and
+                                   gitlab-runner */
     bool two_addresses;         /* set by launch(): second_address() may find another than 'host' */
     struct backend_start start; /* filled by fetch and launch as far as they know */
     struct signals *signals;    /* may be NULL */
@@ -67,7 +68,7 @@ struct backend_command {
     int status; /* out: the exit status, 255 after a signal */
 };
 
-/* The helper container of a task, for settle(). */
+/* The helper container of a task, or the job's if it has none, for settle(). */
 struct backend_helper {
     void *context;
     /* -1: the command was not run, or its exit is not known. */
@@ -108,8 +109,9 @@ struct backend {
     int (*fetch)(struct backend_task *task, struct error *err);
     int (*plan)(struct backend_task *task, struct error *err);
     int (*launch)(struct backend_task *task, int64_t deadline_ms, struct error *err);
-    /* After the first login to the helper: what is left to do from there, such as services. Only in
-     * the process that launched the task; NULL: nothing. */
+    /* After the first login to each container: what is left to do from the helper, or from the
+     * job's container if there is none, such as services. Only in the process that launched the
+     * task; NULL: nothing. */
     int (*settle)(struct backend_task *task, const struct backend_helper *helper,
                   int64_t deadline_ms, struct error *err);
     /* With two_addresses: the other one. 0: not known yet; if it never will be, two_addresses is
@@ -146,16 +148,15 @@ struct backend {
     void (*done)(struct backend_task *task); /* frees 'session'; NULL: not used */
 };
 
-/* Optional texts in 'state': the directory of the task in which 'exec' runs its command; with a
- * helper, the image of the helper, and the directory that is a volume of this task alone, shared by
- * helper and job. */
+/* Optional texts in 'state': the directory of the task in which 'exec' runs its command; the image
+ * of the helper; the directory that is a volume of this task alone, shared by its containers, which
+ * then have our agent at BACKEND_AGENT_PATH. */
 #define BACKEND_WORKDIR      "workdir"
 #define BACKEND_HELPER_IMAGE "helper_image"
 #define BACKEND_BUILDS       "builds"
 /* In 'state', of any type. */
 #define BACKEND_SERVICE_LOGS "service_logs"
-/* The agent in a task with a helper. */
-#define BACKEND_AGENT_PATH "/.berth/berth-agent"
+#define BACKEND_AGENT_PATH   "/.berth/berth-agent"
 
 extern const struct backend backend_local, backend_docker, backend_ecs;
 

@@ -130,9 +130,6 @@ static int reach_helper(struct task *task, int64_t deadline_ms, struct error *er
     struct metadata *metadata = task->backend_task.metadata;
     struct metadata_agent *helper = &metadata->agents[METADATA_HELPER];
     struct ssh_connection *connection = NULL;
-    if (!metadata->has_helper) {
-        return 0;
-    }
     if (helper->host[0] == '\0') {
         memcpy(helper->host, metadata->agents[METADATA_JOB].host, sizeof(helper->host));
         if (task->has_metadata && persist(&task->backend_task, err) < 0) {
@@ -151,12 +148,21 @@ static int reach_helper(struct task *task, int64_t deadline_ms, struct error *er
     return result < 0 ? error_wrap(err, "helper container") : 0;
 }
 
+/* Without a helper: what it would do is done by the job's container. */
+static int reach_job_alone(struct task *task, struct ssh_connection *connection,
+                           int64_t deadline_ms, struct error *err)
+{
+    return task->backend_task.wants_git && helper_check_job(task, connection, deadline_ms, err) < 0
+               ? -1
+               : settle(task, connection, deadline_ms, err);
+}
+
 /* The times of the start, by the agent of the job's container; without them the report has less. */
 static void read_times(struct task *task, struct ssh_connection *connection, int64_t deadline_ms)
 {
     struct backend_task *backend_task = &task->backend_task;
     const struct metadata *metadata = backend_task->metadata;
-    const char *const words[] = {metadata->has_helper ? BACKEND_AGENT_PATH : "berth-agent",
+    const char *const words[] = {task_has_our_agent(metadata) ? BACKEND_AGENT_PATH : "berth-agent",
                                  "task-metadata", NULL};
     struct error err = {0};
     if (!task->backend->has_metadata ||
@@ -208,9 +214,12 @@ static int launch(struct task *task, struct ssh_connection **out_connection, str
         backend_task->start.started_ms = task->launched_after_ms;
     }
     if (connect_first(task, deadline_ms, out_connection, err) < 0 ||
-        pin_host_key(task, *out_connection, err) < 0 || reach_helper(task, deadline_ms, err) < 0 ||
-        (backend_task->wants_git &&
-         helper_check_job(task, *out_connection, deadline_ms, err) < 0)) {
+        pin_host_key(task, *out_connection, err) < 0) {
+        return -1;
+    }
+    if ((backend_task->metadata->has_helper
+             ? reach_helper(task, deadline_ms, err)
+             : reach_job_alone(task, *out_connection, deadline_ms, err)) < 0) {
         return -1;
     }
     task->ready_after_ms = clock_now_ms() - started_ms;

@@ -64,6 +64,11 @@ static int alive_between_tries(void *context, struct error *err)
     return task_check_alive(context, BACKEND_IF_DUE, err);
 }
 
+bool task_has_our_agent(const struct metadata *metadata)
+{
+    return metadata->has_helper || json_text_at(metadata->state, BACKEND_BUILDS) != NULL;
+}
+
 int task_log_in(struct task *task, enum metadata_container container, enum task_contact contact,
                 int64_t deadline_ms, struct ssh_connection **out_connection, struct error *err)
 {
@@ -78,9 +83,8 @@ int task_log_in(struct task *task, enum metadata_container container, enum task_
         .user_seed = metadata->keys->user_seed,
         .host_seed = metadata_host_seed(metadata, container),
         .pinned = agent->host_key,
-        /* With a helper, both containers have our agent. */
         .learn = contact == TASK_FIRST_CONTACT && task->backend->may_lack_agent &&
-                 !metadata->has_helper && !strict,
+                 !task_has_our_agent(metadata) && !strict,
     };
     struct ssh_retry retry = {
         .deadline_ms = deadline_ms,

@@ -34,6 +34,9 @@ struct task {
 /* Whether the task was reached before. */
 enum task_contact { TASK_FIRST_CONTACT, TASK_LATER_CONTACT };
 
+/* Whether the backend put our agent into the containers. */
+bool task_has_our_agent(const struct metadata *metadata);
+
 /* Logs in to one container, with retries until the deadline, a request to stop or the end of the
  * task. An image without our agent may present its own host key on the first contact. */
 int task_log_in(struct task *task, enum metadata_container container, enum task_contact contact,

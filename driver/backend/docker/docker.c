@@ -314,6 +314,7 @@ const struct backend backend_docker = {
     .fetch = docker_fetch,
     .plan = docker_plan,
     .launch = docker_launch,
+    .settle = docker_settle,
     .alive = docker_alive,
     .service_logs = docker_service_logs,
     .stop = docker_stop,

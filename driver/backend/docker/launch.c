@@ -511,10 +511,37 @@ static int run_launch(struct launch *launch, int64_t deadline_ms, struct error *
         start_containers(launch, deadline_ms, err) < 0) {
         return -1;
     }
-    return launch->services == NULL
-               ? 0
-               : docker_services_await(launch->docker, launch->services, task->metadata->job,
-                                       launch->name, !launch->job.published, deadline_ms, err);
+    if (launch->services == NULL) {
+        return 0;
+    }
+    if (launch->job.published) { /* this machine may not reach their addresses */
+        return docker_set_state(task, DOCKER_STATE_AWAIT, "yes", err);
+    }
+    return docker_services_await(launch->docker, launch->services, task->metadata->job,
+                                 launch->name, NULL, deadline_ms, err);
+}
+
+int docker_settle(struct backend_task *task, const struct backend_helper *helper,
+                  int64_t deadline_ms, struct error *err)
+{
+    struct docker *docker = NULL;
+    struct job_keywords request = {NULL, NULL};
+    char network[DOCKER_TASK_NAME_BYTES];
+    if (json_text_at(task->metadata->state, DOCKER_STATE_AWAIT) == NULL) {
+        return 0;
+    }
+    docker_task_name(task->metadata->job, METADATA_JOB, network);
+    int result = docker_request_read(task->config, true, &request, err);
+    if (result == 0) {
+        result = docker_open(task->config, task->signals, deadline_ms, &docker, err);
+    }
+    if (result == 0) {
+        result = docker_services_await(docker, request.services, task->metadata->job, network,
+                                       helper, deadline_ms, err);
+    }
+    docker_close(docker);
+    job_keywords_done(&request);
+    return result;
 }
 
 static void fill_parts(struct launch *launch)

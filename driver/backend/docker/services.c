@@ -27,6 +27,9 @@
 
 #define ROUND_MS          150
 #define CONNECT_MS        300
+#define COMMAND_MS        10000 /* of a check inside the task */
+#define PORT_CEILING      32
+#define ADDRESS_BYTES     64 /* with a port */
 #define LOG_MS            5000
 #define LOG_CEILING_BYTES (16UL << 10)
 
@@ -229,7 +232,7 @@ enum readiness { SERVICE_WAITING, SERVICE_READY, SERVICE_FAILED };
 struct wait {
     struct docker *docker;
     const char *job, *network;
-    bool reachable;
+    const struct backend_helper *inside;
     enum readiness states[JOB_SERVICE_CEILING];
     char whys[JOB_SERVICE_CEILING][128];
 };
@@ -252,24 +255,44 @@ static bool accepts(const char *address, int port)
            getsockopt(fd, SOL_SOCKET, SO_ERROR, &reason, &length) == 0 && reason == 0;
 }
 
-static bool any_port_accepts(const cJSON *ports, const char *address)
+/* The TCP ports of {"5432/tcp": {}}; returns how many. */
+static size_t read_ports(const cJSON *exposed, int out_ports[PORT_CEILING])
 {
     const cJSON *port = NULL;
-    if (!cJSON_IsObject(ports)) {
-        return false;
-    }
-    cJSON_ArrayForEach(port, ports) /* {"5432/tcp": {}} */
+    size_t count = 0;
+    cJSON_ArrayForEach(port, exposed)
     {
         char text[8];
         int64_t number = 0;
         size_t length = strcspn(port->string, "/");
         (void)snprintf(text, sizeof(text), "%.*s", (int)(length < 7 ? length : 7), port->string);
-        if (strcmp(port->string + length, "/tcp") == 0 &&
-            parse_integer(text, 1, 65535, &number) == 0 && accepts(address, (int)number)) {
-            return true;
+        if (count < PORT_CEILING && strcmp(port->string + length, "/tcp") == 0 &&
+            parse_integer(text, 1, 65535, &number) == 0) {
+            out_ports[count++] = (int)number;
         }
     }
-    return false;
+    return count;
+}
+
+/* The same as accepts() for one of the ports, from a container of the task. */
+static bool accepts_inside(const struct backend_helper *inside, const char *address,
+                           const int *ports, size_t count)
+{
+    static const char timeout[] = "300ms"; /* as CONNECT_MS */
+    char targets[PORT_CEILING][ADDRESS_BYTES];
+    const char *words[PORT_CEILING + 5] = {BACKEND_AGENT_PATH, "await", "--timeout", timeout};
+    char text[256];
+    struct error err = {0};
+    struct backend_command command = {.words = words, .text = text, .room = sizeof(text)};
+    for (size_t i = 0; i < count; i++) {
+        (void)snprintf(targets[i], ADDRESS_BYTES, "%s:%d", address, ports[i]);
+        words[4 + i] = targets[i];
+    }
+    if (inside->run(inside->context, &command, clock_deadline_ms(COMMAND_MS), &err) < 0) {
+        log_debug("cannot check a service: %s", err.message);
+        return false;
+    }
+    return command.status == 0;
 }
 
 /* The value of HEALTHCHECK_TCP_PORT, whose name the runner compares ignoring case; 0: none. */
@@ -291,18 +314,22 @@ static int health_port(const cJSON *container)
 
 static enum readiness by_ports(const struct wait *wait, const cJSON *container)
 {
-    const cJSON *ports = json_at(container, "Config.ExposedPorts");
-    int named = health_port(container);
+    int ports[PORT_CEILING] = {health_port(container)};
+    size_t count = ports[0] != 0 ? 1 : read_ports(json_at(container, "Config.ExposedPorts"), ports);
     const cJSON *network = cJSON_GetObjectItemCaseSensitive(
         json_at(container, "NetworkSettings.Networks"), wait->network);
     const char *address = json_text_at(network, "IPAddress");
-    if (!wait->reachable || address == NULL || (named == 0 && cJSON_GetArraySize(ports) == 0)) {
+    bool accepted = false;
+    if (address == NULL || count == 0) {
         return SERVICE_READY; /* running is all that can be checked */
     }
-    if (named != 0) {
-        return accepts(address, named) ? SERVICE_READY : SERVICE_WAITING;
+    if (wait->inside != NULL) {
+        accepted = accepts_inside(wait->inside, address, ports, count);
     }
-    return any_port_accepts(ports, address) ? SERVICE_READY : SERVICE_WAITING;
+    for (size_t i = 0; i < count && wait->inside == NULL && !accepted; i++) {
+        accepted = accepts(address, ports[i]);
+    }
+    return accepted ? SERVICE_READY : SERVICE_WAITING;
 }
 
 static enum readiness look_at(const struct wait *wait, const cJSON *container, char *why,
@@ -391,10 +418,10 @@ static void log_failures(const struct wait *wait, const cJSON *services)
 }
 
 int docker_services_await(struct docker *docker, const cJSON *services, const char *job,
-                          const char *network, bool reachable, int64_t deadline_ms,
-                          struct error *err)
+                          const char *network, const struct backend_helper *inside,
+                          int64_t deadline_ms, struct error *err)
 {
-    struct wait wait = {.docker = docker, .job = job, .network = network, .reachable = reachable};
+    struct wait wait = {.docker = docker, .job = job, .network = network, .inside = inside};
     int count = cJSON_GetArraySize(services);
     int64_t until_ms = clock_deadline_ms(docker->config->docker.service_timeout_ms);
     until_ms = clock_earlier_ms(until_ms, deadline_ms);

@@ -10,6 +10,7 @@
 #ifndef BERTH_DRIVER_BACKEND_DOCKER_SERVICES_H
 #define BERTH_DRIVER_BACKEND_DOCKER_SERVICES_H
 
+#include "driver/backend/backend.h"
 #include "driver/backend/docker/api.h"
 
 int docker_services_ensure_images(struct docker *docker, const cJSON *services, struct error *err)
@@ -28,10 +29,11 @@ int docker_services_start(struct docker *docker, const cJSON *services,
 
 /* Waits until each is ready: it accepts a connection on the port of its variable
  * HEALTHCHECK_TCP_PORT, else its image's health check passes, else it accepts one on an exposed
- * port; 'reachable': whether this machine can connect to them. */
+ * port. 'inside': the container that tries to connect, if this machine cannot; NULL: it can. */
 int docker_services_await(struct docker *docker, const cJSON *services, const char *job,
-                          const char *network, bool reachable, int64_t deadline_ms,
-                          struct error *err) __attribute__((warn_unused_result));
+                          const char *network, const struct backend_helper *inside,
+                          int64_t deadline_ms, struct error *err)
+    __attribute__((warn_unused_result));
 
 /* Appends the host names of a service, its aliases and those derived from the image's name, to the
  * arrays 'out_names' and 'taken', except names already in 'taken', and 'localhost' and 'build',

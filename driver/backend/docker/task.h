@@ -20,6 +20,8 @@
 #define DOCKER_STATE_NAME      "container"
 #define DOCKER_STATE_ID        "id"
 #define DOCKER_STATE_FAILED    "failed" /* in memory alone: the engine has no request in progress */
+/* Services are still to be waited for, from inside the task. */
+#define DOCKER_STATE_AWAIT "await"
 
 /* task.c */
 void docker_task_name(const char *job, enum metadata_container container,
@@ -37,6 +39,8 @@ const char *docker_container_word(enum metadata_container container);
 int docker_fetch(struct backend_task *task, struct error *err) __attribute__((warn_unused_result));
 int docker_launch(struct backend_task *task, int64_t deadline_ms, struct error *err)
     __attribute__((warn_unused_result));
+int docker_settle(struct backend_task *task, const struct backend_helper *helper,
+                  int64_t deadline_ms, struct error *err) __attribute__((warn_unused_result));
 
 /* wish.c: see struct backend. */
 int docker_wish(const struct config *config, struct buffer *out_text, struct error *err)

@@ -506,6 +506,27 @@ def test_a_helper_that_does_not_start_is_the_first_error(job, front, engine):
     assert engine.labelled(job.driver.label) == {"containers": [], "networks": [], "volumes": []}
 
 
+@pytest.mark.waits
+@pytest.mark.parametrize("use", ["always", "never"])
+def test_readiness_of_services_behind_published_ports(job, busybox, use):
+    """The task itself connects to them, since this machine may not reach their addresses."""
+    serve = "mkdir /w; sleep 1; exec httpd -f -p 8080 -h /w"
+    services = [
+        {"name": busybox, "alias": alias, "command": ["sh", "-c", command],
+         "variables": {"HEALTHCHECK_TCP_PORT": port}}
+        for alias, command, port in (("web", serve, "8080"), ("none", "sleep 300", "8081"))
+    ]  # fmt: skip
+    job.env["CUSTOM_ENV_CI_JOB_SERVICES"] = json.dumps(services)
+    job.driver.settings["Docker"] |= {"AllowedServices": ["berth-test/*"], "Publish": True}
+    job.driver.settings["Docker"]["ServiceTimeout"] = "3s"
+    job.driver.settings["Helper"]["Use"] = use
+    done = job.stage("prepare")
+    assert done.returncode == 0, done.stderr
+    assert "does not accept connections on port 8081, continuing without it" in done.stderr
+    assert "on port 8080" not in done.stderr
+    assert job.run("nc -w 2 web 8080 </dev/null >/dev/null && echo ready\n").stdout == b"ready\n"
+
+
 def test_exec_has_no_helper(docker_driver, helper, engine):
     docker_driver.settings["Helper"] = {"Use": "always", "Image": helper, "Busybox": "none"}
     done = docker_driver.run("exec", "--no-mount", "--", "echo", "ran")
