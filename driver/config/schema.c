@@ -305,10 +305,10 @@ const struct schema_row schema_rows[] = {
      NULL},
 
     {"Helper", "Use", SCHEMA_CHOICE, FIELD(helper.use), 0, 0, "\"auto\"", NULL,
-     "Where docker runs clone, cache and artifacts: auto: in a helper container, or in the job's "
-     "own "
-     "if the helper's image cannot be had; always: fail without it; never: in the job's own. On "
-     "ecs a job with an image of its own always has a helper.",
+     "Where clone, cache and artifacts run: auto: in a helper container, or on docker in the job's "
+     "own if the helper's image cannot be had; always: fail without it; never: in the job's own, "
+     "whose image needs git and gitlab-runner. On ecs only jobs with an image of their own have a "
+     "helper.",
      "auto|always|never"},
     {"Helper", "Image", SCHEMA_TEXT, FIELD(helper.image), 0, 0, NULL,
      "GitLab's gitlab-runner-helper of the runner's version",

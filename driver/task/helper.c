@@ -46,25 +46,75 @@ int helper_check(struct task *task, struct ssh_connection *connection, int64_t d
     return 0;
 }
 
-int helper_check_job(struct task *task, struct ssh_connection *connection, int64_t deadline_ms,
-                     struct error *err)
+/* Whether the program answers to --version in the job's container: 1, 0, or -1. */
+static int has_program(const struct task *task, struct ssh_connection *connection,
+                       const char *program, int64_t deadline_ms, struct error *err)
 {
-    static const char *const words[] = {"git", "--version", NULL};
-    const char *strategy = runner_variable("GIT_STRATEGY");
+    const char *const words[] = {program, "--version", NULL};
     char text[TASK_COMMAND_TEXT_BYTES];
     struct backend_command command = {.words = words, .text = text, .room = sizeof(text)};
-    if (strategy != NULL && (strcmp(strategy, "none") == 0 || strcmp(strategy, "empty") == 0)) {
-        return 0;
-    }
     if (task_command(task, connection, &command, deadline_ms, err) < 0) {
         return -1;
     }
-    if (command.status == 0) {
-        return 0;
+    return command.status == 0 ? 1 : 0;
+}
+
+static bool has_sources(void)
+{
+    const char *strategy = runner_variable("GIT_STRATEGY");
+    return strategy == NULL || (strcmp(strategy, "none") != 0 && strcmp(strategy, "empty") != 0);
+}
+
+/* Whether GitLab's scripts call gitlab-runner for the job: 1, 0, or -1. */
+static int has_files(struct error *err)
+{
+    struct runner runner;
+    struct error ignored; /* about exit codes, which are not used here */
+    cJSON *response = NULL;
+    const cJSON *dependency = NULL;
+    (void)!runner_read(&runner, &ignored);
+    if (runner_read_response(&runner, &response, err) < 0) {
+        return -1;
     }
-    (void)error_set(err, ERROR_USAGE, 0,
-                    "the job's image has no git, and there is no helper container to clone with");
-    return error_hint(err, "set [Helper] Image to an image that this engine can pull");
+    int found = cJSON_GetArraySize(json_at(response, "artifacts")) > 0 ||
+                cJSON_GetArraySize(json_at(response, "cache")) > 0;
+    cJSON_ArrayForEach(dependency, json_at(response, "dependencies"))
+    {
+        found = found || json_text_at(dependency, "artifacts_file.filename") != NULL;
+    }
+    json_delete_wiped(response);
+    return found;
+}
+
+int helper_check_job(struct task *task, struct ssh_connection *connection, int64_t deadline_ms,
+                     struct error *err)
+{
+    bool never = strcmp(task->backend_task.config->helper.use, "never") == 0;
+    int files = never ? has_files(err) : 0;
+    if (files < 0) {
+        return -1;
+    }
+    const struct {
+        bool wanted;
+        const char *program, *purpose;
+    } rows[] = {{has_sources(), "git", "clone with"},
+                {files > 0, "gitlab-runner", "pass artifacts and caches with"}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        int found =
+            rows[i].wanted ? has_program(task, connection, rows[i].program, deadline_ms, err) : 1;
+        if (found < 0) {
+            return -1;
+        }
+        if (found == 0) {
+            (void)error_set(err, ERROR_USAGE, 0,
+                            "the job's image has no %s, and there is no helper container to %s",
+                            rows[i].program, rows[i].purpose);
+            return error_hint(err, never ? "install it in the image, or set [Helper] Use = \"auto\""
+                                         : "set [Helper] Image to an image that this engine can "
+                                           "pull");
+        }
+    }
+    return 0;
 }
 
 /* "UID GID" of the job's container. */

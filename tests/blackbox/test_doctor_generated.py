@@ -185,6 +185,15 @@ def test_a_default_strategy_of_another_kind(generating, knows, line, remedy):
     assert_reported(generating, line, remedy)
 
 
+def test_without_a_helper(generating):
+    """Neither its port nor its image is needed."""
+    generating.driver.settings["Helper"] |= {"Use": "never", "Image": "nowhere.invalid/none:1"}
+    generating.fargate["HelperPort"] = 30001
+    _, out, _ = generating.run()
+    assert "no helper container: images need git and gitlab-runner" in out
+    assert "30001" not in out and "nowhere.invalid/none" not in out
+
+
 def test_privileged_jobs_on_managed_instances(generating):
     providers(a="MANAGED_INSTANCES", b="MANAGED_INSTANCES")(generating)
     set_up(Image="docker.io/x:1", PrivilegedImages=["docker:*"])(generating)

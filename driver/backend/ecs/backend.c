@@ -182,6 +182,7 @@ static void write_remedy(const struct backend_task *task, char *out, size_t room
     int64_t from = clock_earlier_ms(fargate->job_port, fargate->helper_port);
     int64_t to = fargate->job_port + fargate->helper_port - from;
     char ports[64];
+    char which[64];
     if (((const struct ecs_session *)task->session)->generated == NULL) {
         (void)snprintf(out, room,
                        "%s port %d does not answer; a security group of the task must allow this "
@@ -189,14 +190,21 @@ static void write_remedy(const struct backend_task *task, char *out, size_t room
                        agent->host, agent->port);
         return;
     }
-    (void)snprintf(ports, sizeof(ports), "%lld%s%lld", (long long)from,
-                   to == from + 1 ? "-" : ", and again for ", (long long)to);
+    bool both = task->metadata->has_helper;
+    if (both) {
+        (void)snprintf(ports, sizeof(ports), "%lld%s%lld", (long long)from,
+                       to == from + 1 ? "-" : ", and again for ", (long long)to);
+        (void)snprintf(which, sizeof(which), "both ports %lld (job) and %lld (helper)",
+                       (long long)fargate->job_port, (long long)fargate->helper_port);
+    } else {
+        (void)snprintf(ports, sizeof(ports), "%lld", (long long)fargate->job_port);
+        (void)snprintf(which, sizeof(which), "port %lld", (long long)fargate->job_port);
+    }
     (void)snprintf(out, room,
-                   "%s does not answer on both ports %lld (job) and %lld (helper); a security "
-                   "group of the task must allow this host to connect to them (aws ec2 "
-                   "authorize-security-group-ingress --group-id %s --protocol tcp --source-group "
-                   "GROUP-OF-THIS-HOST --port %s)",
-                   agent->host, (long long)fargate->job_port, (long long)fargate->helper_port,
+                   "%s does not answer on %s; a security group of the task must allow this host to "
+                   "connect to %s (aws ec2 authorize-security-group-ingress --group-id %s "
+                   "--protocol tcp --source-group GROUP-OF-THIS-HOST --port %s)",
+                   agent->host, which, both ? "them" : "it",
                    fargate->security_groups.count > 0 ? fargate->security_groups.entries[0]
                                                       : "GROUP-OF-THE-TASK",
                    ports);

@@ -9,6 +9,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "driver/backend/docker/request.h"
 #include "driver/backend/ecs/base.h"
 #include "driver/backend/ecs/ecs.h"
 #include "driver/backend/ecs/service_logs.h"
@@ -138,12 +139,26 @@ static int choose_processor(const struct job_keywords *request, const char **out
                            text);
 }
 
-/* The words of 'entrypoint:'; [""] means none. */
-static const cJSON *entrypoint_of(const struct job_keywords *request)
+/* The words of 'entrypoint:'; [""] means none. Without a helper GitLab's own scripts run in this
+ * container too, for which the words are not meant. */
+static const cJSON *entrypoint_of(const struct ecs_generated *generated)
 {
-    const cJSON *words = json_at(request->image, "entrypoint");
+    const cJSON *words = json_at(generated->request.image, "entrypoint");
     const cJSON *first = cJSON_GetArrayItem(words, 0);
-    return cJSON_GetArraySize(words) == 1 && first->valuestring[0] == '\0' ? NULL : words;
+    bool none = cJSON_GetArraySize(words) == 1 && first->valuestring[0] == '\0';
+    return none || !generated->with_helper ? NULL : words;
+}
+
+/* [Helper] Use = "never": the job's image must bring git and gitlab-runner. */
+static void choose_helper(struct backend_task *task, struct ecs_generated *generated)
+{
+    const struct config *config = task->config;
+    bool never = strcmp(config->helper.use, "never") == 0;
+    generated->with_helper = !config->is_exec && !never;
+    task->wants_git = !config->is_exec && never;
+    if (!generated->with_helper) {
+        docker_request_warn(&generated->request);
+    }
 }
 
 static int make_definition(const struct backend_task *task, struct ecs_generated *generated,
@@ -166,7 +181,7 @@ static int make_definition(const struct backend_task *task, struct ecs_generated
         .services_see_builds = config->services.builds,
         .user = json_text_at(generated->request.image, "user"),
         .processor = processor,
-        .entrypoint = entrypoint_of(&generated->request),
+        .entrypoint = entrypoint_of(generated),
         .host_names = generated->services.host_names,
         .services = generated->services.entries,
         .service_count = generated->services.count,
@@ -185,6 +200,7 @@ static int choose_images(struct ecs_generated *generated, struct chooser *choose
         .config = config,
         .services = generated->request.services,
         .response = response,
+        .with_helper = generated->with_helper,
         .sidecars =
             base == NULL ? 0 : ecs_definition_sidecars(base, config->fargate.container_name),
         .choose = choose,
@@ -304,7 +320,7 @@ static int fill(struct backend_task *task, struct ecs_session *session, const cJ
                               .runner = config->is_exec ? NULL : &runner,
                               .architecture = strcmp(of_task, "ARM64") == 0 ? "arm64" : "amd64"};
     lookup_budget_init(&chooser.budget);
-    generated->with_helper = !config->is_exec;
+    choose_helper(task, generated);
     if (choose_images(generated, &chooser, response, err) < 0 ||
         choose_privileges(generated, config, err) < 0 ||
         make_definition(task, generated, processor, aws_client_region(session->client), err) < 0) {

@@ -97,13 +97,21 @@ static cJSON *environment_of(struct choice *choice, size_t index)
     return environment;
 }
 
-static int no_room(const struct ecs_service_state *state, const char *text, struct error *err)
+/* What makes the variables of services no overrides. */
+static const char *remedy(const struct config *config)
+{
+    return strcmp(config->helper.use, "never") == 0 ? "set [Helper] Use = \"auto\""
+                                                    : "set the service's 'entrypoint'";
+}
+
+static int no_room(const struct choice *choice, const struct ecs_service_state *state,
+                   const char *text, struct error *err)
 {
     (void)error_set(err, ERROR_USAGE, 0,
                     "service '%s': its variable %.*s does not fit into the overrides of the task, "
                     "which ECS limits to 8192 characters",
                     state->name, (int)strcspn(text, "="), text);
-    return error_hint(err, "set the service's 'entrypoint', then its variables have no limit");
+    return error_hint(err, "%s, then its variables have no limit", remedy(choice->config));
 }
 
 static int add_override(struct choice *choice, size_t index, const char *text, enum tier tier,
@@ -116,8 +124,10 @@ static int add_override(struct choice *choice, size_t index, const char *text, e
                         "service '%s': its variable %.*s has a masked value, which users with "
                         "access to DescribeTasks could read",
                         state->name, (int)strcspn(text, "="), text);
-        return error_hint(err, "set the service's 'entrypoint', then its variables are passed over "
-                               "SSH; or set [Fargate] ServiceSecretsInOverrides = true");
+        return error_hint(err,
+                          "%s, then its variables are passed over SSH; or set [Fargate] "
+                          "ServiceSecretsInOverrides = true",
+                          remedy(choice->config));
     }
     cJSON *environment = environment_of(choice, index);
     cJSON *entry = override_of(text, &choice->ok);
@@ -134,7 +144,7 @@ static int add_override(struct choice *choice, size_t index, const char *text, e
     if (length > choice->room) {
         json_delete_wiped(entry);
         choice->left_out++;
-        return tier == TIER_OWN ? no_room(state, text, err) : 0;
+        return tier == TIER_OWN ? no_room(choice, state, text, err) : 0;
     }
     choice->room -= length;
     return cJSON_AddItemToArray(environment, entry) ? 0 : out_of_memory(err);
@@ -171,8 +181,8 @@ int ecs_services_override(struct ecs_services *services, const struct config *co
     }
     if (choice.left_out > 0) {
         log_warn("%d variables of the job do not fit into the task's overrides and are not passed "
-                 "to its services; set their 'entrypoint' to pass all",
-                 choice.left_out);
+                 "to its services; %s to pass all",
+                 choice.left_out, remedy(config));
     }
     return 0;
 }

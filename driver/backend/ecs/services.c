@@ -97,7 +97,7 @@ static bool is_none(const cJSON *entrypoint)
 /* The words that start the service, if they are known. An entrypoint of the job replaces the
  * image's CMD as well, as in Docker and ECS. */
 static int choose_words(struct ecs_service *entry, struct ecs_service_state *state,
-                        const cJSON *service, struct error *err)
+                        const cJSON *service, bool with_helper, struct error *err)
 {
     bool ok = true;
     const cJSON *entrypoint = json_at(service, "entrypoint");
@@ -105,7 +105,7 @@ static int choose_words(struct ecs_service *entry, struct ecs_service_state *sta
     bool has_entrypoint = cJSON_GetArraySize(entrypoint) > 0;
     entry->entrypoint = entrypoint;
     entry->command = command;
-    if (!has_entrypoint && !state->choice.known) {
+    if (!with_helper || (!has_entrypoint && !state->choice.known)) {
         return 0;
     }
     state->words = cJSON_CreateArray();
@@ -219,7 +219,7 @@ static int read_service(struct ecs_services *services, const struct ecs_services
     }
     entry->image = (struct ecs_image){state->choice.image, state->choice.secret};
     entry->user = json_text_at(service, "user");
-    if (choose_words(entry, state, service, err) < 0) {
+    if (choose_words(entry, state, service, input->with_helper, err) < 0) {
         return -1;
     }
     choose_ports(state);

@@ -6,8 +6,9 @@
  * So a service's names mean 127.0.0.1 (agent option --host-name), and no two can have one port.
  * Where the words that start a service are known, from the job or from the image's registry, the
  * agent starts it and gets its variables over a volume that only this service and the helper have
- * (berth-agent service). Otherwise the variables are overrides of RunTask, which users with access
- * to DescribeTasks can read and which have little room. None is ever in the task definition.
+ * (berth-agent service). Otherwise, and in a task without a helper, the variables are overrides of
+ * RunTask, which users with access to DescribeTasks can read and which have little room. None is
+ * ever in the task definition.
  *
  * A struct ecs_services belongs to the caller and is freed by ecs_services_done(), also after a
  * failure. Errors are ERROR_USAGE for what the job has wrong.
@@ -51,6 +52,7 @@ struct ecs_services_input {
     const struct config *config;
     const cJSON *services; /* of job_keywords_read() */
     const cJSON *response; /* JOB_RESPONSE_FILE; NULL: none */
+    bool with_helper;      /* which hands variables to services that the agent starts */
     size_t sidecars;       /* containers of the base beside the job's */
     /* As image_choose() for a service's image; the result is freed by ecs_services_done(). */
     int (*choose)(void *context, const char *name, struct image_choice *out_choice,

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "driver/backend/ecs/ecs.h"
 #include "driver/backend/ecs/generated.h"
@@ -40,17 +41,18 @@ static int too_long(struct error *err)
 static int describe_generated(const struct config *config, struct buffer *out_text,
                               struct error *err)
 {
-    static const char *const except[] = {"Use", "Image", NULL};
+    static const char *const except[] = {"Image", NULL};
     static const char *const none[] = {NULL};
     const char *base = config->fargate.task_definition;
-    char helper[HELPER_IMAGE_BYTES];
+    bool never = strcmp(config->helper.use, "never") == 0;
+    char helper[HELPER_IMAGE_BYTES] = "";
     struct job_keywords request;
     if (config->fargate.registry_secrets.count > 0 && !config->fargate.registry_secrets_shared) {
         return 0;
     }
     int result = ecs_generated_request(config, &request, err);
     if (result == 0 && request.services == NULL) {
-        result = helper_image_name(config, ANY_PROCESSOR, helper, err) < 0 ||
+        result = (!never && helper_image_name(config, ANY_PROCESSOR, helper, err) < 0) ||
                          job_keywords_describe(&request, out_text, err) < 0 ||
                          config_describe(config, "Helper", except, out_text, err) < 0 ||
                          config_describe(config, "Services", none, out_text, err) < 0

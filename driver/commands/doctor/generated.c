@@ -76,11 +76,12 @@ static void check_agent_image(struct doctor *doctor, const char *architecture)
 static void check_images(struct doctor *doctor, const char *architecture)
 {
     const struct config *config = doctor->config;
+    bool has_helper = strcmp(config->helper.use, "never") != 0;
     const struct {
         const char *key, *image, *remedy;
     } rows[] = {
         {"[Fargate] Image", config->fargate.image, "name an image that exists for this processor"},
-        {"[Helper] Image", config->helper.image,
+        {"[Helper] Image", has_helper ? config->helper.image : NULL,
          "name an image with git and gitlab-runner-helper; 'berth-driver push-agent --helper' "
          "copies GitLab's to ECR"},
     };
@@ -91,6 +92,10 @@ static void check_images(struct doctor *doctor, const char *architecture)
             doctor_report(doctor, DOCTOR_OK, NULL, "%s: '%s' exists, for linux/%s", rows[i].key,
                           image, architecture);
         }
+    }
+    if (!has_helper) {
+        doctor_report(doctor, DOCTOR_OK, NULL,
+                      "no helper container: images need git and gitlab-runner");
     }
 }
 

@@ -115,7 +115,9 @@ static size_t list_ports(const struct config *config, int64_t out_ports[3])
     }
     if (ecs_generates(config)) {
         out_ports[count++] = fargate->job_port;
-        out_ports[count++] = fargate->helper_port;
+        if (strcmp(config->helper.use, "never") != 0) {
+            out_ports[count++] = fargate->helper_port;
+        }
     }
     return count;
 }

@@ -41,8 +41,11 @@ static int read_services(const char *text, const char *response, struct ecs_serv
     list = text == NULL ? NULL : cJSON_Parse(text);
     config.fargate.job_port = 22122;
     config.fargate.helper_port = 22123;
-    const struct ecs_services_input input = {
-        .config = &config, .services = list, .response = job, .choose = look_up};
+    const struct ecs_services_input input = {.config = &config,
+                                             .services = list,
+                                             .response = job,
+                                             .with_helper = true,
+                                             .choose = look_up};
     int result = ecs_services_read(services, &input, err);
     cJSON_Delete(job);
     return result;
@@ -148,7 +151,8 @@ static void overrides_take_what_has_room(void **state)
     (void)setenv("CUSTOM_ENV_SHORT", "abc", 1);
     for (size_t i = 0; i < ROW_COUNT(rows); i++) {
         struct ecs_services services;
-        struct config config = {0};
+        char use[] = "auto";
+        struct config config = {.helper.use = use};
         struct error err = {0};
         assert_int_equal(read_services(rows[i].text, response, &services, &err), 0);
         int result = ecs_services_override(&services, &config, rows[i].room, &err);
