@@ -14,6 +14,7 @@
 #include "driver/commands/table.h"
 #include "driver/history/store.h"
 #include "driver/record/pool.h"
+#include "driver/record/pool_failure.h"
 #include "driver/task/task_summary.h"
 
 #define LIST_MS      60000
@@ -156,6 +157,26 @@ static int take(void *context, const struct backend_listed *entry, struct error 
     return result < 0 ? error_set(err, ERROR_SYSTEM, ENOMEM, "cannot print the tasks") : 0;
 }
 
+/* Why the pool has fewer tasks than it should have. */
+static void print_failures(const char *directory)
+{
+    struct pool_failures failures;
+    struct error err = {0};
+    char text[POOL_FAILURE_TEXT_BYTES];
+    int64_t now_s = clock_unix_s();
+    if (pool_failures_read(directory, &failures, &err) < 0) {
+        (void)fprintf(stderr, "%s\n", err.message);
+    }
+    for (size_t i = 0; i < failures.count; i++) {
+        const struct pool_failure *failure = &failures.entries[i];
+        if (!pool_failure_is_old(failure, now_s)) {
+            pool_failure_text(failure, now_s, text);
+            escape_print(stderr, "warm tasks of '%s': %s\n", failure->name, text);
+        }
+    }
+    pool_failures_done(&failures);
+}
+
 static int list(const struct command_context *context, const struct backend *backend, bool clear,
                 struct error *err)
 {
@@ -177,6 +198,9 @@ static int list(const struct command_context *context, const struct backend *bac
     history_close(&listing.notes);
     if (result == 0 && listing.count == 0 && !context->json && !context->quiet) {
         (void)fprintf(stderr, "no task of this runner on the backend '%s'\n", backend->name);
+    }
+    if (result == 0 && !context->json && !context->quiet) {
+        print_failures(context->config->metadata_directory);
     }
     return result < 0 ? error_wrap(err, "cannot list the tasks") : 0;
 }

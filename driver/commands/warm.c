@@ -7,6 +7,7 @@
 #include "common/escape.h"
 #include "common/log.h"
 #include "driver/commands/command.h"
+#include "driver/warm/backoff.h"
 #include "driver/warm/warm.h"
 
 #define WATCH_MS        10000
@@ -23,6 +24,18 @@ static size_t count_of(const struct pool *pool, const char *wish, enum pool_stat
     return count;
 }
 
+/* Of an entry whose launches fail. */
+static void print_failure(const struct warm_backoff *backoff, const struct config_warm *entry,
+                          const char *wish)
+{
+    char text[POOL_FAILURE_TEXT_BYTES];
+    const struct pool_failure *failure = warm_backoff_find(backoff, wish);
+    if (failure != NULL) {
+        pool_failure_text(failure, backoff->now_s, text);
+        escape_print(stdout, "%s: %s\n", warm_name(entry), text);
+    }
+}
+
 /* A line for each entry. */
 static int print_pool(const struct command_context *context, const struct backend *backend,
                       struct error *err)
@@ -30,17 +43,25 @@ static int print_pool(const struct command_context *context, const struct backen
     const struct config *config = context->config;
     char(*wishes)[METADATA_WISH_BYTES] = NULL;
     struct pool pool;
+    struct warm_backoff backoff = {.now_s = 0};
+    char owner[METADATA_WISH_BYTES];
     if (warm_wishes(config, backend, &wishes, err) < 0) {
         return -1;
     }
+    warm_owner(config, backend, owner);
     int result = pool_read(config->metadata_directory, &pool, err);
+    if (result == 0) {
+        result = warm_backoff_open(&backoff, config, owner, clock_unix_s(), err);
+    }
     for (size_t i = 0; result == 0 && i < config->warm_count; i++) {
         const struct config_warm *entry = &config->warm[i];
         int64_t wanted = schedule_wanted(&entry->schedule, clock_unix_s(), entry->tasks);
         escape_print(stdout, "%s: %zu ready, %zu launching, %lld wanted\n", warm_name(entry),
                      count_of(&pool, wishes[i], POOL_READY),
                      count_of(&pool, wishes[i], POOL_LAUNCHING), (long long)wanted);
+        print_failure(&backoff, entry, wishes[i]);
     }
+    warm_backoff_done(&backoff);
     pool_done(&pool);
     free(wishes);
     (void)fflush(stdout);

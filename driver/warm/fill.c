@@ -14,6 +14,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "driver/task/launch.h"
+#include "driver/warm/backoff.h"
 #include "driver/warm/warm.h"
 
 #define LIST_MS        30000
@@ -40,12 +41,14 @@ struct round {
     char owner[METADATA_WISH_BYTES];
     char (*wishes)[METADATA_WISH_BYTES];
     struct pool pool;
+    struct warm_backoff backoff;
     int64_t now_s;
     int64_t listed_s; /* when the list of tasks was begun */
     struct listed *listed;
     size_t listed_count;
     int64_t *counts; /* of launching and ready tasks, for each entry */
     size_t total;    /* records in the pool */
+    bool tries;      /* a launch for an entry whose last one failed */
     size_t children;
     pid_t pids[CHILD_CEILING];
 };
@@ -140,6 +143,12 @@ static int read_pool(struct round *round, struct error *err)
     int result = pool_read(round->directory, &round->pool, err);
     round->now_s = clock_unix_s();
     round->total = round->pool.count;
+    if (result == 0) {
+        result = warm_backoff_open(&round->backoff, fill->config, round->owner, round->now_s, err);
+        /* 'warm --drain' ends all pauses. */
+        warm_backoff_prune(&round->backoff, round->wishes,
+                           fill->drain ? 0 : fill->config->warm_count);
+    }
     return result;
 }
 
@@ -287,11 +296,27 @@ static pid_t start_child(struct round *round, const char *key, int plan_fd)
     return pid;
 }
 
-__attribute__((noreturn)) static void end_child(int result, const struct error *err)
+__attribute__((noreturn)) static void end_stop(int result, const struct error *err)
 {
     char text[ERROR_TEXT_BYTES];
     if (result < 0) {
         log_error("%s", error_text(err, text));
+    }
+    _exit(result < 0 ? 1 : 0);
+}
+
+__attribute__((noreturn)) static void end_launch(const struct round *round, size_t entry,
+                                                 int result, const struct error *err)
+{
+    const char *wish = round->wishes[entry];
+    char text[ERROR_TEXT_BYTES];
+    if (result == 0) {
+        warm_backoff_succeeded(&round->backoff, wish);
+    } else if (signals_pending(round->fill->signals)) { /* stopped, not failed */
+        log_error("%s", error_text(err, text));
+    } else {
+        warm_backoff_failed(&round->backoff, wish, warm_name(&round->fill->config->warm[entry]),
+                            err);
     }
     _exit(result < 0 ? 1 : 0);
 }
@@ -316,7 +341,7 @@ static void stop_one(struct round *round, const struct pool_record *record, cons
     log_info("stopping the warm task '%s': %s", record->task, why);
     round->fill->stopped++;
     if (start_child(round, key, plan_fd) == 0) {
-        end_child(stop_task(round->fill, key, &own), &own);
+        end_stop(stop_task(round->fill, key, &own), &own);
     }
 }
 
@@ -344,7 +369,8 @@ static int launch_one(struct round *round, size_t entry, int plan_fd, struct err
     pid_t pid = start_child(round, key, plan_fd);
     if (pid == 0) {
         struct error own = {0};
-        end_child(launch_task(round->fill, entry, key, round->wishes[entry], &own), &own);
+        result = launch_task(round->fill, entry, key, round->wishes[entry], &own);
+        end_launch(round, entry, result, &own);
     }
     return pid < 0 ? metadata_remove(round->directory, key, err) : 0;
 }
@@ -397,10 +423,29 @@ static void stop_surplus(struct round *round, size_t entry, int plan_fd)
     }
 }
 
+/* How many launches may begin for an entry: after a failure one, when its pause is over and no
+ * other is going on. */
+static int64_t launch_ceiling(struct round *round, size_t entry)
+{
+    const struct pool_failure *failure = warm_backoff_find(&round->backoff, round->wishes[entry]);
+    if (failure == NULL) {
+        return CHILD_CEILING;
+    }
+    for (size_t i = 0; i < round->pool.count; i++) {
+        const struct pool_record *record = &round->pool.records[i];
+        if (record->state == POOL_LAUNCHING && entry_of(round, record->warm.wish) == (int)entry) {
+            return 0;
+        }
+    }
+    return pool_failure_is_due(failure, round->now_s) ? 1 : 0;
+}
+
 static int launch_missing(struct round *round, size_t entry, int plan_fd, struct error *err)
 {
     const struct config *config = round->fill->config;
-    while (round->counts[entry] < wanted(round, entry) && has_room(round)) {
+    int64_t ceiling = launch_ceiling(round, entry);
+    bool tries = ceiling == 1;
+    while (round->counts[entry] < wanted(round, entry) && has_room(round) && ceiling > 0) {
         if (round->total >= (size_t)config->warm_tasks_maximum) {
             log_warn("'%s' has %lld of %lld warm tasks: [WarmPool] MaxTasks is %lld",
                      warm_name(&config->warm[entry]), (long long)round->counts[entry],
@@ -411,6 +456,8 @@ static int launch_missing(struct round *round, size_t entry, int plan_fd, struct
             return -1;
         }
         round->counts[entry]++;
+        round->tries = round->tries || tries;
+        ceiling--;
     }
     return 0;
 }
@@ -470,11 +517,13 @@ static int run_round(struct warm_fill *fill, char (*wishes)[METADATA_WISH_BYTES]
         result = result < 0 ? -1 : decide(&round, plan_fd, err);
     }
     unlock(&plan_fd);
-    /* Stopped tasks make room for others, and more than one round may be needed. */
-    *out_again = fill->stopped > stopped || !has_room(&round);
+    /* Stopped tasks make room for others, and more than one round may be needed; as may be the rest
+     * of an entry whose launches have failed before. */
+    *out_again = fill->stopped > stopped || !has_room(&round) || round.tries;
     *out_left = round.pool.count;
     reap(&round);
     pool_done(&round.pool);
+    warm_backoff_done(&round.backoff);
     free(round.counts);
     free(round.listed);
     *out_again = *out_again && fill->failed == 0;

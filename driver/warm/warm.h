@@ -3,6 +3,7 @@
  * warm.h - tasks that are launched ahead of their jobs: [[Warm]].
  *
  *   wish.c     what an entry's tasks are for, and what a job asks for, as one hash each
+ *   backoff.h  pauses between launches that fail
  *   fill.c     brings the pool to the numbers wanted: 'berth-driver warm'
  *   claim.c    gives a ready task to a job: 'prepare'
  *   replace.c  starts 'berth-driver warm' after a claim, in a session of its own

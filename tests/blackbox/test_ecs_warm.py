@@ -132,6 +132,63 @@ def test_a_plain_sshd_is_never_warm(pool, cloud):
     assert pool.ready() == {} and cloud.running() == []
 
 
+def age(pool, seconds):
+    """The last failure was so much earlier. Returns how many there were."""
+    (path,) = pool.driver.metadata.glob(".warm-failed-*")
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"failed_at": record["failed_at"] - seconds}))
+    return record["count"]
+
+
+def with_the_same_file(pool, *words):
+    """Pool.run() writes the configuration again, and a new file ends each pause."""
+    file = pool.driver.directory / "fargate.toml"
+    done = pool.driver.run("--config", file, *words, env=pool.env, config=False)
+    return done.returncode, done.stdout.decode() + done.stderr
+
+
+def test_launches_that_fail(pool, cloud):
+    """Each failure doubles the pause before the next launch; a launch that succeeds ends it."""
+    pool.entry["Tasks"] = 3
+    pool.driver.config()
+    cloud.image = "sshd"
+    code, text = with_the_same_file(pool, "warm")
+    assert code != 0 and "cannot launch a warm task" in text
+    assert "the next launch is due in 30 s" in text and cloud.count("RunTask") == 3
+    code, text = with_the_same_file(pool, "warm")
+    assert code == 0 and cloud.count("RunTask") == 3
+    assert text.count("cannot launch a warm task") == 1  # as the reason, not as an error
+    for command, name in (("warm", FAMILY), ("ps", f"'{FAMILY}'"), ("doctor", f"'{FAMILY}'")):
+        _, text = with_the_same_file(pool, command)
+        assert f"{name}: the last launch failed, the next is due in " in text
+    assert age(pool, 31) == 1
+    code, text = with_the_same_file(pool, "warm")  # one of three, since it may fail
+    assert code != 0 and "the next launch is due in 60 s" in text and cloud.count("RunTask") == 4
+    assert age(pool, 31) == 2
+    assert with_the_same_file(pool, "warm")[0] == 0 and cloud.count("RunTask") == 4
+    age(pool, 30)
+    cloud.image = "agent"
+    assert with_the_same_file(pool, "warm")[0] == 0
+    assert cloud.count("RunTask") == 7 and len(pool.ready()) == 3
+    assert list(pool.driver.metadata.glob(".warm-failed-*")) == []
+
+
+@pytest.mark.parametrize("drained", [False, True])
+def test_what_ends_the_pause(pool, cloud, drained):
+    """'warm --drain', and another configuration."""
+    pool.driver.config()
+    cloud.image = "sshd"
+    assert with_the_same_file(pool, "warm")[0] != 0
+    cloud.image = "agent"
+    if drained:
+        assert with_the_same_file(pool, "warm", "--drain")[0] == 0
+    else:
+        pool.driver.settings["LogLevel"] = "debug"
+        pool.driver.config()
+    assert with_the_same_file(pool, "warm")[0] == 0
+    assert cloud.count("RunTask") == 2 and len(pool.ready()) == 1
+
+
 def test_a_task_that_ended(pool, cloud):
     """The job starts cold, and the pool gets another."""
     pool.run("warm")

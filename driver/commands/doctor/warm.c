@@ -5,6 +5,7 @@
 
 #include "common/clock.h"
 #include "driver/commands/doctor/checks.h"
+#include "driver/record/pool_failure.h"
 #include "driver/warm/warm.h"
 
 #define STEP_S      900
@@ -86,6 +87,27 @@ static void check_entry(struct doctor *doctor, const struct config_warm *entry, 
                   text);
 }
 
+static void check_failures(struct doctor *doctor)
+{
+    struct pool_failures failures;
+    struct error err = {0};
+    char text[POOL_FAILURE_TEXT_BYTES];
+    int64_t now_s = clock_unix_s();
+    if (pool_failures_read(doctor->config->metadata_directory, &failures, &err) < 0) {
+        doctor_report_error(doctor, &err, NULL);
+    }
+    for (size_t i = 0; i < failures.count; i++) {
+        const struct pool_failure *failure = &failures.entries[i];
+        if (!pool_failure_is_old(failure, now_s)) {
+            pool_failure_text(failure, now_s, text);
+            doctor_report(doctor, DOCTOR_WARN,
+                          "remove the cause; a change of the configuration file ends the pause",
+                          "'%s': %s", failure->name, text);
+        }
+    }
+    pool_failures_done(&failures);
+}
+
 static void check_sum(struct doctor *doctor, const int64_t sums[STEPS])
 {
     int64_t most = 0;
@@ -111,6 +133,7 @@ void doctor_check_warm(struct doctor *doctor)
     }
     doctor_print_heading(doctor, "Warm tasks");
     check_disk(doctor);
+    check_failures(doctor);
     if (warm_wishes(config, backend, &wishes, &err) < 0) {
         doctor_report_error(doctor, &err, NULL);
     }
