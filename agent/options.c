@@ -114,6 +114,11 @@ static const struct option_row rows[] = {
     {"idle-timeout", 0, OPTION_DURATION, "DURATION", "BERTH_IDLE_TIMEOUT", "1h",
      "exit after this time without a job and a logged-in client; 0: never", FIELD(idle_timeout_ms),
      0, 0},
+    {"claim-timeout", 0, OPTION_DURATION, "DURATION", "BERTH_CLAIM_TIMEOUT", "0",
+     "use this instead of --idle-timeout until a client has claimed the task for a job; 0: no "
+     "claim "
+     "is awaited",
+     FIELD(claim_timeout_ms), 0, 0},
     {"max-lifetime", 0, OPTION_DURATION, "DURATION", "BERTH_MAX_LIFETIME", "0",
      "exit after this time, even if jobs run; 0: never", FIELD(max_lifetime_ms), 0, 0},
     {.help = "Init process, with 'berth-agent [OPTION...] -- COMMAND...'"},

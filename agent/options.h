@@ -61,6 +61,7 @@ struct agent_options {
     /* Automatic exit; 0: never. */
     int64_t connect_timeout_ms;
     int64_t idle_timeout_ms;
+    int64_t claim_timeout_ms; /* instead of the former until a client claims the task; 0: never */
     int64_t max_lifetime_ms;
 
     /* Init process, compatible with tini and dumb-init. */

@@ -34,6 +34,9 @@
  * standard input of a plain command, whose output and exit are reported as after an exec request.
  * An agent without RUN replies REFUSED_PROTOCOL, and does not have that subsystem.
  *
+ * The subsystem "berth-claim" has no frames: that it starts means that a job has claimed the task,
+ * whose agent was waiting for one (--claim-timeout).
+ *
  * Both programs use this module. The decoder takes pieces of any size, holds at most one frame, and
  * refuses unknown types and lengths above the type's ceiling before it allocates. With 'pieces' it
  * returns an OUTPUT frame's bytes without copying them, as one frame for each piece of input.
@@ -49,6 +52,7 @@
 
 #define JOBWIRE_SUBSYSTEM     "berth-job"
 #define JOBWIRE_EXEC          "berth-exec"
+#define JOBWIRE_CLAIM         "berth-claim"
 #define JOBWIRE_ID_BYTES      32
 #define JOBWIRE_HEADER_BYTES  5
 #define JOBWIRE_COMMAND_BYTES 262144

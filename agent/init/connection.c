@@ -398,6 +398,9 @@ static void on_message(struct init *init, struct connection *connection,
         init->ever_logged_in = true;
     } else if (message->type == WIRE_LOGIN_ASKED) {
         connection->asked = true;
+    } else if (message->type == WIRE_CLAIMED && connection->logged_in) {
+        log_line(init->claimed ? LOG_DEBUG : LOG_INFO, "a client has claimed this task for a job");
+        init->claimed = true;
     } else if (message->type == WIRE_JOB_START && connection->logged_in && fds[0] >= 0 &&
                fds[1] >= 0) {
         jobs_start(init, NULL, fds);

@@ -3,8 +3,9 @@
  * idle_timers.c - automatic exit, so that an unused task does not incur charges.
  *
  * connect: from startup until the first login. idle: from the moment when no job runs and no client
- * is logged in; leftover processes and connections that do not log in do not count. lifetime: from
- * startup. A running main command disables the first two.
+ * is logged in; leftover processes and connections that do not log in do not count. A task that is
+ * launched ahead of its job is idle too; --claim-timeout then applies until a client claims it.
+ * lifetime: from startup. A running main command disables the first two.
  */
 #include <stdio.h>
 
@@ -37,6 +38,16 @@ int64_t timers_next_ms(const struct init *init)
                             init->timers.lifetime_ms);
 }
 
+static bool awaits_claim(const struct init *init)
+{
+    return init->options->claim_timeout_ms > 0 && !init->claimed;
+}
+
+static int64_t idle_timeout_ms(const struct init *init)
+{
+    return awaits_claim(init) ? init->options->claim_timeout_ms : init->options->idle_timeout_ms;
+}
+
 static void arm(struct init *init)
 {
     bool busy =
@@ -47,7 +58,7 @@ static void arm(struct init *init)
     if (busy || !init->ever_logged_in) {
         init->timers.idle_ms = CLOCK_NEVER;
     } else if (init->timers.idle_ms == CLOCK_NEVER) {
-        init->timers.idle_ms = from_now(init->options->idle_timeout_ms);
+        init->timers.idle_ms = from_now(idle_timeout_ms(init));
     }
 }
 
@@ -69,7 +80,8 @@ void timers_update(struct init *init)
     if (now >= init->timers.connect_ms) {
         end(init, "no login within", init->options->connect_timeout_ms, "--connect-timeout");
     } else if (now >= init->timers.idle_ms) {
-        end(init, "no job and no login for", init->options->idle_timeout_ms, "--idle-timeout");
+        end(init, "no job and no login for", idle_timeout_ms(init),
+            awaits_claim(init) ? "--claim-timeout" : "--idle-timeout");
     } else if (now >= init->timers.lifetime_ms) {
         end(init, "lifetime limit reached after", init->options->max_lifetime_ms, "--max-lifetime");
     }

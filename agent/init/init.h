@@ -110,6 +110,7 @@ struct init {
     pid_t main_pid; /* of the main command; 0: none */
     int exit_code;  /* of the agent */
     bool ever_logged_in;
+    bool claimed; /* a client has claimed the task for its job */
     struct timers timers;
     enum shutdown_phase phase;
     int64_t deadline_ms; /* of the phase */

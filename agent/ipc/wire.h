@@ -9,6 +9,7 @@
  *
  *   session -> init      LOGIN_ASKED           once: the client has sent a login request
  *                        LOGGED_IN             once: the connection is authenticated
+ *                        CLAIMED               the client claims the task for its job
  *                        JOB_START + 2 fds     request file, the monitor's end of a job socket
  *                        RESUMABLE_START + 3 fds id; the same, and the file with its input
  *                        RESUMABLE_ATTACH + 1 fd id; the monitor's end of a job socket
@@ -60,6 +61,7 @@ enum wire_type {
     WIRE_JOB_RELEASE,
     WIRE_JOB_REPLACED,
     WIRE_LOGIN_ASKED,
+    WIRE_CLAIMED,
 };
 
 enum wire_result { WIRE_MESSAGE, WIRE_NOTHING, WIRE_CLOSED };

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "agent/ipc/wire.h"
 #include "agent/session/channel.h"
 #include "common/jobwire.h"
 #include "common/log.h"
@@ -18,6 +19,13 @@ static int start_sftp(struct channel *channel)
     return channel_start(channel, NULL, "sftp");
 }
 
+/* The channel has no further use. */
+static int start_claim(struct channel *channel)
+{
+    const struct wire_message message = {.type = WIRE_CLAIMED};
+    return wire_send(channel->session->control, &message, NULL, 0) < 0 ? 1 : 0;
+}
+
 static const struct {
     const char *name;
     int (*start)(struct channel *channel);
@@ -25,6 +33,7 @@ static const struct {
     {"sftp", start_sftp},
     {JOBWIRE_SUBSYSTEM, resumable_channel_start},
     {JOBWIRE_EXEC, exec_channel_start},
+    {JOBWIRE_CLAIM, start_claim},
 };
 
 int subsystem_start(struct channel *channel, const char *name)

@@ -24,3 +24,8 @@ int64_t backend_idle_ms(const struct backend_task *task, enum metadata_container
                ? later_ms(AGENT_IDLE_MS, later_ms(timeout_ms, task->login_within_ms))
                : 0;
 }
+
+int64_t backend_claim_ms(const struct backend_task *task)
+{
+    return task->metadata->has_helper ? task->login_within_ms : 0;
+}

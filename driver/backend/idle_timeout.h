@@ -11,5 +11,7 @@
  * milliseconds; 0: its own setting. With a helper, one container is idle while stages run in the
  * other. */
 int64_t backend_idle_ms(const struct backend_task *task, enum metadata_container container);
+/* The same until a job claims a task that was launched ahead of it; 0: the former applies. */
+int64_t backend_claim_ms(const struct backend_task *task);
 
 #endif

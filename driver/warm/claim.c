@@ -4,6 +4,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "driver/remote/claim.h"
 #include "driver/warm/warm.h"
 
 #define FIRST_MS    1000  /* an exited task shows itself by then */
@@ -42,17 +43,33 @@ static struct pool_record *choose(const struct claim *claim, const struct backen
     return oldest;
 }
 
+/* A task with a helper has two agents, and each is idle while stages run in the other: from the
+ * claim on they wait for longer. */
+static int connect_and_claim(struct task *task, int64_t deadline_ms,
+                             struct ssh_connection **out_connection, struct error *err)
+{
+    struct ssh_connection *connection = NULL;
+    if (task_connect_again(task, deadline_ms, &connection, err) < 0 ||
+        (task->backend_task.metadata->has_helper &&
+         ssh_claim(connection, task->backend_task.signals, deadline_ms, err) < 0)) {
+        ssh_connection_free(connection);
+        return -1;
+    }
+    *out_connection = connection;
+    return 0;
+}
+
 static int connect_to(struct task *task, enum metadata_container container,
                       struct ssh_connection **out_connection, struct error *err)
 {
     struct error gone;
     task->container = container;
-    int result = task_connect_again(task, clock_deadline_ms(FIRST_MS), out_connection, err);
+    int result = connect_and_claim(task, clock_deadline_ms(FIRST_MS), out_connection, err);
     if (result < 0 && err->kind != ERROR_PEER && !signals_pending(task->backend_task.signals)) {
         if (task_why(task, false, &gone) < 0) {
             *err = gone;
         } else {
-            result = task_connect_again(task, clock_deadline_ms(SECOND_MS), out_connection, err);
+            result = connect_and_claim(task, clock_deadline_ms(SECOND_MS), out_connection, err);
         }
     }
     task->container = METADATA_JOB;

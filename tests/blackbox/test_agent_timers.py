@@ -59,6 +59,20 @@ def test_idle_after_the_last_job(agent, ssh):
     assert "no job and no login for 1.0 s (--idle-timeout)" in target.log()
 
 
+@pytest.mark.parametrize("claims", [False, True])
+def test_until_a_claim(agent, claims):
+    """Logins before it, of the launch, leave the timeout as it is."""
+    target = agent(args=["--claim-timeout", "700ms", "--idle-timeout", "3s"])
+    with transport(target) as client:
+        if claims:
+            client.open_session().invoke_subsystem("berth-claim")
+        ended = time.monotonic()
+    assert target.wait(8) == 0
+    option, at_least_s = ("--idle-timeout", 2.5) if claims else ("--claim-timeout", 0.5)
+    assert f"({option})" in target.log() and time.monotonic() - ended >= at_least_s
+    assert ("a client has claimed this task" in target.log()) == claims
+
+
 def test_leftovers_do_not_prevent_the_idle_exit(agent, ssh, until):
     target = agent(args=["--idle-timeout", "1s", "--grace", "1s"])
     assert ssh(target).run("setsid sleep 300 >/dev/null 2>&1 & echo on").stdout == b"on\n"

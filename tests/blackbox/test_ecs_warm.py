@@ -224,10 +224,13 @@ def test_jobs_with_an_image_of_their_own(generated_job, cloud, tmp_path):
     (run,) = cloud.requests("RunTask")
     for container in run["overrides"]["containerOverrides"]:
         names = [row["name"] for row in container["environment"]]
-        assert "BERTH_CONNECT_TIMEOUT" in names and "BERTH_IDLE_TIMEOUT" in names
+        assert {"BERTH_CONNECT_TIMEOUT", "BERTH_IDLE_TIMEOUT", "BERTH_CLAIM_TIMEOUT"} <= set(names)
     done = generated_job.stage("prepare")
     assert done.returncode == 0, done.stderr
     assert "berth: warm task " in done.stdout.decode()
+    containers = next(iter(cloud.tasks.values())).containers
+    for name in ("berth-helper", "ci-coordinator"):
+        assert "a client has claimed this task" in containers[name].log()
     done = generated_job.run("git init -q /builds/p; echo made >/builds/p/f\n", "get_sources")
     assert done.returncode == 0, done.stderr
     assert generated_job.run("cat /builds/p/f\n").stdout == b"made\n"

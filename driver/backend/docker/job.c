@@ -190,6 +190,10 @@ static void add_command(cJSON *body, const struct docker_job *job, bool *ok)
         json_append(words, "--idle-timeout", ok);
         json_append_format(words, ok, "%lldms", (long long)idle_ms);
     }
+    if (backend_claim_ms(job->task) > 0) {
+        json_append(words, "--claim-timeout", ok);
+        json_append_format(words, ok, "%lldms", (long long)backend_claim_ms(job->task));
+    }
     json_append(words, "--detach-timeout", ok);
     if (job->task->die_with_parent) {
         json_append(words, TIED_IDLE, ok);

@@ -321,7 +321,8 @@ static bool add_login_timeouts(const struct backend_task *task, enum metadata_co
                                cJSON *environment)
 {
     return add_timeout(environment, "BERTH_CONNECT_TIMEOUT", connect_ms(task)) &&
-           add_timeout(environment, "BERTH_IDLE_TIMEOUT", backend_idle_ms(task, which));
+           add_timeout(environment, "BERTH_IDLE_TIMEOUT", backend_idle_ms(task, which)) &&
+           add_timeout(environment, "BERTH_CLAIM_TIMEOUT", backend_claim_ms(task));
 }
 
 /* The user's public key and the seed of the container's host key. Users with access to
