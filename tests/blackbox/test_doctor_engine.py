@@ -9,12 +9,32 @@ import pytest
 from support.http_server import Handler, HttpServer
 
 
-class OldEngine(Handler):
-    """The version of an engine of 2019, which can no longer be installed."""
+class Versioned(Handler):
+    """Rejects the API versions that it does not have, as moby's middleware does."""
+
+    version, oldest, newest = "", 12, 40
 
     def on_version(self, _):
-        said = {"Version": "19.03.15", "ApiVersion": "1.40", "MinAPIVersion": "1.12"}
-        self.reply(json.dumps(said).encode())
+        said = {"ApiVersion": f"1.{self.newest}", "MinAPIVersion": f"1.{self.oldest}"}
+        self.reply(json.dumps({"Version": self.version, **said}).encode())
+
+    def on_echo(self, argument):
+        name = self.path.split("/")[1]
+        minor = int(name.removeprefix("v1."))
+        if minor < self.oldest:
+            why = f"too old. Minimum supported API version is 1.{self.oldest}, please upgrade"
+        elif minor > self.newest:
+            why = f"too new. Maximum supported API version is 1.{self.newest}"
+        else:
+            super().on_echo(argument)
+            return
+        self.reply(json.dumps({"message": f"client version 1.{minor} is {why}"}).encode(), 400)
+
+
+class OldEngine(Versioned):
+    """An engine of 2019, which can no longer be installed."""
+
+    version = "19.03.15"
 
 
 class Engine(Handler):
@@ -83,12 +103,12 @@ def test_engine_too_old(berth_driver):
     assert used.returncode == 255 and wanted in used.stderr
 
 
-class NewEngine(Handler):
-    """An engine without API versions older than 1.52."""
+class NewEngine(Versioned):
+    version, oldest, newest = "35.0.1", 52, 60
 
-    def on_version(self, _):
-        said = {"Version": "35.0.1", "ApiVersion": "1.60", "MinAPIVersion": "1.52"}
-        self.reply(json.dumps(said).encode())
+
+class TodaysEngine(Versioned):
+    version, oldest, newest = "26.1.5", 24, 45
 
 
 def test_engine_without_old_api_versions(berth_driver):
@@ -99,11 +119,22 @@ def test_engine_without_old_api_versions(berth_driver):
     assert len(paths) > 1 and {path.split("/")[1] for path in paths} == {"version", "v1.52"}
 
 
-class ForgingEngine(Handler):
-    def on_version(self, _):
-        version = "19.03\x1b[2J\n  ok    all is well\u202e\x9b"
-        said = {"Version": version, "ApiVersion": "1.40", "MinAPIVersion": "1.12"}
-        self.reply(json.dumps(said).encode())
+@pytest.mark.parametrize(
+    "handler, asked",
+    [(NewEngine, ["v1.41", "version", "v1.52", "v1.52"]), (TodaysEngine, ["v1.41", "v1.41"])],
+)
+def test_the_version_is_read_only_when_the_first_request_is_rejected(berth_driver, handler, asked):
+    """A real engine executes runc and docker-init to report it."""
+    with HttpServer(handler=handler) as engine:
+        url = engine.url.replace("http:", "tcp:")
+        berth_driver.settings |= {"Backend": "docker", "Docker": {"Host": url, "Image": "x"}}
+        berth_driver.run("ps", env=berth_driver.environment())
+        paths = [path.split("/")[1] for _, path, _ in engine.requests]
+    assert paths[: len(asked)] == asked and paths.count("version") == asked.count("version")
+
+
+class ForgingEngine(Versioned):
+    version = "19.03\x1b[2J\n  ok    all is well\u202e\x9b"
 
 
 def test_engine_texts_are_escaped(berth_driver):

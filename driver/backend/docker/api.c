@@ -52,24 +52,47 @@ int docker_path(char *out, size_t room, const char *format, ...)
 static int make_url(const struct docker *docker, const char *path, char out[DOCKER_URL_BYTES],
                     struct error *err)
 {
-    int length = snprintf(out, DOCKER_URL_BYTES, "%s%s", docker->base, path);
+    int length = snprintf(out, DOCKER_URL_BYTES, "%s%s%s", docker->base, docker->api, path);
     return length < 0 || length >= DOCKER_URL_BYTES
                ? error_set(err, ERROR_USAGE, 0, "a name is too long for the Docker Engine")
                : 0;
 }
 
-int docker_raw(struct docker *docker, struct http_request *request, struct http_answer *answer,
-               struct error *err)
+static int send_request(struct docker *docker, const struct http_request *request,
+                        struct http_answer *answer, struct error *err)
 {
     char url[DOCKER_URL_BYTES];
+    struct http_request own = *request;
     if (make_url(docker, request->url, url, err) < 0) {
         return -1;
     }
-    request->url = url;
-    request->signals = docker->signals;
-    int result = http_call(docker->http, request, answer, err);
-    request->url = NULL;
+    own.url = url;
+    own.signals = docker->signals;
+    int result = http_call(docker->http, &own, answer, err);
     return result < 0 ? error_wrap(err, "Docker Engine at '%s'", docker->shown) : 0;
+}
+
+/* Whether the engine rejected the version of the API, before anything else (moby,
+ * middleware/version.go). */
+static bool rejects_version(const struct docker *docker, const struct http_answer *answer)
+{
+    return !docker->identified && docker->api[0] != '\0' && answer->status == 400 &&
+           answer->body.bytes != NULL && strstr(answer->body.bytes, "client version") != NULL;
+}
+
+int docker_raw(struct docker *docker, struct http_request *request, struct http_answer *answer,
+               struct error *err)
+{
+    if (send_request(docker, request, answer, err) < 0) {
+        return -1;
+    }
+    if (!rejects_version(docker, answer)) {
+        return 0;
+    }
+    buffer_clear(&answer->body);
+    return docker_identify(docker, request->deadline_ms, err) < 0
+               ? -1
+               : send_request(docker, request, answer, err);
 }
 
 /* Sends the body from memory that is wiped afterwards. */
@@ -236,11 +259,22 @@ static int minor_of(const char *version)
     return minor > 0 && minor < 10000 ? (int)minor : 0;
 }
 
-static int agree_on_version(struct docker *docker, int64_t deadline_ms, struct error *err)
+static void set_version(struct docker *docker, int minor)
+{
+    (void)snprintf(docker->api, sizeof(docker->api), "/v1.%d", minor);
+}
+
+int docker_identify(struct docker *docker, int64_t deadline_ms, struct error *err)
 {
     cJSON *answer = NULL;
+    if (docker->identified) {
+        return 0;
+    }
+    docker->api[0] = '\0'; /* every engine knows this path without a version */
     deadline_ms = clock_earlier_ms(deadline_ms, clock_deadline_ms(VERSION_MS));
-    if (docker_expect(docker, "GET", "/version", NULL, deadline_ms, &answer, err) < 0) {
+    int result = docker_expect(docker, "GET", "/version", NULL, deadline_ms, &answer, err);
+    set_version(docker, OLDEST_MINOR);
+    if (result < 0) {
         return -1;
     }
     int newest = minor_of(json_text_at(answer, "ApiVersion"));
@@ -256,14 +290,12 @@ static int agree_on_version(struct docker *docker, int64_t deadline_ms, struct e
                         docker->version, newest);
         return error_hint(err, "Berth needs API 1.%d (Docker 20.10)", OLDEST_MINOR);
     }
-    size_t length = strlen(docker->base);
-    (void)snprintf(docker->base + length, sizeof(docker->base) - length, "/v1.%d",
-                   oldest > OLDEST_MINOR ? oldest : OLDEST_MINOR);
+    set_version(docker, oldest > OLDEST_MINOR ? oldest : OLDEST_MINOR);
+    docker->identified = true;
     return 0;
 }
 
-static int connect_to(struct docker *docker, const struct docker_host *host, int64_t deadline_ms,
-                      struct error *err)
+static int prepare(struct docker *docker, const struct docker_host *host, struct error *err)
 {
     struct http_options options = {
         .unix_socket = host->socket[0] != '\0' ? host->socket : NULL,
@@ -276,12 +308,13 @@ static int connect_to(struct docker *docker, const struct docker_host *host, int
     (void)snprintf(docker->shown, sizeof(docker->shown), "%s", host->shown);
     (void)snprintf(docker->machine, sizeof(docker->machine), "%s", host->machine);
     (void)snprintf(docker->base, sizeof(docker->base), "%s", host->url);
+    set_version(docker, OLDEST_MINOR);
     docker->http = http_new(&options, err);
-    return docker->http == NULL ? -1 : agree_on_version(docker, deadline_ms, err);
+    return docker->http == NULL ? -1 : 0;
 }
 
-int docker_open(const struct config *config, struct signals *signals, int64_t deadline_ms,
-                struct docker **out_docker, struct error *err)
+int docker_open(const struct config *config, struct signals *signals, struct docker **out_docker,
+                struct error *err)
 {
     struct docker_host host;
     if (docker_host_find(config, &host, err) < 0 || docker_host_probe(&host, err) < 0) {
@@ -293,11 +326,21 @@ int docker_open(const struct config *config, struct signals *signals, int64_t de
     }
     docker->config = config;
     docker->signals = signals;
-    if (connect_to(docker, &host, deadline_ms, err) < 0) {
+    if (prepare(docker, &host, err) < 0) {
         docker_close(docker);
         return -1;
     }
     *out_docker = docker;
+    return 0;
+}
+
+int docker_open_again(const struct docker *known, struct docker **out_docker, struct error *err)
+{
+    if (docker_open(known->config, known->signals, out_docker, err) < 0) {
+        return -1;
+    }
+    memcpy((*out_docker)->api, known->api, sizeof(known->api));
+    (*out_docker)->identified = known->identified;
     return 0;
 }
 

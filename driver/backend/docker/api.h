@@ -2,13 +2,14 @@
 /*
  * api.h - requests to one Docker Engine.
  *
- * docker_open() finds the engine ([Docker] Host, DOCKER_HOST, the usual sockets), reads its version
- * and uses API 1.41, or the oldest that the engine supports if that is newer; it takes at most
- * 15 s, or until the deadline. The caller closes it
- * with docker_close(), which accepts NULL. Without an answer, calls fail with ERROR_SYSTEM; an
- * answer of any status is success of docker_call(), while docker_expect() turns 400 and above into
- * an error with the engine's message. Request bodies are wiped: they hold the host key's seed. API:
- * Docker Engine API v1.41, docs.docker.com/engine/api.
+ * docker_open() finds the engine ([Docker] Host, DOCKER_HOST, the usual sockets) and sends nothing.
+ * Requests use API 1.41, or the oldest that the engine supports once it has rejected that: an
+ * engine executes two programs to report its version, so it is read only then, or by
+ * docker_identify(), which takes at most 15 s, or until the deadline. The caller closes it with
+ * docker_close(), which accepts NULL. Without an answer, calls fail with ERROR_SYSTEM; an answer of
+ * any status is success of docker_call(), while docker_expect() turns 400 and above into an error
+ * with the engine's message. Request bodies are wiped: they hold the host key's seed. API: Docker
+ * Engine API v1.41, docs.docker.com/engine/api.
  */
 #ifndef BERTH_DRIVER_BACKEND_DOCKER_API_H
 #define BERTH_DRIVER_BACKEND_DOCKER_API_H
@@ -28,14 +29,22 @@ struct docker {
     struct signals *signals; /* may be NULL */
     struct http *http;
     char shown[256];    /* "unix:///var/run/docker.sock", for people */
-    char base[320];     /* "http://docker/v1.41" */
+    char base[320];     /* "http://docker" */
+    char api[16];       /* "/v1.41" */
     char machine[256];  /* host name of a TCP engine; empty: this machine, over a socket */
+    bool identified;    /* the next two were read, and 'api' is a version of the engine */
     char version[64];   /* of the engine */
     char processor[32]; /* of the engine, such as "amd64"; empty: unknown */
 };
 
-int docker_open(const struct config *config, struct signals *signals, int64_t deadline_ms,
-                struct docker **out_docker, struct error *err) __attribute__((warn_unused_result));
+int docker_open(const struct config *config, struct signals *signals, struct docker **out_docker,
+                struct error *err) __attribute__((warn_unused_result));
+/* One more connection to the same engine, with the version of the API that 'known' uses. */
+int docker_open_again(const struct docker *known, struct docker **out_docker, struct error *err)
+    __attribute__((warn_unused_result));
+/* Reads version and processor, once. ERROR_USAGE if the engine is too old. */
+int docker_identify(struct docker *docker, int64_t deadline_ms, struct error *err)
+    __attribute__((warn_unused_result));
 void docker_close(struct docker *docker);
 
 /* 'path' begins with '/' and is encoded already; 'body' may be NULL and stays the caller's;

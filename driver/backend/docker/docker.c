@@ -112,7 +112,7 @@ static int docker_list(const struct config *config, backend_visit *visit, void *
                        int64_t deadline_ms, struct error *err)
 {
     struct docker *docker = NULL;
-    if (docker_open(config, NULL, deadline_ms, &docker, err) < 0) {
+    if (docker_open(config, NULL, &docker, err) < 0) {
         return -1;
     }
     cJSON *by_job = cJSON_CreateObject();
@@ -138,7 +138,7 @@ static int docker_stop_listed(const struct config *config, const char *id, const
     if (strncmp(id, ID_PREFIX, strlen(ID_PREFIX)) != 0) {
         return error_set(err, ERROR_USAGE, 0, "'%s' is not the container of a job", id);
     }
-    if (docker_open(config, NULL, deadline_ms, &docker, err) < 0) {
+    if (docker_open(config, NULL, &docker, err) < 0) {
         return -1;
     }
     int result = docker_remove_job(docker, id + strlen(ID_PREFIX), config->cancel_grace_ms,
@@ -221,7 +221,7 @@ static int docker_alive(struct backend_task *task, enum backend_asking asking, s
     bool hurry = task->signals != NULL && task->signals->first != 0;
     int64_t deadline_ms = clock_deadline_ms(hurry ? HURRY_MS : LOOK_MS);
     struct error unknown = {0};
-    if (docker_open(task->config, task->signals, deadline_ms, &docker, &unknown) < 0) {
+    if (docker_open(task->config, task->signals, &docker, &unknown) < 0) {
         log_debug("%s", unknown.message);
         return 0;
     }
@@ -255,7 +255,7 @@ static int remove_late(struct backend_task *task, struct docker *docker, int64_t
 static int try_stop(struct backend_task *task, int64_t deadline_ms, struct error *err)
 {
     struct docker *docker = NULL;
-    if (docker_open(task->config, task->signals, deadline_ms, &docker, err) < 0) {
+    if (docker_open(task->config, task->signals, &docker, err) < 0) {
         return -1;
     }
     int result = docker_remove_job(docker, task->metadata->job, task->config->cancel_grace_ms,

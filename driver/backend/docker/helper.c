@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "driver/backend/docker/agent.h"
 #include "driver/backend/docker/image.h"
@@ -11,20 +12,24 @@
 #include "driver/registry/name.h"
 
 /* The processor of the engine, or what our agent is for: the helper needs the agent, too. */
-static void choose_processor(const struct docker *docker, char out[ELF_PROCESSOR_BYTES])
+static int choose_processor(struct docker *docker, char out[ELF_PROCESSOR_BYTES], struct error *err)
 {
     docker_agent_processor(docker->config, out);
+    if (docker_identify(docker, CLOCK_NEVER, err) < 0) {
+        return -1;
+    }
     if (docker->processor[0] != '\0') {
         memcpy(out, docker->processor, ELF_PROCESSOR_BYTES);
     }
+    return 0;
 }
 
 static int ensure_image(struct docker *docker, char image[HELPER_IMAGE_BYTES], struct error *err)
 {
     char processor[ELF_PROCESSOR_BYTES];
     struct image_name name;
-    choose_processor(docker, processor);
-    if (helper_image_name(docker->config, processor, image, err) < 0) {
+    if (choose_processor(docker, processor, err) < 0 ||
+        helper_image_name(docker->config, processor, image, err) < 0) {
         return -1;
     }
     if (image_name_parse(image, &name) < 0) {

@@ -137,7 +137,7 @@ int docker_fetch(struct backend_task *task, struct error *err)
     docker_agent_processor(task->config, architecture);
     int result = read_request(&launch, err);
     if (result == 0) {
-        result = docker_open(task->config, task->signals, CLOCK_NEVER, &launch.docker, err);
+        result = docker_open(task->config, task->signals, &launch.docker, err);
     }
     if (result == 0) {
         const struct docker_wanted wanted = {
@@ -441,14 +441,13 @@ static int create_helper(struct launch *launch, int64_t deadline_ms, char out_id
 static int begin_helper(struct launch *launch, struct starting *starting, int64_t deadline_ms,
                         struct error *err)
 {
-    const struct backend_task *task = launch->task;
     char id[DOCKER_ID_BYTES];
     starting->docker = NULL;
     if (launch->helper.image == NULL) {
         return 0;
     }
     if (create_helper(launch, deadline_ms, id, err) < 0 ||
-        docker_open(task->config, task->signals, deadline_ms, &starting->docker, err) < 0) {
+        docker_open_again(launch->docker, &starting->docker, err) < 0) {
         return -1;
     }
     if (docker_container_begin_start(starting->docker, id, deadline_ms, &starting->pending, err) <
@@ -505,7 +504,7 @@ static int run_launch(struct launch *launch, int64_t deadline_ms, struct error *
 {
     struct backend_task *task = launch->task;
     if (read_request(launch, err) < 0 ||
-        docker_open(task->config, task->signals, CLOCK_NEVER, &launch->docker, err) < 0 ||
+        docker_open(task->config, task->signals, &launch->docker, err) < 0 ||
         look_around(launch, deadline_ms, err) < 0 || make_builds(launch, deadline_ms, err) < 0 ||
         start_services(launch, deadline_ms, err) < 0 ||
         start_containers(launch, deadline_ms, err) < 0) {
@@ -533,7 +532,7 @@ int docker_settle(struct backend_task *task, const struct backend_helper *helper
     docker_task_name(task->metadata->job, METADATA_JOB, network);
     int result = docker_request_read(task->config, true, &request, err);
     if (result == 0) {
-        result = docker_open(task->config, task->signals, deadline_ms, &docker, err);
+        result = docker_open(task->config, task->signals, &docker, err);
     }
     if (result == 0) {
         result = docker_services_await(docker, request.services, task->metadata->job, network,

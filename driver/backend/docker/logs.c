@@ -36,7 +36,7 @@ int docker_logs(struct backend_task *task, FILE *out, int64_t deadline_ms, struc
     struct docker *docker = NULL;
     struct buffer text;
     const char *id = json_text_or_empty(task->metadata->state, DOCKER_STATE_ID);
-    if (docker_open(task->config, task->signals, deadline_ms, &docker, err) < 0) {
+    if (docker_open(task->config, task->signals, &docker, err) < 0) {
         return -1;
     }
     buffer_init(&text, LOG_BYTES);

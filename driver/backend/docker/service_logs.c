@@ -204,7 +204,7 @@ int docker_service_logs(struct backend_task *task, struct buffer *out, int64_t d
         return 0;
     }
     struct error ignored;
-    int result = docker_open(task->config, task->signals, deadline_ms, &docker, err);
+    int result = docker_open(task->config, task->signals, &docker, err);
     cJSON_ArrayForEach(entry, list)
     {
         /* The first failure is reported; it holds up no other service. */

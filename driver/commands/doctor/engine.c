@@ -81,8 +81,10 @@ void doctor_check_engine(struct doctor *doctor)
     struct docker *docker = NULL;
     struct error err = {0};
     doctor_print_heading(doctor, "Docker Engine");
-    if (docker_open(doctor->config, doctor->signals, doctor->deadline_ms, &docker, &err) < 0) {
+    if (docker_open(doctor->config, doctor->signals, &docker, &err) < 0 ||
+        docker_identify(docker, doctor->deadline_ms, &err) < 0) {
         doctor_report_error(doctor, &err, NULL);
+        docker_close(docker);
         return;
     }
     doctor_report(doctor, DOCTOR_OK, NULL, "engine %s at %s", docker->version, docker->shown);
