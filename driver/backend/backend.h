@@ -23,6 +23,8 @@
 #include "driver/config/config.h"
 #include "driver/record/metadata.h"
 
+#define BACKEND_REGION_BYTES 64
+
 /* Where the time of a start went, in milliseconds; -1: not known. */
 struct backend_start {
     int64_t placed_ms;   /* until a place was found for the task */
@@ -31,6 +33,11 @@ struct backend_start {
     int64_t image_bytes; /* of the job's image, compressed; 0: not known */
     int64_t created_ms;  /* when the backend took the request, Unix time by its own clock */
     bool by_driver;      /* measured by the driver itself: there is nothing to place */
+    /* What makes the download of the job's image slower than it could be. */
+    bool from_hub;         /* it is pulled from Docker Hub */
+    bool lacks_soci_index; /* it could be loaded lazily, but is known to have no index for that */
+    char image_region[BACKEND_REGION_BYTES]; /* of its registry, if the task is in another one */
+    char task_region[BACKEND_REGION_BYTES];  /* with image_region */
 };
 
 struct backend_task {

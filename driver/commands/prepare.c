@@ -24,6 +24,9 @@ static void print_ready(const struct task *task, bool is_warm)
     start_report_text(&task->backend_task.start, task->fetched_after_ms + task->ready_after_ms,
                       text);
     notice_print("%s", text);
+    if (start_report_advice(&task->backend_task.start, text)) {
+        notice_print("%s", text);
+    }
 }
 
 static void print_progress(const char *text)

@@ -15,7 +15,7 @@
 #include "driver/record/metadata_directory.h"
 
 #define FILE_NAME           ".registries"
-#define VERSION             1
+#define VERSION             2
 #define FILE_CEILING_BYTES  (1UL << 20)
 #define IMAGE_CEILING       128
 #define IMAGE_CEILING_BYTES 4096 /* of one entry, as text; 128 fit into the file */
@@ -138,6 +138,7 @@ static cJSON *write_facts(const struct image_facts *facts, bool *ok)
         *ok = *ok && cJSON_AddItemToArray(ports, port);
     }
     json_number(entry, "bytes", facts->compressed_bytes, ok);
+    json_bool(entry, "soci", facts->has_soci_index, ok);
     return entry;
 }
 
@@ -174,7 +175,8 @@ static bool is_list_of_texts(const cJSON *list)
 
 static bool read_facts(const cJSON *entry, const char *digest, struct image_facts *out)
 {
-    struct image_facts facts = {.compressed_bytes = json_number_at(entry, "bytes")};
+    struct image_facts facts = {.compressed_bytes = json_number_at(entry, "bytes"),
+                                .has_soci_index = json_true_at(entry, "soci")};
     const cJSON *port = NULL;
     const char *user = json_text_or_empty(entry, "user");
     if (image_platform_parse(json_text_or_empty(entry, "platform"), &facts.platform) < 0 ||

@@ -4,7 +4,8 @@
  *
  * image_facts_done() frees the contents; it accepts a zeroed struct. All texts come from the
  * registry: escape them where they are printed (common/escape.h). Sources: OCI image-spec 1.1
- * (manifest, index, config), Docker Registry HTTP API V2, Image Manifest V2 Schema 2.
+ * (manifest, index, config), Docker Registry HTTP API V2, Image Manifest V2 Schema 2; the
+ * annotations of soci-snapshotter.
  */
 #ifndef BERTH_DRIVER_REGISTRY_IMAGE_FACTS_H
 #define BERTH_DRIVER_REGISTRY_IMAGE_FACTS_H
@@ -30,6 +31,7 @@ struct image_facts {
     uint16_t ports[IMAGE_PORT_CEILING]; /* EXPOSE, TCP alone, ascending */
     size_t port_count;
     int64_t compressed_bytes; /* of all layers */
+    bool has_soci_index;      /* of version 2, with which Fargate loads layers lazily */
 };
 
 void image_facts_done(struct image_facts *facts);

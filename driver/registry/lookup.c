@@ -16,6 +16,7 @@ struct look {
     struct registry *registry;
     struct lookup *out;
     struct registry_answer answer; /* of the last request */
+    bool has_soci_index;           /* by the index */
 };
 
 /* The verdict, and 1: the look-up is over. */
@@ -145,6 +146,7 @@ static int choose(struct look *look, struct manifest *manifest, struct error *er
                    : conclude(look, LOOKUP_OTHER_PLATFORM, "no entry in the index");
     }
     (void)snprintf(digest, sizeof(digest), "%s", entry.digest);
+    look->has_soci_index = entry.has_soci_index;
     manifest_done(manifest);
     int result = get_by_digest(look, true, digest, err);
     result = result == 0 ? parse(look, manifest) : result;
@@ -168,6 +170,7 @@ static int read_image(struct look *look, const struct manifest *manifest, const 
     }
     (void)snprintf(facts->digest, sizeof(facts->digest), "%s", digest);
     facts->compressed_bytes = manifest_bytes(manifest);
+    facts->has_soci_index = look->has_soci_index || manifest_has_soci_index(manifest);
     if (!image_platform_fits(look->request->wanted, &facts->platform)) {
         image_platform_text(&facts->platform, look->out->platforms);
         return conclude(look, LOOKUP_OTHER_PLATFORM, "by its configuration");

@@ -14,6 +14,8 @@
 #define WORDS_BYTES   (64UL << 10) /* of ENTRYPOINT, and of CMD */
 #define PORTS_CEILING 1024         /* entries of ExposedPorts that are read */
 
+#define SOCI_ANNOTATION "com.amazon.soci.index-digest"
+
 static const struct {
     const char *type;
     bool is_index;
@@ -46,12 +48,20 @@ static int find_type(const char *text)
     return -1;
 }
 
+static bool has_soci_annotation(const cJSON *json)
+{
+    const cJSON *value =
+        cJSON_GetObjectItemCaseSensitive(json_at(json, "annotations"), SOCI_ANNOTATION);
+    return cJSON_IsString(value) && value->valuestring[0] != '\0';
+}
+
 static struct manifest_descriptor descriptor_of(const cJSON *json)
 {
     return (struct manifest_descriptor){
         .digest = json_text_or_empty(json, "digest"),
         .type = json_text_or_empty(json, "mediaType"),
         .size = json_number_at(json, "size"),
+        .has_soci_index = has_soci_annotation(json),
     };
 }
 
@@ -183,6 +193,11 @@ int64_t manifest_bytes(const struct manifest *manifest)
         sum += json_number_at(layer, "size"); /* 512 of 2^50 fit */
     }
     return sum;
+}
+
+bool manifest_has_soci_index(const struct manifest *manifest)
+{
+    return has_soci_annotation(manifest->root);
 }
 
 /* False: not an image of a platform, but for example an attestation ("unknown/unknown"). */

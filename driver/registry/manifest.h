@@ -38,6 +38,7 @@ struct manifest_descriptor {
     const char *digest; /* of the manifest's tree */
     const char *type;   /* empty: not named */
     int64_t size;
+    bool has_soci_index; /* of an index's entry */
 };
 
 /* 'content_type' is the header's, with or without parameters; NULL: not known. */
@@ -57,6 +58,10 @@ bool manifest_entry(const struct manifest *manifest, size_t index,
 
 /* Of all layers. */
 int64_t manifest_bytes(const struct manifest *manifest);
+
+/* Whether it names a SOCI index of version 2, by the annotation that soci-snapshotter gives an
+ * image and its entry in the index. One of version 1 is not in the manifest. */
+bool manifest_has_soci_index(const struct manifest *manifest);
 
 /* The entry of an index for this platform, an exact variant before others. False: none. */
 bool manifest_choose(const struct manifest *manifest, const struct image_platform *wanted,

@@ -11,6 +11,10 @@
 #include "driver/base/time_text.h"
 
 #define MEGABYTE 1000000
+/* From here on AWS recommends to load an image lazily (ECS Developer Guide, "Linux container image
+ * pull behavior on Fargate"). */
+#define LAZY_BYTES (250LL * MEGABYTE)
+#define ADVICE_MS  3000 /* a shorter download gets no advice */
 
 /* From one moment to another, or -1 if one is not known or they are the wrong way round. */
 static int64_t between(int64_t from_ms, int64_t to_ms)
@@ -60,6 +64,11 @@ void start_report_read(const char *document, const char *container, struct backe
     cJSON_Delete(task);
 }
 
+static int64_t megabytes(int64_t bytes)
+{
+    return (bytes + MEGABYTE - 1) / MEGABYTE;
+}
+
 static int64_t known(int64_t ms)
 {
     return ms < 0 ? 0 : ms;
@@ -73,6 +82,30 @@ static void add(struct buffer *out, const char *what, int64_t ms)
     (void)result; /* the ceiling: the rest of the line is left out */
 }
 
+bool start_report_advice(const struct backend_start *start, char out[START_REPORT_BYTES])
+{
+    out[0] = '\0';
+    if (start->pulled_ms >= 0 && start->pulled_ms < ADVICE_MS) {
+        return false; /* there is little to gain */
+    }
+    if (start->from_hub) {
+        (void)snprintf(out, START_REPORT_BYTES,
+                       "advice: the image is pulled from Docker Hub; [Fargate] ImageRewrite can "
+                       "name a pull-through cache in ECR");
+    } else if (start->image_region[0] != '\0') {
+        (void)snprintf(out, START_REPORT_BYTES,
+                       "advice: the image is pulled from %s, and the task is in %s; [Fargate] "
+                       "ImageRewrite can name a pull-through cache or a copy there",
+                       start->image_region, start->task_region);
+    } else if (start->lacks_soci_index && start->image_bytes > LAZY_BYTES) {
+        (void)snprintf(out, START_REPORT_BYTES,
+                       "advice: the image has %" PRId64 " MB and no SOCI index (version 2), with "
+                       "which Fargate starts it before it is pulled; 'soci convert' makes one",
+                       megabytes(start->image_bytes));
+    }
+    return out[0] != '\0';
+}
+
 void start_report_text(const struct backend_start *start, int64_t total_ms,
                        char out[START_REPORT_BYTES])
 {
@@ -84,7 +117,7 @@ void start_report_text(const struct backend_start *start, int64_t total_ms,
     buffer_init(&parts, START_REPORT_BYTES);
     if (start->image_bytes > 0) {
         (void)snprintf(image, sizeof(image), "image %" PRId64 " MB pulled in",
-                       (start->image_bytes + MEGABYTE - 1) / MEGABYTE);
+                       megabytes(start->image_bytes));
     }
     if (!start->by_driver) {
         add(&parts, "placed", start->placed_ms);

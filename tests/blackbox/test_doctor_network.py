@@ -146,6 +146,13 @@ def test_private_subnet_with_nat(place):
     private(place)
     code, out, _ = place.run()
     assert code == 0 and f"'{place.private}' has a default route to 'nat-" in out
+    assert "and no VPC endpoints for ecr.api, ecr.dkr, s3" in out and "endpoint for S3" in out
+    for service in ("ecr.api", "ecr.dkr", "s3"):
+        place.moto.ec2.create_vpc_endpoint(
+            VpcId=place.vpc, ServiceName=f"com.amazonaws.{REGION}.{service}"
+        )
+    code, out, _ = place.run()
+    assert code == 0 and "has a default route to 'nat-" in out and "no VPC endpoints" not in out
 
 
 def test_private_subnet_with_endpoints(place):

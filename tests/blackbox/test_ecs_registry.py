@@ -2,6 +2,7 @@
 """Whole jobs on ECS whose images are in a registry: look-ups, private images, rewrites."""
 
 import json
+import time
 
 import pytest
 
@@ -79,3 +80,21 @@ def test_a_rewritten_image(generated_job, cloud, registry):
     done = generated_job.stage("prepare")
     assert done.returncode == 0, done.stderr
     assert definition(cloud)["ci-coordinator"]["image"] == f"{registry.host}/open/app:1"
+
+
+def test_advice_for_a_faster_download(generated_job, cloud):
+    """Of an image of Docker Hub, which is not asked: it did not answer some seconds ago."""
+    generated_job.fargate["AllowedImages"] = ["docker.io/*"]
+    cloud.containers.images.add_busybox("docker.io/app:1")
+    metadata = generated_job.driver.metadata
+    metadata.mkdir(mode=0o700)
+    silent = {"registry-1.docker.io": {"at": int(time.time())}}
+    (metadata / ".registries").write_text(json.dumps({"version": 2, "silent": silent}))
+    (metadata / ".registries").chmod(0o600)
+    generated_job.image("docker.io/app:1")
+    done = generated_job.stage("prepare")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.decode().splitlines()
+    (report,) = [n for n, line in enumerate(lines) if line.startswith("berth: task ready after ")]
+    advice = "berth: advice: the image is pulled from Docker Hub; [Fargate] ImageRewrite "
+    assert lines[report + 1].startswith(advice)

@@ -132,6 +132,15 @@ def test_facts_of_an_image(probe, registry, kind):
     assert got["image"] == f"{registry.host}/group/app:1" and got["secret"] == ""
 
 
+def test_a_soci_index(probe, registry):
+    """Read from the registry, then from the cache."""
+    index = {"com.amazon.soci.index-digest": f"sha256:{1:064x}"}
+    registry.push("app", "1", Image(annotations=index), Image("arm64"))
+    for _ in range(2):
+        assert probe.look(f"{registry.host}/app:1")["soci"] is True
+        assert probe.look(f"{registry.host}/app:1", architecture="arm64")["soci"] is False
+
+
 def test_one_head_once_the_digest_is_known(probe, registry):
     registry.push("app", "1", Image(**CONFIG), Image("arm64"))
     registry.push("app", "other", Image(layers=[b"other"]))
@@ -149,7 +158,7 @@ def test_one_head_once_the_digest_is_known(probe, registry):
     assert probe.look(f"{registry.host}/app:other")["user"] == ""
 
 
-@pytest.mark.parametrize("spoilt", [b"", b"{", b"[]", b'{"version":1,"images":7}', b"\0" * 2000000])
+@pytest.mark.parametrize("spoilt", [b"", b"{", b"[]", b'{"version":2,"images":7}', b"\0" * 2000000])
 def test_a_spoilt_cache_is_an_empty_one(probe, registry, spoilt):
     registry.push("app", "1", Image(**CONFIG))
     (probe.metadata / ".registries").write_bytes(spoilt)
@@ -166,7 +175,7 @@ def test_the_cache_is_bounded(probe, registry):
             images = {}
         images[f"sha256:{number:064x} linux/amd64"] = entry
     file = probe.metadata / ".registries"
-    file.write_text(json.dumps({"version": 1, "images": images}))
+    file.write_text(json.dumps({"version": 2, "images": images}))
     file.chmod(0o600)
     digest = registry.push("app", "1", Image(**CONFIG))
     assert probe.look(f"{registry.host}/app:1")["known"]

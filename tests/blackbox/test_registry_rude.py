@@ -325,7 +325,7 @@ def test_left_alone_for_five_minutes(probe, rude):
     file = probe.metadata / ".registries"
     for ago, known in ((-3600, True), (10, False), (301, True)):
         entry = {"at": int(time.time()) - ago}
-        file.write_text(json.dumps({"version": 1, "silent": {rude.host: entry}}))
+        file.write_text(json.dumps({"version": 2, "silent": {rude.host: entry}}))
         file.chmod(0o600)
         assert look(probe, rude)["known"] == known
 

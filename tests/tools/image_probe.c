@@ -34,6 +34,7 @@ static cJSON *describe(const struct image_choice *choice)
         json_text(line, "digest", choice->facts.digest, &ok);
         json_text(line, "user", choice->facts.user, &ok);
         json_number(line, "bytes", choice->facts.compressed_bytes, &ok);
+        json_bool(line, "soci", choice->facts.has_soci_index, &ok);
         (void)cJSON_AddItemToObject(line, "entrypoint",
                                     cJSON_Duplicate(choice->facts.entrypoint, true));
         (void)cJSON_AddItemToObject(line, "command", cJSON_Duplicate(choice->facts.command, true));

@@ -14,6 +14,8 @@
 #include "driver/backend/ecs/ecs.h"
 #include "driver/backend/ecs/service_logs.h"
 #include "driver/base/json.h"
+#include "driver/registry/ecr_name.h"
+#include "driver/registry/name.h"
 #include "driver/registry/platform.h"
 #include "driver/runner/runner.h"
 
@@ -291,6 +293,26 @@ static int read_request(const struct config *config, struct job_keywords *reques
                : error_set(err, ERROR_SYSTEM, ENOMEM, "cannot read the job's request");
 }
 
+/* Fargate keeps no images, so each task downloads its own. */
+static void note_image(const struct ecs_generated *generated, const char *region,
+                       struct backend_start *start)
+{
+    const struct image_choice *job = &generated->job;
+    struct ecr_name ecr;
+    struct image_name name;
+    bool in_ecr = ecr_name_parse(job->image, &ecr) == 0;
+    bool elsewhere = in_ecr && strcmp(ecr.region, region) != 0;
+    start->image_bytes = job->known ? job->facts.compressed_bytes : 0;
+    start->from_hub = image_name_parse(job->image, &name) == 0 &&
+                      image_name_is_hub(name.registry, strlen(name.registry));
+    if (elsewhere) {
+        (void)snprintf(start->image_region, sizeof(start->image_region), "%s", ecr.region);
+        (void)snprintf(start->task_region, sizeof(start->task_region), "%s", region);
+    }
+    start->lacks_soci_index = generated->capacity == ECS_CAPACITY_FARGATE && in_ecr && job->known &&
+                              !job->facts.has_soci_index;
+}
+
 static int fill(struct backend_task *task, struct ecs_session *session, const cJSON *response,
                 struct error *err)
 {
@@ -326,7 +348,7 @@ static int fill(struct backend_task *task, struct ecs_session *session, const cJ
         make_definition(task, generated, processor, aws_client_region(session->client), err) < 0) {
         return -1;
     }
-    task->start.image_bytes = generated->job.known ? generated->job.facts.compressed_bytes : 0;
+    note_image(generated, aws_client_region(session->client), &task->start);
     return ecs_registration_init(&generated->registration, session->client, config, task->signals,
                                  generated->definition, json_at(generated->base, "tags"), err);
 }

@@ -9,6 +9,9 @@
 #include "driver/commands/doctor/checks.h"
 
 #define FEW_ADDRESSES 10
+#define MISSING_BYTES 128
+/* Services that a task reaches by VPC endpoints: those of an image in ECR, and the log's. */
+enum { OF_IMAGE = 3, OF_IMAGE_AND_LOG = 4 };
 
 /* --- routes of a subnet --- */
 
@@ -72,27 +75,37 @@ static bool has_endpoint(const cJSON *endpoints, const char *service)
     return false;
 }
 
-/* Without a default route, image and log need VPC endpoints. */
-static void check_endpoints(struct doctor *doctor, const char *subnet)
+/* The first 'count' services that have no endpoint in the VPC, as text; -1 without an answer. */
+static int find_missing(struct doctor *doctor, size_t count, char out_missing[MISSING_BYTES])
 {
     static const char *const services[] = {".ecr.api", ".ecr.dkr", ".s3", ".logs"};
     struct ec2_parameters parameters = {0};
-    char missing[128] = "";
     ec2_add(&parameters, "Filter.1.Name", "vpc-id");
     ec2_add(&parameters, "Filter.1.Value.1", doctor->vpc);
     cJSON *endpoints =
         doctor_ec2(doctor, "DescribeVpcEndpoints", &parameters, "vpcEndpointSet", NULL);
+    out_missing[0] = '\0';
     if (endpoints == NULL) {
-        return;
+        return -1;
     }
-    for (size_t i = 0; i < sizeof(services) / sizeof(services[0]); i++) {
+    for (size_t i = 0; i < count; i++) {
         if (!has_endpoint(endpoints, services[i])) {
-            size_t length = strlen(missing);
-            (void)snprintf(missing + length, sizeof(missing) - length, "%s%s",
+            size_t length = strlen(out_missing);
+            (void)snprintf(out_missing + length, MISSING_BYTES - length, "%s%s",
                            length > 0 ? ", " : "", services[i] + 1);
         }
     }
     cJSON_Delete(endpoints);
+    return 0;
+}
+
+/* Without a default route, image and log need VPC endpoints. */
+static void check_endpoints(struct doctor *doctor, const char *subnet)
+{
+    char missing[MISSING_BYTES];
+    if (find_missing(doctor, OF_IMAGE_AND_LOG, missing) < 0) {
+        return;
+    }
     if (missing[0] == '\0') {
         doctor_report(doctor, DOCTOR_OK, NULL,
                       "subnet '%s' has no default route, but VPC endpoints", subnet);
@@ -103,6 +116,24 @@ static void check_endpoints(struct doctor *doctor, const char *subnet)
                       "subnet '%s' cannot reach an image registry: no default route and no VPC "
                       "endpoints for %s",
                       subnet, missing);
+    }
+}
+
+/* Images in ECR, whose layers are in S3, are pulled faster through endpoints. */
+static void report_way_out(struct doctor *doctor, const char *subnet, const char *target)
+{
+    char missing[MISSING_BYTES];
+    if (strncmp(target, "igw-", 4) == 0) {
+        doctor_report(doctor, DOCTOR_OK, NULL, "subnet '%s' has a default route to '%s'", subnet,
+                      target);
+    } else if (find_missing(doctor, OF_IMAGE, missing) == 0) {
+        bool all = missing[0] == '\0';
+        doctor_report(doctor, DOCTOR_OK,
+                      all ? NULL
+                          : "for a faster and cheaper pull of images in ECR give the VPC these "
+                            "endpoints, at least the gateway endpoint for S3, which is free",
+                      "subnet '%s' has a default route to '%s'%s%s", subnet, target,
+                      all ? "" : ", and no VPC endpoints for ", missing);
     }
 }
 
@@ -123,8 +154,7 @@ static void check_route(struct doctor *doctor, const char *subnet)
             "subnet '%s' routes to the Internet gateway '%s', so tasks need a public IP address",
             subnet, target);
     } else {
-        doctor_report(doctor, DOCTOR_OK, NULL, "subnet '%s' has a default route to '%s'", subnet,
-                      target);
+        report_way_out(doctor, subnet, target);
     }
     cJSON_Delete(tables);
 }

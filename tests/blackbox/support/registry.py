@@ -61,6 +61,7 @@ class Image:
         kind=OCI_MANIFEST,
         variant=None,
         os="linux",
+        annotations=None,
         **config,
     ):
         self.layers = list(layers)
@@ -75,6 +76,7 @@ class Image:
                 "mediaType": kind,
                 "config": self._descriptor(OCI_CONFIG, self.config),
                 "layers": [self._descriptor(OCI_LAYER, layer) for layer in self.layers],
+                **({"annotations": annotations} if annotations else {}),
             }
         )
 

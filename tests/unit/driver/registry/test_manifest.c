@@ -127,12 +127,51 @@ static void reads_a_configuration(void **state)
     image_facts_done(&facts);
 }
 
+static void finds_a_soci_index(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *annotations;
+        bool found;
+    } rows[] = {
+        {"none", "", false},
+        {"others", "\"annotations\":{\"a\":\"b\"},", false},
+        {"not an object", "\"annotations\":[\"com.amazon.soci.index-digest\"],", false},
+        {"not a text", "\"annotations\":{\"com.amazon.soci.index-digest\":1},", false},
+        {"an index", "\"annotations\":{\"com.amazon.soci.index-digest\":\"" DIGEST_A "\"},", true},
+    };
+    for (size_t i = 0; i < ROW_COUNT(rows); i++) {
+        char text[2048];
+        struct manifest manifest;
+        struct manifest_descriptor entry = {.digest = NULL};
+        struct error err;
+        (void)snprintf(text, sizeof(text), "{\"schemaVersion\":2,%s" MANIFEST "}",
+                       rows[i].annotations);
+        assert_int_equal(manifest_parse(text, strlen(text), NULL, &manifest, &err), 0);
+        if (manifest_has_soci_index(&manifest) != rows[i].found) {
+            fail_msg("%s", rows[i].name);
+        }
+        manifest_done(&manifest);
+        (void)snprintf(text, sizeof(text),
+                       "{\"schemaVersion\":2,\"manifests\":[{%s\"digest\":\"" DIGEST_A
+                       "\",\"size\":1}]}",
+                       rows[i].annotations);
+        assert_int_equal(manifest_parse(text, strlen(text), NULL, &manifest, &err), 0);
+        assert_true(manifest_entry(&manifest, 0, &entry));
+        if (entry.has_soci_index != rows[i].found) {
+            fail_msg("%s, of an entry", rows[i].name);
+        }
+        manifest_done(&manifest);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chooses_a_platform),
         cmocka_unit_test(finds_the_type),
         cmocka_unit_test(reads_a_configuration),
+        cmocka_unit_test(finds_a_soci_index),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

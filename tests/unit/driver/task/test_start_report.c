@@ -70,8 +70,52 @@ static void test_rows(void **state)
     }
 }
 
+static void test_advice(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        struct backend_start start;
+        const char *begin; /* NULL: no advice */
+    } cases[] = {
+        {"nothing known", {.pulled_ms = -1}, NULL},
+        {"Docker Hub",
+         {.pulled_ms = 4000, .from_hub = true},
+         "advice: the image is pulled from Docker Hub; [Fargate] ImageRewrite"},
+        {"Docker Hub, no times", {.pulled_ms = -1, .from_hub = true}, "advice: the image is "},
+        {"Docker Hub, a small image", {.pulled_ms = 2999, .from_hub = true}, NULL},
+        {"another region",
+         {.pulled_ms = 4000, .image_region = "eu-west-1", .task_region = "eu-central-1"},
+         "advice: the image is pulled from eu-west-1, and the task is in eu-central-1; [Fargate] "},
+        {"another region and no index",
+         {.pulled_ms = 4000,
+          .image_bytes = 900000000,
+          .lacks_soci_index = true,
+          .image_region = "eu-west-1",
+          .task_region = "eu-central-1"},
+         "advice: the image is pulled from eu-west-1"},
+        {"no index",
+         {.pulled_ms = 4000, .image_bytes = 250000001, .lacks_soci_index = true},
+         "advice: the image has 251 MB and no SOCI index (version 2), with which Fargate "},
+        {"no index, as large as that",
+         {.pulled_ms = 4000, .image_bytes = 250000000, .lacks_soci_index = true},
+         NULL},
+        {"large, but nothing known of an index",
+         {.pulled_ms = 60000, .image_bytes = 900000000},
+         NULL},
+    };
+    for (size_t i = 0; i < ROW_COUNT(cases); i++) {
+        char text[START_REPORT_BYTES];
+        bool found = start_report_advice(&cases[i].start, text);
+        const char *begin = cases[i].begin;
+        if (found != (begin != NULL) || (found && strncmp(text, begin, strlen(begin)) != 0)) {
+            fail_msg("%s: '%s'", cases[i].name, text);
+        }
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_advice)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
