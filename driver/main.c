@@ -352,6 +352,18 @@ static int start(struct program *program, int argc, char **argv, struct error *e
     return keys_init(err) < 0 ? -1 : signals_open(&program->signals, err);
 }
 
+/* Without the libraries' own cleanup, which takes a tenth of a stage to free what the kernel frees
+ * anyway. The leak checker needs it. */
+__attribute__((noreturn)) static void leave(int code)
+{
+#ifndef __SANITIZE_ADDRESS__
+    (void)fflush(NULL);
+    _exit(code);
+#else
+    exit(code);
+#endif
+}
+
 int main(int argc, char **argv)
 {
     struct program program = {.signals = {.fd = -1}, .started_ms = clock_now_ms()};
@@ -382,5 +394,5 @@ int main(int argc, char **argv)
     int code = exit_code(&program, result);
     config_done(&program.config);
     signals_done(&program.signals);
-    return code;
+    leave(code);
 }
