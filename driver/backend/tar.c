@@ -47,16 +47,25 @@ int tar_directory(struct buffer *archive, const char *name, unsigned mode)
     return append_header(archive, name, mode, 0, '5');
 }
 
-int tar_file(struct buffer *archive, const char *name, unsigned mode, const void *bytes,
-             size_t length)
+int tar_file_begin(struct buffer *archive, const char *name, unsigned mode, size_t length)
+{
+    return append_header(archive, name, mode, length, '0');
+}
+
+int tar_file_end(struct buffer *archive, size_t length)
 {
     static const char zeros[BLOCK_BYTES];
     size_t rest = length % BLOCK_BYTES;
-    if (append_header(archive, name, mode, length, '0') < 0 ||
-        (length > 0 && buffer_append(archive, bytes, length) < 0)) {
-        return -1;
-    }
     return rest == 0 ? 0 : buffer_append(archive, zeros, BLOCK_BYTES - rest);
+}
+
+int tar_file(struct buffer *archive, const char *name, unsigned mode, const void *bytes,
+             size_t length)
+{
+    return tar_file_begin(archive, name, mode, length) < 0 ||
+                   (length > 0 && buffer_append(archive, bytes, length) < 0)
+               ? -1
+               : tar_file_end(archive, length);
 }
 
 int tar_end(struct buffer *archive)

@@ -17,6 +17,11 @@ int tar_directory(struct buffer *archive, const char *name, unsigned mode)
     __attribute__((warn_unused_result));
 int tar_file(struct buffer *archive, const char *name, unsigned mode, const void *bytes,
              size_t length) __attribute__((warn_unused_result));
+/* A file in pieces: its header, then 'length' bytes that are not in the buffer, then its padding.
+ */
+int tar_file_begin(struct buffer *archive, const char *name, unsigned mode, size_t length)
+    __attribute__((warn_unused_result));
+int tar_file_end(struct buffer *archive, size_t length) __attribute__((warn_unused_result));
 int tar_end(struct buffer *archive) __attribute__((warn_unused_result));
 
 #endif

@@ -15,6 +15,7 @@
 #define RETRY_AFTER_CEILING  (24LL * 3600 * 1000)
 #define SCOPE_BYTES          256
 #define RECEIVE_BUFFER_BYTES (64L << 10)
+#define SEND_BUFFER_BYTES    (256L << 10)
 #define AUTHORITY_BYTES      300
 
 /* One request. */
@@ -25,10 +26,11 @@ struct call {
     struct curl_slist *headers;
     char detail[CURL_ERROR_SIZE]; /* what libcurl says about a failure */
     char authority[AUTHORITY_BYTES];
-    bool too_long; /* the response passed its ceiling */
-    bool refused;  /* by on_bytes */
-    bool blocked;  /* an address, by may_connect */
-    bool is_done;  /* libcurl's part is over, with 'code' */
+    bool too_long;          /* the response passed its ceiling */
+    bool refused;           /* by on_bytes */
+    bool blocked;           /* an address, by may_connect */
+    bool is_done;           /* libcurl's part is over, with 'code' */
+    size_t part, part_sent; /* how far the request's parts have been sent */
     CURLcode code;
     curl_off_t moved_bytes;
     int64_t moved_at_ms; /* the last time a byte went either way */
@@ -158,6 +160,58 @@ static int set_headers(struct call *call)
     return curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers) == CURLE_OK ? 0 : -1;
 }
 
+static size_t on_read(char *out, size_t size, size_t count, void *context)
+{
+    struct call *call = context;
+    const struct http_request *request = call->request;
+    size_t room = size * count;
+    size_t length = 0;
+    while (length < room && call->part < request->part_count) {
+        const struct http_part *part = &request->parts[call->part];
+        size_t left = part->length - call->part_sent;
+        size_t piece = left < room - length ? left : room - length;
+        if (piece > 0) {
+            memcpy(out + length, (const char *)part->bytes + call->part_sent, piece);
+        }
+        length += piece;
+        call->part_sent += piece;
+        if (piece == left) {
+            call->part++;
+            call->part_sent = 0;
+        }
+    }
+    return length;
+}
+
+/* libcurl starts again on another connection when the first was closed while it was idle. */
+static int on_rewind(void *context, curl_off_t offset, int origin)
+{
+    struct call *call = context;
+    if (offset != 0 || origin != SEEK_SET) {
+        return CURL_SEEKFUNC_CANTSEEK;
+    }
+    call->part = call->part_sent = 0;
+    return CURL_SEEKFUNC_OK;
+}
+
+static CURLcode set_parts(struct call *call)
+{
+    CURL *easy = call->easy;
+    const struct http_request *request = call->request;
+    curl_off_t length = 0;
+    for (size_t i = 0; i < request->part_count; i++) {
+        length += (curl_off_t)request->parts[i].length;
+    }
+    bool set = curl_easy_setopt(easy, CURLOPT_POST, 1L) == CURLE_OK &&
+               curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, length) == CURLE_OK &&
+               curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read) == CURLE_OK &&
+               curl_easy_setopt(easy, CURLOPT_READDATA, call) == CURLE_OK &&
+               curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_rewind) == CURLE_OK &&
+               curl_easy_setopt(easy, CURLOPT_SEEKDATA, call) == CURLE_OK &&
+               curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, SEND_BUFFER_BYTES) == CURLE_OK;
+    return set ? CURLE_OK : CURLE_OUT_OF_MEMORY;
+}
+
 static int set_method(struct call *call)
 {
     CURL *easy = call->easy;
@@ -166,6 +220,8 @@ static int set_method(struct call *call)
     CURLcode code = CURLE_OK;
     if (strcmp(request->method, "HEAD") == 0) {
         code = curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+    } else if (request->parts != NULL) {
+        code = set_parts(call);
     } else if (!reads || request->body != NULL) {
         /* An empty body goes as Content-Length: 0. */
         code = curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,

@@ -54,12 +54,19 @@ struct http_field {
     size_t room;
 };
 
+struct http_part {
+    const void *bytes;
+    size_t length;
+};
+
 struct http_request {
     const char *method;
     const char *url;
     const char *const *headers; /* "Name: value", NULL at the end; may be NULL. May hold secrets */
     const void *body;           /* may be NULL */
     size_t body_length;
+    const struct http_part *parts; /* instead of 'body': sent one after the other; may be NULL */
+    size_t part_count;
     int64_t deadline_ms;
     int64_t stall_ms;                   /* longest time without a byte either way; 0: no limit */
     struct signals *signals;            /* may be NULL */

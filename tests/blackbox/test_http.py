@@ -88,6 +88,19 @@ def test_a_big_body_goes_out_whole(probe, server):
     assert said["length"] == 3000000
 
 
+@pytest.mark.parametrize("size", [0, 1, 3000000])
+def test_a_body_in_parts(probe, server, size):
+    said = echoed(probe(f"{server.url}/echo", method="PUT", body_size=size, parts=1))
+    assert said["method"] == "PUT" and said["length"] == size + 6
+    assert said["body"] == ("abc" + size * "x" + "xyz")[:200]
+    assert said["headers"]["content-length"] == str(size + 6)
+
+
+def test_a_body_in_parts_after_a_closed_connection(probe, server):
+    answers = probe(f"{server.url}/close", method="PUT", body_size=1000, parts=1, repeat=3)
+    assert [answer["body"] for answer in answers] == ["last"] * 3
+
+
 @pytest.mark.parametrize("status", [400, 404, 429, 500, 503])
 def test_any_status_is_an_answer(probe, server, status):
     answer = probe(f"{server.url}/status/{status}")

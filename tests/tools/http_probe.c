@@ -17,7 +17,7 @@
 
 struct probe {
     const char *method, *url, *body, *sign, *secret;
-    int64_t deadline_ms, stall_ms, ceiling, repeat, body_size, refuse_after;
+    int64_t deadline_ms, stall_ms, ceiling, repeat, body_size, refuse_after, parts;
     bool stream;
     const char *headers[HEADER_CEILING + 1];
     size_t header_count;
@@ -41,13 +41,10 @@ static void take_number(struct probe *probe, const char *name, const char *value
         const char *name;
         int64_t *field;
     } rows[] = {
-        {"deadline_ms", &probe->deadline_ms},
-        {"stall_ms", &probe->stall_ms},
-        {"ceiling", &probe->ceiling},
-        {"repeat", &probe->repeat},
-        {"body_size", &probe->body_size},
-        {"refuse_after", &probe->refuse_after},
-        {"connect_ms", &probe->options.connect_ms},
+        {"deadline_ms", &probe->deadline_ms},   {"stall_ms", &probe->stall_ms},
+        {"ceiling", &probe->ceiling},           {"repeat", &probe->repeat},
+        {"body_size", &probe->body_size},       {"parts", &probe->parts},
+        {"refuse_after", &probe->refuse_after}, {"connect_ms", &probe->options.connect_ms},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         if (strcmp(rows[i].name, name) == 0) {
@@ -144,12 +141,15 @@ static void call_once(struct probe *probe, struct http *http, struct signals *si
         }
     }
     bool big = probe->body_size > 0;
+    const struct http_part parts[] = {{"abc", 3}, {NULL, 0}, {sent.bytes, sent.length}, {"xyz", 3}};
     struct http_request request = {
         .method = probe->method,
         .url = probe->url,
         .headers = probe->headers,
         .body = big ? sent.bytes : probe->body,
         .body_length = big ? sent.length : (probe->body == NULL ? 0 : strlen(probe->body)),
+        .parts = probe->parts != 0 ? parts : NULL,
+        .part_count = sizeof(parts) / sizeof(parts[0]),
         .deadline_ms = clock_deadline_ms(probe->deadline_ms),
         .stall_ms = probe->stall_ms,
         .signals = signals,

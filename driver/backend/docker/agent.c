@@ -81,23 +81,60 @@ void docker_agent_done(struct docker_agent *agent)
     buffer_done(&agent->busybox);
 }
 
-static int build_archive(const struct docker_agent *agent, const char *const *directories,
-                         struct buffer *archive)
+/* The archive without the bytes of the two files, which are sent from where they are. */
+struct archive {
+    struct buffer frame;
+    size_t program_at, busybox_at; /* in the frame */
+    struct http_part parts[5];
+};
+
+static int build_frame(const struct docker_agent *agent, const char *const *directories,
+                       struct archive *archive)
 {
+    struct buffer *frame = &archive->frame;
+    size_t busybox_length = agent->busybox.length;
     for (size_t i = 0; directories[i] != NULL; i++) {
-        if (tar_directory(archive, IN_ARCHIVE(directories[i]), 0777) < 0) {
+        if (tar_directory(frame, IN_ARCHIVE(directories[i]), 0777) < 0) {
             return -1;
         }
     }
-    const struct buffer *busybox = &agent->busybox;
-    if (tar_directory(archive, IN_ARCHIVE(DOCKER_AGENT_DIRECTORY), 0755) < 0 ||
-        tar_file(archive, IN_ARCHIVE(DOCKER_AGENT_PATH), 0755, agent->program,
-                 agent->program_length) < 0 ||
-        (busybox->length > 0 && tar_file(archive, IN_ARCHIVE(DOCKER_AGENT_DIRECTORY "/busybox"),
-                                         0755, busybox->bytes, busybox->length) < 0)) {
+    if (tar_directory(frame, IN_ARCHIVE(DOCKER_AGENT_DIRECTORY), 0755) < 0 ||
+        tar_file_begin(frame, IN_ARCHIVE(DOCKER_AGENT_PATH), 0755, agent->program_length) < 0) {
         return -1;
     }
-    return tar_end(archive);
+    archive->program_at = archive->busybox_at = frame->length;
+    if (tar_file_end(frame, agent->program_length) < 0) {
+        return -1;
+    }
+    if (busybox_length > 0) {
+        if (tar_file_begin(frame, IN_ARCHIVE(DOCKER_AGENT_DIRECTORY "/busybox"), 0755,
+                           busybox_length) < 0) {
+            return -1;
+        }
+        archive->busybox_at = frame->length;
+        if (tar_file_end(frame, busybox_length) < 0) {
+            return -1;
+        }
+    }
+    return tar_end(frame);
+}
+
+static int build_archive(const struct docker_agent *agent, const char *const *directories,
+                         struct archive *archive)
+{
+    if (build_frame(agent, directories, archive) < 0) {
+        return -1;
+    }
+    const char *frame = archive->frame.bytes;
+    const struct http_part parts[] = {
+        {frame, archive->program_at},
+        {agent->program, agent->program_length},
+        {frame + archive->program_at, archive->busybox_at - archive->program_at},
+        {agent->busybox.bytes, agent->busybox.length},
+        {frame + archive->busybox_at, archive->frame.length - archive->busybox_at},
+    };
+    memcpy(archive->parts, parts, sizeof(parts));
+    return 0;
 }
 
 int docker_agent_put(struct docker *docker, const struct docker_agent *agent,
@@ -106,10 +143,10 @@ int docker_agent_put(struct docker *docker, const struct docker_agent *agent,
 {
     static const char *const headers[] = {"Content-Type: application/x-tar", NULL};
     char path[PATH_BYTES];
-    struct buffer archive;
+    struct archive archive;
     struct http_answer answer = {0};
     int result = 0;
-    buffer_init(&archive, 2 * PROGRAM_CEILING_BYTES + HEADERS_CEILING_BYTES);
+    buffer_init(&archive.frame, HEADERS_CEILING_BYTES);
     buffer_init(&answer.body, 1UL << 16);
     if (build_archive(agent, directories, &archive) < 0) {
         result = error_set(err, ERROR_SYSTEM, ENOMEM, "cannot pack the agent");
@@ -123,8 +160,8 @@ int docker_agent_put(struct docker *docker, const struct docker_agent *agent,
             .method = "PUT",
             .url = path,
             .headers = headers,
-            .body = archive.bytes,
-            .body_length = archive.length,
+            .parts = archive.parts,
+            .part_count = sizeof(archive.parts) / sizeof(archive.parts[0]),
             .deadline_ms = deadline_ms,
         };
         result = docker_raw(docker, &request, &answer, err);
@@ -133,6 +170,6 @@ int docker_agent_put(struct docker *docker, const struct docker_agent *agent,
         result = docker_refused(answer.status, answer.body.bytes, "PUT", "archive", err);
     }
     buffer_done(&answer.body);
-    buffer_done(&archive);
+    buffer_done(&archive.frame);
     return result < 0 ? error_wrap(err, "cannot copy the agent into the container") : 0;
 }

@@ -16,6 +16,7 @@
 
 #define ANSWER_CEILING_BYTES  (8UL << 20)
 #define REQUEST_CEILING_BYTES (1UL << 20)
+#define REQUEST_FIRST_BYTES   (16UL << 10)
 #define CONNECT_MS            10000
 #define VERSION_MS            15000
 #define OLDEST_MINOR          41 /* Docker 20.10 */
@@ -95,20 +96,25 @@ int docker_raw(struct docker *docker, struct http_request *request, struct http_
                : send_request(docker, request, answer, err);
 }
 
-/* Sends the body from memory that is wiped afterwards. */
+/* Sends the body from memory that is wiped afterwards. Such memory is filled when it is allocated,
+ * so most requests get less than the ceiling. */
 static int print_body(const cJSON *body, char **out_text, struct error *err)
 {
-    *out_text = body == NULL ? NULL : sodium_malloc(REQUEST_CEILING_BYTES);
-    if (body != NULL &&
-        (*out_text == NULL || !cJSON_PrintPreallocated((cJSON *)(uintptr_t)body, *out_text,
-                                                       (int)REQUEST_CEILING_BYTES, 0))) {
+    *out_text = NULL;
+    if (body == NULL) {
+        return 0;
+    }
+    for (size_t room = REQUEST_FIRST_BYTES; room <= REQUEST_CEILING_BYTES; room *= 8) {
+        *out_text = sodium_malloc(room);
+        if (*out_text != NULL &&
+            cJSON_PrintPreallocated((cJSON *)(uintptr_t)body, *out_text, (int)room, 0)) {
+            return 0;
+        }
         sodium_free(*out_text);
         *out_text = NULL;
-        return error_set(err, ERROR_LIMIT, 0,
-                         "a request to the Docker Engine is larger than %lu bytes",
-                         REQUEST_CEILING_BYTES);
     }
-    return 0;
+    return error_set(err, ERROR_LIMIT, 0, "a request to the Docker Engine is larger than %lu bytes",
+                     REQUEST_CEILING_BYTES);
 }
 
 static int call_for_text(struct docker *docker, const char *method, const char *path,

@@ -56,6 +56,24 @@ static void pads_to_whole_blocks(void **state)
     }
 }
 
+/* A file whose bytes are elsewhere: the same archive around them. */
+static void writes_a_file_in_pieces(void **state)
+{
+    (void)state;
+    struct buffer whole, frame;
+    buffer_init(&whole, 1 << 16);
+    buffer_init(&frame, 1 << 16);
+    assert_int_equal(tar_file(&whole, "f", 0755, "abc", 3), 0);
+    assert_int_equal(tar_file_begin(&frame, "f", 0755, 3), 0);
+    assert_int_equal(frame.length, 512);
+    assert_memory_equal(frame.bytes, whole.bytes, 512);
+    assert_int_equal(tar_file_end(&frame, 3), 0);
+    assert_int_equal(frame.length, 1024 - 3);
+    assert_memory_equal(frame.bytes + 512, whole.bytes + 515, 512 - 3);
+    buffer_done(&whole);
+    buffer_done(&frame);
+}
+
 static void refuses_what_does_not_fit(void **state)
 {
     (void)state;
@@ -75,6 +93,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_entries),
         cmocka_unit_test(pads_to_whole_blocks),
+        cmocka_unit_test(writes_a_file_in_pieces),
         cmocka_unit_test(refuses_what_does_not_fit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
