@@ -15,12 +15,6 @@ static size_t drop(struct channel_loop *loop, enum channel_stream stream, const 
 
 static const struct channel_operations operations = {.receive = drop};
 
-static int request_claim(ssh_channel ssh, const void *context)
-{
-    (void)context;
-    return ssh_channel_request_subsystem(ssh, JOBWIRE_CLAIM);
-}
-
 int ssh_claim(struct ssh_connection *connection, struct signals *signals, int64_t deadline_ms,
               struct error *err)
 {
@@ -32,7 +26,8 @@ int ssh_claim(struct ssh_connection *connection, struct signals *signals, int64_
         result = -1;
     }
     if (result == 0) {
-        result = channel_loop_do(&loop, request_claim, NULL, deadline_ms, err);
+        result =
+            channel_loop_do(&loop, channel_loop_request_subsystem, JOBWIRE_CLAIM, deadline_ms, err);
     }
     channel_loop_close(&loop);
     return result < 0 ? error_wrap(err, "cannot claim the task at %s", connection->name) : 0;
