@@ -45,6 +45,10 @@ const char *aws_client_region(const struct aws_client *client);
  * the same account. Another word may be the same account, too: a changed key, a second profile. */
 #define AWS_IDENTITY_BYTES 33
 void aws_client_identity(const struct aws_client *client, char out[AWS_IDENTITY_BYTES]);
+/* The same for one login, region and endpoint of ECS: two clients of one word get the same answers.
+ * Empty: unknown. */
+#define AWS_SCOPE_BYTES 33
+void aws_client_scope(const struct aws_client *client, char out[AWS_SCOPE_BYTES]);
 /* After a call: the source of its credentials, for messages, and how far AWS's clock is ahead of
  * this machine's, if a call was refused for that. */
 const char *aws_client_source(const struct aws_client *client);

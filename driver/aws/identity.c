@@ -44,3 +44,39 @@ void aws_client_identity(const struct aws_client *client, char out[AWS_IDENTITY_
     (void)crypto_generichash_final(&state, hash, sizeof(hash));
     (void)sodium_bin2hex(out, AWS_IDENTITY_BYTES, hash, sizeof(hash));
 }
+
+void aws_client_scope(const struct aws_client *client, char out[AWS_SCOPE_BYTES])
+{
+    /* Of one account, logins that may differ in what they are allowed. */
+    static const char *const logins[] = {
+        "HOME",
+        "AWS_ROLE_SESSION_NAME",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE",
+    };
+    unsigned char hash[AWS_SCOPE_BYTES / 2];
+    char identity[AWS_IDENTITY_BYTES];
+    crypto_generichash_state state;
+    struct aws_endpoint endpoint;
+    struct error err;
+    out[0] = '\0';
+    if (aws_client_endpoint(client, AWS_SERVICE_ECS, NULL, &endpoint, &err) < 0) {
+        return;
+    }
+    aws_client_identity(client, identity);
+    (void)crypto_generichash_init(&state, NULL, 0, sizeof(hash));
+    add(&state, identity);
+    add(&state, endpoint.url);
+    add(&state, endpoint.region);
+    for (size_t i = 0; i < client->options.session_tag_count; i++) {
+        add(&state, client->options.session_tags[i]);
+    }
+    add(&state, NULL);
+    for (size_t i = 0; i < sizeof(logins) / sizeof(logins[0]); i++) {
+        add(&state, aws_environment(logins[i]));
+    }
+    (void)crypto_generichash_final(&state, hash, sizeof(hash));
+    (void)sodium_bin2hex(out, AWS_SCOPE_BYTES, hash, sizeof(hash));
+}

@@ -16,7 +16,6 @@
 #include "common/parse.h"
 #include "driver/backend/ecs/capacity.h"
 #include "driver/backend/ecs/generated.h"
-#include "driver/backend/ecs/pace.h"
 #include "driver/backend/ecs/service_logs.h"
 #include "driver/record/runner_id.h"
 #include "driver/registry/image_choice.h"
@@ -36,6 +35,7 @@ static void ecs_done(struct backend_task *task)
         ecs_generated_free(session->generated);
         aws_client_free(session->client);
         aws_client_free(session->follow.client);
+        ecs_looks_done(&session->looks);
         free(session);
         task->session = NULL;
     }
@@ -141,37 +141,25 @@ static int64_t jitter(int64_t pause_ms)
     return pause_ms - pause_ms / 4 + (int64_t)randombytes_uniform((uint32_t)(pause_ms / 2) + 1);
 }
 
-static int64_t next_pause_ms(struct ecs_session *session)
+static int64_t pause_of(const struct ecs_session *session)
 {
-    if (session->reached) {
-        return LOOK_PAUSE_MS;
-    }
-    int64_t pause_ms = session->pause_ms;
-    session->pause_ms = clock_earlier_ms(pause_ms * 3 / 2, LAST_PAUSE_MS);
-    return pause_ms;
+    return session->reached ? LOOK_PAUSE_MS : session->pause_ms;
 }
 
-/* Whether DescribeTasks may be called: the pause is over, and this driver's slot has come. */
-static bool due(struct ecs_session *session, const struct config *config, int64_t until_ms,
-                struct signals *signals)
+static void note_look(struct ecs_session *session)
 {
-    for (;;) {
-        int64_t now_ms = clock_now_ms();
-        if (now_ms < session->due_ms) {
-            if (now_ms >= until_ms ||
-                signals_wait(signals, -1, clock_earlier_ms(session->due_ms, until_ms)) < 0) {
-                return false;
-            }
-        } else if (!session->reserved) {
-            session->due_ms = ecs_pace_reserve(config, "look");
-            session->reserved = true;
-        } else {
-            session->reserved = false;
-            session->looked_ms = now_ms;
-            session->due_ms = now_ms + jitter(next_pause_ms(session));
-            return true;
-        }
+    session->looked_ms = clock_now_ms();
+    session->due_ms = session->looked_ms + jitter(pause_of(session));
+    if (!session->reached) {
+        session->pause_ms = clock_earlier_ms(session->pause_ms * 3 / 2, LAST_PAUSE_MS);
     }
+}
+
+/* Whether the pause between two looks is over, or will be by 'until_ms': then it is waited for. */
+static bool due(const struct ecs_session *session, int64_t until_ms, struct signals *signals)
+{
+    return clock_now_ms() >= session->due_ms ||
+           (session->due_ms <= until_ms && signals_wait(signals, -1, session->due_ms) == 0);
 }
 
 /* Which ports do not answer, and what may be wrong. */
@@ -244,13 +232,19 @@ static int64_t shortened_ms(const struct backend_task *task, int64_t usual_ms)
     return task->signals != NULL && task->signals->first != 0 ? HURRY_MS : usual_ms;
 }
 
-static int look_again(struct backend_task *task, struct ecs_session *session, struct error *err)
+static int look_again(struct backend_task *task, const struct ecs_look *look, struct error *err)
 {
     struct ecs_view view;
+    struct ecs_session *session = task->session;
     const char *arn = ecs_state_text(task->metadata, "arn");
-    if (ecs_look(session, task->config, ecs_state_text(task->metadata, "cluster"), arn,
-                 clock_deadline_ms(shortened_ms(task, LOOK_MS)), &view, err) < 0) {
+    int looked = ecs_looks_ask(task, look, &view, err);
+    if (looked != 0) {
+        note_look(session);
+    }
+    if (looked < 0) {
         log_debug("%s", err->message);
+    }
+    if (looked <= 0) {
         return 0; /* an unreachable AWS does not mean that the task has ended */
     }
     if (view.missing) {
@@ -310,15 +304,23 @@ static int ecs_alive(struct backend_task *task, enum backend_asking asking, stru
     if (check_reach(task, err) < 0) {
         return -1;
     }
-    if (asking != BACKEND_IF_DUE && !session->reserved) {
-        session->due_ms = clock_earlier_ms(session->due_ms, session->looked_ms + SOON_MS);
+    struct ecs_look look = {.since_ms = session->looks.seen_ms + 1,
+                            .deadline_ms = clock_deadline_ms(shortened_ms(task, LOOK_MS)),
+                            .pause_ms = pause_of(session)};
+    if (asking == BACKEND_IF_DUE) {
+        return due(session, 0, task->signals) ? look_again(task, &look, err) : 0;
     }
-    int64_t until_ms = 0;
-    if (asking != BACKEND_IF_DUE) {
-        int64_t wait_ms = asking == BACKEND_WAIT ? TURN_MS : 2 * SOON_MS;
-        until_ms = clock_deadline_ms(shortened_ms(task, wait_ms));
+    /* The answer has to be current, and the next look may never come. */
+    session->due_ms = clock_earlier_ms(session->due_ms, session->looked_ms + SOON_MS);
+    look.pause_ms = 0;
+    look.until_ms =
+        clock_deadline_ms(shortened_ms(task, asking == BACKEND_WAIT ? TURN_MS : 2 * SOON_MS));
+    if (!due(session, look.until_ms, task->signals)) {
+        return 0;
     }
-    return due(session, task->config, until_ms, task->signals) ? look_again(task, session, err) : 0;
+    look.since_ms = clock_now_ms();
+    look.deadline_ms = clock_deadline_ms(shortened_ms(task, LOOK_MS));
+    return look_again(task, &look, err);
 }
 
 static void ecs_describe(const struct backend_task *task, char *out, size_t room)

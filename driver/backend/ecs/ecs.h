@@ -6,7 +6,8 @@
  *   ecs.c      the session, texts of the state, progress
  *   request.c  the RunTask request, from configuration and job variables
  *   launch.c   RunTask over capacity providers and subnets, until the task has an address
- *   view.c     DescribeTasks: one task's state
+ *   looks.c    DescribeTasks, for all drivers on this machine together
+ *   view.c     one task's state
  *   stop.c     StopTask, with and without a known ARN
  *   list.c     all tasks of this runner in the cluster
  *   generated.c     a job with an image of its own: reads, checks and plans what it runs
@@ -36,6 +37,7 @@
 
 #include "driver/aws/aws.h"
 #include "driver/backend/backend.h"
+#include "driver/backend/ecs/looks.h"
 
 #define ECS_ARN_BYTES         256
 #define ECS_STARTED_BY_BYTES  129  /* RunTask's limit, with the NUL */
@@ -69,10 +71,10 @@ struct ecs_session {
     int64_t launched_ms;             /* 0: this process has not launched it */
     int64_t running_since_ms;        /* seen as RUNNING; 0: not yet */
     bool reached;                    /* an SSH connection succeeded, in this process or before */
-    int64_t looked_ms;               /* the last DescribeTasks; 0: none yet */
-    int64_t due_ms;                  /* of the next DescribeTasks */
-    int64_t pause_ms;                /* between two DescribeTasks during startup; grows */
-    bool reserved;                   /* due_ms is a slot of pace.h */
+    struct ecs_looks looks;          /* looks.h */
+    int64_t looked_ms;               /* the last look, also in vain; 0: none yet */
+    int64_t due_ms;                  /* of the next look */
+    int64_t pause_ms;                /* between two looks during startup; grows */
     char shown_status[32];           /* the last status written to the job's log */
     char interface[64];              /* the task's; empty: not known yet */
     struct ecs_generated *generated; /* NULL: the task definition is used as it is */
@@ -161,12 +163,9 @@ int ecs_launch(struct backend_task *task, int64_t deadline_ms, struct error *err
 /* The public address, without [Fargate] UsePublicIP. See backend.h. */
 int ecs_second_address(struct backend_task *task, char *out, size_t room);
 
-/* DescribeTasks for one task. ERROR_SYSTEM if a retry may help, else ERROR_USAGE. */
-int ecs_look(struct ecs_session *session, const struct config *config, const char *cluster,
-             const char *arn, int64_t deadline_ms, struct ecs_view *out_view, struct error *err)
-    __attribute__((warn_unused_result));
-/* The first task in an answer of DescribeTasks; 'container' is the name of the job's container. */
-void ecs_view_read(const cJSON *answer, const char *container, struct ecs_view *out_view);
+/* A task in an answer of RunTask or DescribeTasks, NULL: it is missing; 'container' is the name of
+ * the job's container. */
+void ecs_view_read(const cJSON *task, const char *container, struct ecs_view *out_view);
 /* Whether it has stopped or is stopping. */
 bool ecs_view_ends(const struct ecs_view *view);
 /* Fills 'err' with why a task stopped; returns -1. */

@@ -21,8 +21,9 @@
 #define DEFINITION_LAG_MS   60000
 #define DEFINITION_PAUSE_MS 500
 #define DEFINITION_RENEWALS 3
-#define FIRST_PAUSE_MS      700
 #define LAST_PAUSE_MS       4000
+#define FIRST_LOOK_MS       700  /* no task has its address sooner */
+#define LOOK_PAUSE_MS       1000 /* from one look to the next */
 
 #define MEMORY_S 3600 /* how long the answer of a cluster is remembered */
 
@@ -161,6 +162,15 @@ static void forget_attempt(struct backend_task *task)
     forget_request(task);
 }
 
+static void show_status(struct backend_task *task, const struct ecs_view *view)
+{
+    struct ecs_session *session = task->session;
+    if (!view->missing && strcmp(view->status, session->shown_status) != 0) {
+        (void)snprintf(session->shown_status, sizeof(session->shown_status), "%s", view->status);
+        ecs_progress(task, "task %s is %s", ecs_short_name(view->arn), view->status);
+    }
+}
+
 /* A successful answer may have started nothing and list the reason in failures[]. */
 static enum outcome read_answer(struct backend_task *task, const struct attempt *attempt,
                                 const cJSON *answer, struct error *err)
@@ -169,12 +179,18 @@ static enum outcome read_answer(struct backend_task *task, const struct attempt 
         cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(answer, "tasks"), 0);
     const char *arn = json_text_at(task_json, "taskArn");
     if (arn != NULL && strlen(arn) < ECS_ARN_BYTES) {
-        ecs_record_facts(task->metadata, task_json, task->config->fargate.container_name);
+        struct ecs_view view;
+        const char *container = task->config->fargate.container_name;
+        ((struct ecs_session *)task->session)->launched_ms = clock_now_ms();
+        ecs_record_facts(task->metadata, task_json, container);
         forget_request(task);
-        return ecs_state_set(task->metadata, "arn", arn, err) < 0 ||
-                       (task->persist != NULL && task->persist(task, err) < 0)
-                   ? OUTCOME_FAILED
-                   : OUTCOME_DONE;
+        if (ecs_state_set(task->metadata, "arn", arn, err) < 0 ||
+            (task->persist != NULL && task->persist(task, err) < 0)) {
+            return OUTCOME_FAILED;
+        }
+        ecs_view_read(task_json, container, &view);
+        show_status(task, &view); /* as good as a look */
+        return OUTCOME_DONE;
     }
     forget_attempt(task);
     const cJSON *failure =
@@ -339,15 +355,6 @@ int ecs_second_address(struct backend_task *task, char *out, size_t room)
     return result > 0;
 }
 
-static void show_status(struct backend_task *task, const struct ecs_view *view)
-{
-    struct ecs_session *session = task->session;
-    if (!view->missing && strcmp(view->status, session->shown_status) != 0) {
-        (void)snprintf(session->shown_status, sizeof(session->shown_status), "%s", view->status);
-        ecs_progress(task, "task %s is %s", ecs_short_name(view->arn), view->status);
-    }
-}
-
 /* As far as this look knows them; the agent may know more later. */
 static void read_times(const struct ecs_view *view, struct backend_start *start)
 {
@@ -363,15 +370,34 @@ static void read_times(const struct ecs_view *view, struct backend_start *start)
     }
 }
 
-/* DescribeTasks once: 1 with an address, 0 without, -1 if the task stops or AWS refuses. */
+static int no_address_in_time(const struct backend_task *task, struct error *err)
+{
+    const struct ecs_session *session = task->session;
+    return error_set(err, ERROR_SYSTEM, ETIMEDOUT,
+                     "the task got no address within [Fargate] LaunchTimeout; its last status was "
+                     "'%s'",
+                     session->shown_status);
+}
+
+/* Looks once: 1 with an address, 0 without, -1 if the task stops or AWS refuses. */
 static int look_for_address(struct backend_task *task, int64_t deadline_ms,
                             enum ecs_verdict *out_verdict, struct error *err)
 {
     struct ecs_session *session = task->session;
     struct ecs_view view;
-    if (ecs_look(session, task->config, ecs_state_text(task->metadata, "cluster"),
-                 ecs_state_text(task->metadata, "arn"),
-                 clock_earlier_ms(deadline_ms, clock_deadline_ms(CALL_MS)), &view, err) < 0) {
+    const struct ecs_look look = {
+        .since_ms = session->looks.seen_ms + 1,
+        .until_ms = deadline_ms,
+        .deadline_ms = clock_earlier_ms(deadline_ms, clock_deadline_ms(CALL_MS)),
+        .pause_ms = LOOK_PAUSE_MS,
+    };
+    int looked = ecs_looks_ask(task, &look, &view, err);
+    if (looked == 0) {
+        return signals_pending(task->signals) ? stopped_by_signal(err)
+                                              : no_address_in_time(task, err);
+    }
+    session->looked_ms = looked > 0 ? session->looks.seen_ms : clock_now_ms();
+    if (looked < 0) {
         if (err->kind == ERROR_USAGE || signals_pending(task->signals)) {
             return -1;
         }
@@ -400,15 +426,12 @@ static int look_for_address(struct backend_task *task, int64_t deadline_ms,
 static enum outcome wait_for_address(struct backend_task *task, int64_t deadline_ms,
                                      struct error *err)
 {
+    const struct ecs_session *session = task->session;
     enum ecs_verdict verdict = ECS_UNKNOWN;
-    int64_t pause_ms = FIRST_PAUSE_MS;
+    int64_t look_ms = session->launched_ms + FIRST_LOOK_MS;
     for (;;) {
-        int64_t look_ms = ecs_pace_reserve(task->config, "look");
-        if (look_ms > deadline_ms || clock_now_ms() >= deadline_ms) {
-            (void)error_set(err, ERROR_SYSTEM, ETIMEDOUT,
-                            "the task got no address within [Fargate] LaunchTimeout; its last "
-                            "status was '%s'",
-                            ((struct ecs_session *)task->session)->shown_status);
+        if (look_ms > deadline_ms) {
+            (void)no_address_in_time(task, err);
             return OUTCOME_FAILED;
         }
         if (wait_until(task, look_ms, err) < 0) {
@@ -421,10 +444,7 @@ static enum outcome wait_for_address(struct backend_task *task, int64_t deadline
         if (result < 0) {
             return verdict == ECS_ELSEWHERE ? OUTCOME_ELSEWHERE : OUTCOME_FAILED;
         }
-        if (wait_until(task, clock_deadline_ms(pause_ms), err) < 0) {
-            return OUTCOME_FAILED;
-        }
-        pause_ms = next_pause(pause_ms);
+        look_ms = session->looked_ms + LOOK_PAUSE_MS;
     }
 }
 
@@ -441,7 +461,6 @@ static enum outcome attempt_launch(struct backend_task *task, struct attempt *at
         outcome = run_generated(task, attempt, deadline_ms, err);
     }
     if (outcome == OUTCOME_DONE) {
-        session->launched_ms = clock_now_ms();
         outcome = wait_for_address(task, deadline_ms, err);
     }
     return outcome;

@@ -6,6 +6,7 @@
 
 #include "driver/backend/ecs/client.h"
 #include "driver/backend/ecs/ecs.h"
+#include "driver/backend/ecs/pace.h"
 #include "driver/base/json.h"
 #include "driver/record/runner_id.h"
 
@@ -114,7 +115,10 @@ static int describe_page(struct ecs_listing *listing, cJSON *arns, int64_t deadl
         return error_set(err, ERROR_SYSTEM, ENOMEM, "cannot list the tasks");
     }
     int result =
-        aws_ecs(listing->client, "DescribeTasks", request, deadline_ms, &answer, &failure, err);
+        ecs_pace_wait(NULL, ecs_pace_reserve(listing->config, "look"), deadline_ms, err) < 0
+            ? -1
+            : aws_ecs(listing->client, "DescribeTasks", request, deadline_ms, &answer, &failure,
+                      err);
     cJSON_Delete(request);
     if (result == 0) {
         result = keep_ours(listing, cJSON_GetObjectItemCaseSensitive(answer, "tasks"), err);

@@ -68,9 +68,10 @@ static int open_locked(const char *directory, const char *kind)
 }
 
 /* The file holds when the bucket is full again. A call takes one interval of that time, and waits
- * until at most 'spare_ms' are taken. */
+ * until at most 'spare_ms' are taken. INT64_MAX: the slot would come later than 'wait_ms' from now,
+ * and is not taken. */
 static int64_t reserve(const struct config *config, const char *kind, int64_t interval_ms,
-                       int64_t spare_ms)
+                       int64_t spare_ms, int64_t wait_ms)
 {
     int64_t now_ms = clock_now_ms();
     int64_t full_ms = now_ms;
@@ -84,6 +85,9 @@ static int64_t reserve(const struct config *config, const char *kind, int64_t in
         full_ms = stored_ms;
     }
     int64_t slot_ms = full_ms - spare_ms > now_ms ? full_ms - spare_ms : now_ms;
+    if (slot_ms - now_ms > wait_ms) {
+        return INT64_MAX;
+    }
     stored_ms = full_ms + interval_ms;
     ssize_t written = pwrite(fd, &stored_ms, sizeof(stored_ms), 0);
     return written == (ssize_t)sizeof(stored_ms) ? slot_ms : now_ms;
@@ -91,17 +95,22 @@ static int64_t reserve(const struct config *config, const char *kind, int64_t in
 
 int64_t ecs_pace_reserve(const struct config *config, const char *kind)
 {
-    return reserve(config, kind, 1000 / config->fargate.calls_per_second, 0);
+    return reserve(config, kind, 1000 / config->fargate.calls_per_second, 0, INT64_MAX);
+}
+
+bool ecs_pace_try(const struct config *config, const char *kind)
+{
+    return reserve(config, kind, 1000 / config->fargate.calls_per_second, 0, 0) != INT64_MAX;
 }
 
 int64_t ecs_pace_register(const struct config *config)
 {
-    return reserve(config, "register", REGISTER_MS, (REGISTER_BURST - 1) * REGISTER_MS);
+    return reserve(config, "register", REGISTER_MS, (REGISTER_BURST - 1) * REGISTER_MS, INT64_MAX);
 }
 
 int64_t ecs_pace_delete(const struct config *config)
 {
-    return reserve(config, "delete", DELETE_MS, (DELETE_BURST - 1) * DELETE_MS);
+    return reserve(config, "delete", DELETE_MS, (DELETE_BURST - 1) * DELETE_MS, INT64_MAX);
 }
 
 int ecs_pace_wait(struct signals *signals, int64_t slot_ms, int64_t deadline_ms, struct error *err)

@@ -10,6 +10,7 @@
 #ifndef BERTH_DRIVER_BACKEND_ECS_PACE_H
 #define BERTH_DRIVER_BACKEND_ECS_PACE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "driver/base/signals.h"
@@ -18,6 +19,8 @@
 /* The absolute time (clock.h) of this call's slot. ECS limits each 'kind' ("run", "look",
  * "describe") separately. */
 int64_t ecs_pace_reserve(const struct config *config, const char *kind);
+/* Takes the present slot; false: the next one is later, and nothing is reserved. */
+bool ecs_pace_try(const struct config *config, const char *kind);
 
 /* The same for RegisterTaskDefinition and DeregisterTaskDefinition, which share one bucket of 20
  * calls and one more per second in each account and region (Developer Guide, "Request throttling

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -93,46 +92,12 @@ static void read_task(const cJSON *task, const char *container, struct ecs_view 
     }
 }
 
-void ecs_view_read(const cJSON *answer, const char *container, struct ecs_view *out_view)
+void ecs_view_read(const cJSON *task, const char *container, struct ecs_view *out_view)
 {
-    const cJSON *task = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(answer, "tasks"), 0);
     *out_view = (struct ecs_view){.missing = task == NULL, .exit_code = -1};
     if (task != NULL) {
         read_task(task, container, out_view);
     }
-}
-
-static cJSON *describe_request(const char *cluster, const char *arn)
-{
-    cJSON *request = cJSON_CreateObject();
-    cJSON *tasks = request == NULL ? NULL : cJSON_CreateStringArray(&arn, 1);
-    if (tasks == NULL || cJSON_AddStringToObject(request, "cluster", cluster) == NULL ||
-        !cJSON_AddItemToObject(request, "tasks", tasks)) {
-        cJSON_Delete(request);
-        return NULL;
-    }
-    return request;
-}
-
-int ecs_look(struct ecs_session *session, const struct config *config, const char *cluster,
-             const char *arn, int64_t deadline_ms, struct ecs_view *out_view, struct error *err)
-{
-    struct aws_failure failure;
-    cJSON *answer = NULL;
-    cJSON *request = describe_request(cluster, arn);
-    if (request == NULL) {
-        return error_set(err, ERROR_SYSTEM, ENOMEM, "cannot describe the task");
-    }
-    int result =
-        aws_ecs(session->client, "DescribeTasks", request, deadline_ms, &answer, &failure, err);
-    cJSON_Delete(request);
-    if (result < 0) {
-        err->kind = failure.permanent ? ERROR_USAGE : ERROR_SYSTEM;
-        return -1;
-    }
-    ecs_view_read(answer, config->fargate.container_name, out_view);
-    cJSON_Delete(answer);
-    return 0;
 }
 
 bool ecs_view_ends(const struct ecs_view *view)

@@ -113,6 +113,22 @@ static void slots_are_spaced_by_kind(void **state)
     assert_true(ecs_pace_reserve(&config, "look") <= clock_now_ms());
 }
 
+static void a_slot_that_is_not_now_is_not_taken(void **state)
+{
+    (void)state;
+    char directory[] = "/tmp/berth-test-XXXXXX";
+    assert_non_null(mkdtemp(directory));
+    struct config config = {.metadata_directory = directory};
+    config.fargate.calls_per_second = 1;
+    assert_true(ecs_pace_try(&config, "look"));
+    int64_t next_ms = clock_deadline_ms(1000);
+    assert_false(ecs_pace_try(&config, "look"));
+    assert_false(ecs_pace_try(&config, "look"));
+    assert_true(ecs_pace_reserve(&config, "look") <= next_ms);
+    assert_int_equal(fd_remove_tree(directory, NULL), 0);
+    assert_true(ecs_pace_try(&config, "look"));
+}
+
 static void a_slot_of_another_time_is_not_waited_for(void **state)
 {
     (void)state;
@@ -167,6 +183,7 @@ int main(void)
         cmocka_unit_test(refusals_and_stops_are_understood),
         cmocka_unit_test(refusals_that_need_a_launch_type_are_recognised),
         cmocka_unit_test(slots_are_spaced_by_kind),
+        cmocka_unit_test(a_slot_that_is_not_now_is_not_taken),
         cmocka_unit_test_setup_teardown(a_slot_of_another_time_is_not_waited_for,
                                         rows_make_directory, rows_remove_directory),
         cmocka_unit_test_setup_teardown(a_slot_of_another_user_is_not_waited_for,
