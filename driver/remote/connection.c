@@ -383,11 +383,12 @@ static int keep_trying(struct ssh_connection *connection, const struct ssh_targe
             *err = gone;
             return -1;
         }
-        int64_t wake_ms = clock_earlier_ms(retry->deadline_ms, clock_deadline_ms(pause_ms));
+        int64_t end_ms = clock_earlier_ms(retry->deadline_ms, retry->last_try_ms);
+        int64_t wake_ms = clock_earlier_ms(end_ms, clock_deadline_ms(pause_ms));
         if (signals_wait(signals, -1, wake_ms) < 0) {
             return error_set(err, ERROR_SYSTEM, EINTR, "stopped by a signal");
         }
-        if (clock_now_ms() >= retry->deadline_ms) {
+        if (clock_now_ms() >= end_ms) {
             err->errnum = ETIMEDOUT;
             return error_wrap(err, "no connection before the deadline");
         }

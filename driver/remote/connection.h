@@ -39,6 +39,7 @@ struct ssh_target {
 /* How long to try, and what to retry. */
 struct ssh_retry {
     int64_t deadline_ms;
+    int64_t last_try_ms; /* no try begins after this; one that has begun may go on */
     /* The task was reached before: every failed try is repeated, unless the server is another one.
      * Otherwise only tries that get no SSH server: refused connections, a server that is starting.
      */
@@ -50,8 +51,8 @@ struct ssh_retry {
 
 struct ssh_connection;
 
-/* Retries until the deadline (errno ETIMEDOUT), a request to stop (EINTR), or a failure that a
- * retry cannot fix. 'signals' may be NULL. */
+/* Retries until the deadline or the last try (errno ETIMEDOUT), a request to stop (EINTR), or a
+ * failure that a retry cannot fix. 'signals' may be NULL. */
 int ssh_connection_open(const struct ssh_target *target, const struct ssh_retry *retry,
                         struct signals *signals, struct ssh_connection **out_connection,
                         struct error *err) __attribute__((warn_unused_result));

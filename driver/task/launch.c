@@ -16,8 +16,12 @@
 /* The document of the task metadata endpoint, and how long it is waited for. */
 #define DOCUMENT_BYTES (128UL << 10)
 #define DOCUMENT_MS    3000
-/* For the first address alone, then for each in turn, doubled each time. */
-#define TURN_MS       3000
+/* Of two addresses the first is tried alone, then each in turn. A login that has begun gets more
+ * time each time, so that a server which accepts connections and says nothing does not hold up the
+ * other address, and a slow one is logged in to at last. */
+#define FIRST_TURN_MS 3000
+#define TURN_MS       1500
+#define LOGIN_MS      3000 /* doubled each time, as the pause between two questions for the second */
 #define TURN_PAUSE_MS 500
 
 _Static_assert(METADATA_HOST_KEY_BYTES == SSH_HOST_KEY_BYTES,
@@ -49,16 +53,25 @@ struct address {
     bool foreign;                      /* the server there is not the task */
 };
 
+struct turns {
+    struct address both[2];
+    int64_t login_ms; /* how long a login may take */
+    int64_t ask_ms;   /* when the second address may be asked for again */
+};
+
 /* The address whose turn it is, or the other one if it is unknown or not the task's. */
-static struct address *next_address(struct task *task, struct address both[2], int turn)
+static struct address *next_address(struct task *task, struct turns *turns, int turn)
 {
     struct backend_task *backend_task = &task->backend_task;
-    if (both[1].host[0] == '\0' && backend_task->two_addresses &&
-        task->backend->second_address(backend_task, both[1].host, sizeof(both[1].host)) == 0) {
-        both[1].host[0] = '\0';
+    struct address *second = &turns->both[1];
+    if (second->host[0] == '\0' && backend_task->two_addresses && clock_now_ms() >= turns->ask_ms) {
+        turns->ask_ms = clock_deadline_ms(turns->login_ms);
+        if (task->backend->second_address(backend_task, second->host, sizeof(second->host)) == 0) {
+            second->host[0] = '\0';
+        }
     }
-    struct address *next = &both[turn % 2];
-    struct address *other = &both[(turn + 1) % 2];
+    struct address *next = &turns->both[turn % 2];
+    struct address *other = &turns->both[(turn + 1) % 2];
     return next->foreign || next->host[0] == '\0' ? other : next;
 }
 
@@ -70,17 +83,20 @@ static int connect_first(struct task *task, int64_t deadline_ms,
 {
     struct backend_task *backend_task = &task->backend_task;
     struct metadata_agent *agent = &backend_task->metadata->agents[METADATA_JOB];
-    struct address both[2] = {0};
+    struct turns turns = {.login_ms = LOGIN_MS};
+    struct address *both = turns.both;
     struct address *address = &both[0];
-    int64_t turn_ms = TURN_MS;
     memcpy(both[0].host, agent->host, sizeof(both[0].host));
     for (int turn = 1;; turn++) {
-        int64_t until_ms = backend_task->two_addresses
-                               ? clock_earlier_ms(deadline_ms, clock_deadline_ms(turn_ms))
-                               : deadline_ms;
+        bool alone = !backend_task->two_addresses;
+        int64_t tries_ms =
+            alone ? CLOCK_NEVER : clock_deadline_ms(turn == 1 ? FIRST_TURN_MS : TURN_MS);
+        int64_t until_ms =
+            alone ? deadline_ms : clock_earlier_ms(deadline_ms, clock_deadline_ms(turns.login_ms));
+        err->errnum = 0;
         if (!address->foreign) {
-            if (task_log_in(task, METADATA_JOB, TASK_FIRST_CONTACT, until_ms, out_connection,
-                            err) == 0) {
+            if (task_log_in_by(task, METADATA_JOB, TASK_FIRST_CONTACT, tries_ms, until_ms,
+                               out_connection, err) == 0) {
                 return task->has_metadata && address != &both[0] ? persist(backend_task, err) : 0;
             }
             address->foreign = err->kind == ERROR_PEER;
@@ -92,12 +108,12 @@ static int connect_first(struct task *task, int64_t deadline_ms,
             clock_now_ms() >= deadline_ms || (both[0].foreign && both[1].foreign)) {
             return -1;
         }
-        if (clock_now_ms() < until_ms) {
+        if (err->errnum != ETIMEDOUT) {
             (void)signals_wait(backend_task->signals, -1, clock_deadline_ms(TURN_PAUSE_MS));
         }
-        address = next_address(task, both, turn);
+        address = next_address(task, &turns, turn);
         memcpy(agent->host, address->host, sizeof(agent->host));
-        turn_ms = turn % 2 == 0 ? 2 * turn_ms : turn_ms;
+        turns.login_ms = turn % 2 == 0 ? 2 * turns.login_ms : turns.login_ms;
     }
 }
 

@@ -69,8 +69,9 @@ bool task_has_our_agent(const struct metadata *metadata)
     return metadata->has_helper || json_text_at(metadata->state, BACKEND_BUILDS) != NULL;
 }
 
-int task_log_in(struct task *task, enum metadata_container container, enum task_contact contact,
-                int64_t deadline_ms, struct ssh_connection **out_connection, struct error *err)
+int task_log_in_by(struct task *task, enum metadata_container container, enum task_contact contact,
+                   int64_t last_try_ms, int64_t deadline_ms, struct ssh_connection **out_connection,
+                   struct error *err)
 {
     const struct config *config = task->backend_task.config;
     const struct metadata *metadata = task->backend_task.metadata;
@@ -88,11 +89,18 @@ int task_log_in(struct task *task, enum metadata_container container, enum task_
     };
     struct ssh_retry retry = {
         .deadline_ms = deadline_ms,
+        .last_try_ms = last_try_ms,
         .reached_before = contact == TASK_LATER_CONTACT,
         .alive = alive_between_tries,
         .context = task,
     };
     return ssh_connection_open(&target, &retry, task->backend_task.signals, out_connection, err);
+}
+
+int task_log_in(struct task *task, enum metadata_container container, enum task_contact contact,
+                int64_t deadline_ms, struct ssh_connection **out_connection, struct error *err)
+{
+    return task_log_in_by(task, container, contact, CLOCK_NEVER, deadline_ms, out_connection, err);
 }
 
 /* Connects to a task that was reached before, and starts to watch it. */

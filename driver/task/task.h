@@ -37,6 +37,10 @@ enum task_contact { TASK_FIRST_CONTACT, TASK_LATER_CONTACT };
 /* Whether the backend put our agent into the containers. */
 bool task_has_our_agent(const struct metadata *metadata);
 
+/* As task_log_in(), but no try begins after 'last_try_ms'. */
+int task_log_in_by(struct task *task, enum metadata_container container, enum task_contact contact,
+                   int64_t last_try_ms, int64_t deadline_ms, struct ssh_connection **out_connection,
+                   struct error *err) __attribute__((warn_unused_result));
 /* Logs in to one container, with retries until the deadline, a request to stop or the end of the
  * task. An image without our agent may present its own host key on the first contact. */
 int task_log_in(struct task *task, enum metadata_container container, enum task_contact contact,

@@ -49,6 +49,22 @@ def test_the_public_address_is_tried_too(ecs_job, cloud):
     assert ecs_job.run("exit 3\n").returncode == BUILD_FAILURE
 
 
+@pytest.mark.waits
+def test_an_address_that_answers_late_is_reached_at_once(ecs_job, cloud, until):
+    """However long neither answers, no address has more than a second or two to itself."""
+    cloud.listen_public = True
+    cloud.pending_s = 7
+    ecs_job.fargate |= {"EnablePublicIP": True}
+    process = ecs_job.driver.start("custom", "prepare", env=ecs_job.env)
+    until(lambda: cloud.tasks and cloud.task().process, 30)
+    begun = time.monotonic()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert time.monotonic() - begun < 3.5
+    assert ecs_job.metadata()["host"] == cloud.task().public
+    assert cloud.count("DescribeNetworkInterfaces") == 1
+
+
 def test_it_is_not_tried_when_the_file_forbids_it(ecs_job, cloud):
     cloud.listen_public = True
     ecs_job.fargate |= {"EnablePublicIP": True, "UsePublicIP": False, "LaunchTimeout": "6s"}
