@@ -42,14 +42,17 @@ def prepare(ecs_job, code=0):
 # --- RunTask starts nothing
 
 
-def test_no_capacity_in_one_subnet_is_the_next_ones_turn(ecs_job, cloud):
+@pytest.mark.parametrize("reason", [CAPACITY[0]["reason"], "RESOURCE:ENI", "RESOURCE:MEMORY"])
+def test_no_capacity_in_one_subnet_is_the_next_ones_turn_at_once(ecs_job, cloud, reason):
     ecs_job.fargate["Subnets"] = cloud.subnets
-    cloud.faults.append(Fault("RunTask", failures=CAPACITY))
+    cloud.faults.append(Fault("RunTask", failures=[{"reason": reason}]))
     done = prepare(ecs_job)
+    before, after = [at for at, name in cloud.times if name == "RunTask"]
+    assert after - before < 1
     first, second = cloud.requests("RunTask")
     assert sorted(subnet(first) + subnet(second)) == sorted(cloud.subnets)
     assert first["clientToken"] != second["clientToken"], "another request is another token"
-    assert "Capacity is unavailable" in done.stderr and "next" in done.stderr
+    assert reason in done.stderr and "next" in done.stderr
 
 
 def test_no_spot_capacity_is_on_demands_turn(ecs_job, cloud):

@@ -21,6 +21,9 @@ static const struct row shortages[] = {
     {"insufficient free addresses", {ECS_ELSEWHERE, "name more or larger subnets"}},
     {"not enough free addresses", {ECS_ELSEWHERE, "name more or larger subnets"}},
     {"RESOURCE:ENI", {ECS_ELSEWHERE, "name more or larger subnets"}},
+    {"RESOURCE:",
+     {ECS_ELSEWHERE, "no instance of the capacity provider has room; name more subnets in other "
+                     "zones, or lower the task's size"}},
 };
 
 static const struct row refusals[] = {

@@ -24,6 +24,8 @@ static void refusals_and_stops_are_understood(void **state)
          "subnets"},
         {"addresses", "TaskFailedToStart: InsufficientFreeAddressesInSubnet", true, ECS_ELSEWHERE,
          "larger"},
+        {"an instance without room", "RESOURCE:MEMORY", false, ECS_ELSEWHERE, "no instance"},
+        {"an interface", "RESOURCE:ENI", false, ECS_ELSEWHERE, "subnets"},
         {"quota", "You've reached the limit on the number of vCPUs", false, ECS_PERMANENT, "quota"},
         {"name before definition",
          "Override for container named x is not a container in the TaskDefinition.", false,
