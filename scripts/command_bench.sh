@@ -10,7 +10,7 @@
 #?   --quick      fewer rounds, about 2 minutes, into build/bench instead of docs
 #?   --rounds N   rounds per program (default 15)
 #?   --only NAME  limits, throughput, upload, login, start, idle, reaping, connections, docker,
-#?                driver, stages, images, ecs; with commas between; into build/bench too
+#?                driver, stages, images, ecs, warm, crowd; with commas between; into build/bench too
 #?
 #? './dev bench ecs [JOBS]' runs JOBS (default 200) jobs at once on ECS as simulated by moto, then as
 #? many with 20 images of their own.

@@ -26,6 +26,7 @@ sys.path[:0] = [str(TOP / "tests"), str(TOP / "tests/blackbox")]
 from bench import report  # noqa: E402
 from bench.clients import timed  # noqa: E402
 from bench.measures.ecs import rows_of  # noqa: E402
+from support.crowd_play import busiest_second, private_kib  # noqa: E402
 from support.driver import Driver  # noqa: E402
 from support.ecs import Cloud, EcsJob, Moto  # noqa: E402
 from support.ecs_generated import GeneratedJob, add_images  # noqa: E402
@@ -44,15 +45,6 @@ def peak_kib(pid):
         return 0
     rows = [line.split()[1] for line in text.splitlines() if line.startswith("VmHWM:")]
     return int(rows[0]) if rows else 0
-
-
-def private_kib(pid):
-    """Memory that no other process shares, 0 when it is gone."""
-    try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Private_"))
 
 
 class Prepare:
@@ -84,11 +76,6 @@ class Prepare:
             self.cpu = usage.ru_utime + usage.ru_stime
             self.log.close()
         return pid != 0
-
-
-def busiest_second(times):
-    """The most calls within any second."""
-    return max((sum(1 for t in times if start <= t < start + 1) for start in times), default=0)
 
 
 class Play:

@@ -17,6 +17,7 @@ from bench import report  # noqa: E402
 from bench.context import Context  # noqa: E402
 from bench.measures import (  # noqa: E402
     connections,
+    crowd,
     docker_jobs,
     driver,
     ecs,
@@ -48,6 +49,7 @@ MEASURES = (
     images,
     ecs,
     warm,
+    crowd,
 )
 
 

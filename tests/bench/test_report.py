@@ -9,7 +9,7 @@ import pytest
 
 from bench import figures, report, svg
 from bench.figures import Growth, Row, Target
-from bench.measures import docker_jobs, ecs
+from bench.measures import crowd, docker_jobs, ecs
 
 ROW = Row(
     "throughput",
@@ -134,6 +134,25 @@ def test_what_ecs_jobs_found_becomes_rows_with_targets():
     assert met[f"{many}: DescribeTasks, busiest second"] is False, "a storm is seen"
     table = "\n".join(report.summary_table(ecs.rows_of(ECS)))
     assert "| ECS: run, start to connection | at most 5 ms | 4 ms | met |" in table
+
+
+def test_what_crowd_jobs_found_becomes_rows_with_targets():
+    found = {
+        "jobs": 1000,
+        "warm": 100,
+        "claimed": 99,
+        "RunTask": {"all": 1000, "busiest_second": 21},
+        "DescribeTasks": {"all": 300, "busiest_second": 20},
+        "latency_s": [0.5] * 95 + [9.0] * 5,
+        "private_kib": [1000, 4097],
+        "prepare_s": [100.0],
+        "claim_s": [1.0],
+    }
+    many = "1000 jobs at once on ECS, 100 warm"
+    met = {row.measure.removeprefix(f"{many}: "): row.met() for row in crowd.rows_of(found)}
+    assert met["RunTask, busiest second"] is False and met["DescribeTasks, busiest second"] is True
+    assert met["address known to ECS to its driver, 95th percentile"] is True
+    assert met["private memory of a waiting driver, the most"] is False
 
 
 @pytest.mark.parametrize(("seconds", "met"), [(1.25, True), (1.26, False)])
