@@ -143,6 +143,7 @@ def stage(berth_driver, cloud, tmp_path):
 
 def at_call(operation, when, public=False):
     def act(play):
+        play.job.env["AWS_ROLE_SESSION_NAME"] = play.id  # as another login: no shared DescribeTasks
         play.gate = play.cloud.hold(play.id, operation, when)
         process = play.start("prepare", config=play.stage.public if public else None)
         assert play.gate.reached.wait(DEADLINE_S), "the call never came"
