@@ -104,6 +104,20 @@ def test_gc_stops_only_tasks_of_this_runner(prepared, cloud):
         cloud.moto.ecs.stop_task(cluster=cloud.cluster, task=arn)
 
 
+def test_a_listing_keeps_the_pace(prepared, cloud):
+    """Its calls count as those of drivers that wait."""
+    cloud.page = 1
+    strange_tasks(cloud)
+    others = [arn for arn in cloud.running() if arn != cloud.task().arn]
+    prepared.fargate["CallsPerSecond"] = 5
+    before = len(cloud.times)
+    assert len(run(prepared, "ps")[0]) == 2
+    looks = [at for at, name in cloud.times[before:] if name == "DescribeTasks"]
+    assert len(looks) == 4 and looks[-1] - looks[0] >= 0.55
+    for arn in others:
+        cloud.moto.ecs.stop_task(cluster=cloud.cluster, task=arn)
+
+
 def test_gc_says_what_it_could_not_stop(prepared, cloud):
     (path,) = prepared.driver.metadata.glob("job-*.json")
     text = path.read_bytes()

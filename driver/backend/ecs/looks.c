@@ -86,6 +86,7 @@ static bool take_answer(const struct asking *asking, struct looks_slot *slot)
     }
     looks->seen_ms = slot->begun_ms;
     looks->busy_ms = 0;
+    looks->pace_ms = 0; /* this call was not needed */
     (void)looks_table_wish(looks, slot, pause_ms == 0 ? INT64_MAX : slot->begun_ms + pause_ms / 2,
                            pause_ms == 0 ? INT64_MAX : slot->begun_ms + pause_ms);
     return true;

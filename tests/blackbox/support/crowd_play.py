@@ -14,6 +14,7 @@ from support.ecs_crowd import FAMILY
 
 ADDRESS = re.compile(r"task has the address (\S+) after ([\d.]+) s")
 SAMPLE_S = 3.0
+DRAIN_S = 120.0
 
 
 def private_kib(pid):
@@ -52,7 +53,7 @@ class Prepared:
         self.private, self.begun = 0, time.monotonic()
         with open(job.directory / "log", "wb") as log:
             self.process = subprocess.Popen(
-                [play.driver.program, "--config", play.config, "custom", "prepare"],
+                [*play.before, play.driver.program, "--config", play.config, "custom", "prepare"],
                 env=job.env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -72,8 +73,10 @@ class Prepared:
 
 
 class Play:
-    def __init__(self, crowd, driver, directory, count, warm=0):
-        self.crowd, self.driver, self.warm = crowd, driver, warm
+    """'before': words in front of the driver's."""
+
+    def __init__(self, crowd, driver, directory, count, warm=0, before=()):
+        self.crowd, self.driver, self.warm, self.before = crowd, driver, warm, before
         self.jobs = []
         for number in range(count):
             (directory / f"job-{number}").mkdir()
@@ -90,7 +93,8 @@ class Play:
         self._warm()
 
     def _warm(self, *words):
-        done = self.driver.run("--config", self.config, "warm", *words, env=self.env, config=False)
+        words = ("--config", self.config, "warm", *words)
+        done = self.driver.run(*words, env=self.env, config=False, before=self.before)
         assert done.returncode == 0, done.stderr
 
     def prepare(self):
@@ -135,7 +139,7 @@ class Play:
                         return
                     job = jobs.pop()
                 words = ("--config", self.config, "custom", "cleanup")
-                done = self.driver.run(*words, env=job.env, config=False)
+                done = self.driver.run(*words, env=job.env, config=False, before=self.before)
                 if done.returncode != 0:
                     failed.append(done.stderr)
 
@@ -145,6 +149,9 @@ class Play:
         for thread in threads:
             thread.join()
         assert failed == [], failed[0]
-        if self.warm:
+        # A process that replaces warm tasks may go on after the pool is empty.
+        end = time.monotonic() + DRAIN_S
+        while self.warm and self.crowd.running() and time.monotonic() < end:
             self._warm("--drain")
-        assert self.crowd.running() == []
+        left = [self.crowd.tasks[arn] for arn in self.crowd.running()]
+        assert left == [], [(task.request["startedBy"], task.status) for task in left]

@@ -6,7 +6,8 @@ thousand of them would measure that. This one answers from memory what launches,
 cleanups ask for, and one thread moves all tasks through their states. Requests, and answers with up
 to SHOWN tasks, are checked against botocore's model; those with more have the same rows.
 
-    crowd = Crowd(directory, agent_program, authority)    with a certificates.Authority: by TLS
+    crowd = Crowd(directory, agent_program, authority, before)    with a certificates.Authority: by
+                                 TLS; before: words in front of the agent's
     crowd.provisioning_s         until the address is known
     crowd.pending_s              from there until the agent is started
     crowd.running_s              from there to RUNNING
@@ -162,9 +163,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Crowd:
-    def __init__(self, directory, agent_program, authority=None):
+    def __init__(self, directory, agent_program, authority=None, before=()):
         self.directory, self.agent_program = directory, agent_program
-        self._authority = authority
+        self._authority, self._before = authority, before
         self.provisioning_s = self.pending_s = self.running_s = 0.3
         self.latency_s = 0.0
         self.calls, self.problems = [], []
@@ -299,7 +300,7 @@ class Crowd:
         env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(self.directory)}
         env |= {name: os.environ[name] for name in os.environ if name.endswith("SAN_OPTIONS")}
         task.process = subprocess.Popen(
-            [self.agent_program, "--listen", f"{task.address}:{self.ssh_port}"],
+            [*self._before, self.agent_program, "--listen", f"{task.address}:{self.ssh_port}"],
             env=env | task.environment,
             cwd=self.directory,
             stdin=subprocess.DEVNULL,
