@@ -56,8 +56,11 @@ int looks_table_open(const char *directory)
                    sizeof(struct looks_slot) + sizeof(struct answer));
     int found = metadata_directory_open(directory, &directory_fd, &err);
     if (found == 1) {
-        found = metadata_directory_open_file(directory_fd, directory, name, O_RDWR | O_CREAT, &fd,
-                                             &err);
+        found = metadata_directory_open_file(directory_fd, directory, name, O_RDWR, &fd, &err);
+        if (found == 0) {
+            found = metadata_directory_open_file(directory_fd, directory, name, O_RDWR | O_CREAT,
+                                                 &fd, &err);
+        }
     }
     if (found < 0) {
         log_debug("DescribeTasks is not shared: %s", err.message);

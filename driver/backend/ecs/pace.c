@@ -58,8 +58,11 @@ static int open_locked(const char *directory, const char *kind)
     (void)snprintf(name, sizeof(name), ".ecs-%s", kind);
     int found = metadata_directory_open(directory, &directory_fd, &err);
     if (found == 1) {
-        found = metadata_directory_open_file(directory_fd, directory, name, O_RDWR | O_CREAT, &fd,
-                                             &err);
+        found = metadata_directory_open_file(directory_fd, directory, name, O_RDWR, &fd, &err);
+        if (found == 0) { /* O_CREAT locks the directory, for which all drivers would queue */
+            found = metadata_directory_open_file(directory_fd, directory, name, O_RDWR | O_CREAT,
+                                                 &fd, &err);
+        }
     }
     if (found < 0) {
         log_debug("calls to ECS are not spaced out: %s", err.message);
