@@ -67,6 +67,7 @@ struct config_fargate {
     bool registry_secrets_shared;
     struct config_list image_rewrite; /* "FROM=TO" each */
     int64_t launch_timeout_ms;        /* from RunTask to login */
+    int64_t service_timeout_ms;       /* for all services of a job to become ready */
     int64_t watch_interval_ms;        /* of DescribeTasks while a script runs */
     int64_t calls_per_second;         /* of all drivers that share a metadata directory */
     /* Of jobs whose task definition Berth generates: those with an image of their own. */

@@ -138,6 +138,8 @@ const struct schema_row schema_rows[] = {
      NULL},
     {"Fargate", "LaunchTimeout", SCHEMA_DURATION, FIELD(fargate.launch_timeout_ms), SECOND_MS,
      DAY_MS, "\"10m\"", NULL, "Time limit from RunTask to the login.", NULL},
+    {"Fargate", "ServiceTimeout", SCHEMA_DURATION, FIELD(fargate.service_timeout_ms), 0, HOUR_MS,
+     "\"30s\"", NULL, "Time limit for services to become ready.", NULL},
     {"Fargate", "WatchInterval", SCHEMA_DURATION, FIELD(fargate.watch_interval_ms), 500, HOUR_MS,
      "\"15s\"", NULL, "Interval of DescribeTasks while a script runs.", NULL},
     {"Fargate", "CallsPerSecond", SCHEMA_INTEGER, FIELD(fargate.calls_per_second), 1, 100, "10",

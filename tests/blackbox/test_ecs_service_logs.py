@@ -102,8 +102,8 @@ def test_debugged_services_print_their_logs(job, logs, cloud, wanted):
     assert outs[1].count("q") == 10_000
 
 
-@pytest.mark.waits
 def test_one_that_is_not_ready_is_a_warning_with_its_log(job, logs, cloud, until):
+    job.fargate["ServiceTimeout"] = "6s"  # the log is written meanwhile
     add_service(job, ["/bin/sleep", "600"])
     process = job.start_prepare()
     until(lambda: cloud.tasks and cloud.task().running_at, 60, "the task")
@@ -206,9 +206,9 @@ def test_rude_logs_do_no_harm(job, rude, mode):
         assert again
 
 
-@pytest.mark.waits
 @pytest.mark.parametrize("mode", ["silent", "throttled"])
 def test_an_unreadable_log_leaves_the_warning_as_it_is(job, rude, mode):
+    job.fargate["ServiceTimeout"] = "1s"
     rude.mode = mode
     add_service(job, ["/bin/sleep", "600"])
     done = job.stage("prepare")

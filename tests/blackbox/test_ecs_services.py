@@ -2,6 +2,7 @@
 """Services of jobs on ECS: containers of the job's task, their names, variables and ports."""
 
 import json
+import time
 
 import pytest
 
@@ -133,10 +134,12 @@ def test_names_that_cannot_be(job, cloud):
     assert names == ["db", "nowhere.invalid__group__db", "nowhere.invalid-group-db"]
 
 
-@pytest.mark.waits
 def test_a_service_that_is_not_ready_is_a_warning(job, cloud):
+    job.fargate["ServiceTimeout"] = "2s"
     job.services(service(entrypoint=["/bin/sleep", "600"]))
+    began = time.monotonic()
     done = prepare(job)
+    assert 2 < time.monotonic() - began < 30, "which is the default"
     assert f"service '{DB}' is not ready: nothing accepts connections on port 5432" in done.stderr
 
 

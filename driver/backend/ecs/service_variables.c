@@ -21,7 +21,6 @@
 #define VARIABLES_CEILING_BYTES (1UL << 20) /* as the agent */
 #define NAME_BYTES              256
 #define SERVICE_SPARE           48 /* {"name":"berth-svc-1","environment":[]}, */
-#define READY_MS                30000
 #define CALL_MS                 30000
 
 static int out_of_memory(struct error *err)
@@ -304,7 +303,7 @@ int ecs_services_settle(struct ecs_services *services, const struct backend_task
         }
     }
     bool reads = true;
-    int64_t until_ms = clock_deadline_ms(READY_MS);
+    int64_t until_ms = clock_deadline_ms(task->config->fargate.service_timeout_ms);
     for (size_t i = 0; i < services->count; i++) {
         if (await_ready(&services->states[i], i, task, helper, until_ms, &reads, err) < 0) {
             return -1;

@@ -105,6 +105,7 @@ int ecs_wish(const struct config *config, struct buffer *out_text, struct error 
         "AllowedTaskRoles",
         "AllowedExecutionRoles",
         "LaunchTimeout",
+        "ServiceTimeout",
         "WatchInterval",
         "CallsPerSecond",
         "DefinitionAge",
