@@ -25,7 +25,10 @@ log_dir=$deps/$flavour/log
 jobs=$(nproc)
 mkdir -p "$tarballs" "$prefix/bin" "$prefix/include" "$source_dir" "$log_dir"
 exec 9>"$deps/$flavour/lock"
-flock 9
+if ! flock -n 9; then
+    printf '  %-10s waiting for another build of these libraries\n' "$flavour"
+    flock 9
+fi
 
 # The same bytes from any directory and at any time.
 export SOURCE_DATE_EPOCH=1 TZ=UTC LC_ALL=C

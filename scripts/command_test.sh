@@ -21,7 +21,7 @@
 #?   engine             jobs in containers of a Docker Engine that the tests start (as root)
 #?   engine-sanitize    the same with AddressSanitizer and UBSan, without tests that mostly wait
 #?   images             builds dockerfiles/ on that engine and runs whole jobs in the images
-#?   fuzz               each fuzz target for a short time (FUZZ_SECONDS; default 100 s for all)
+#?   fuzz               each fuzz target for a short time (FUZZ_SECONDS; default 200 s for all)
 #?   docs               runs the guide's commands against moto with the AWS CLI, checks its quotes
 #?   binaries           static, hardened, without local paths, reproducible
 #?   package            ./dev package; .deb in fresh Debian 12 and 13 roots, rpmlint, man pages (as root)
@@ -39,8 +39,8 @@
 # shellcheck source=scripts/steps.sh
 . "$top/scripts/steps.sh"
 
-steps=(format shell python includes cppcheck tidy fuzz dockerfiles unit toml runner images docs blackbox
-    blackbox-sanitize engine engine-sanitize binaries package demo)
+steps=(format shell python includes cppcheck dockerfiles unit toml runner docs package blackbox images tidy
+    blackbox-sanitize fuzz engine engine-sanitize binaries demo)
 declare -A step_packages=(
     [format]="format python" [shell]=lint [python]=python [includes]=python [cppcheck]="lint build unit"
     [tidy]="lint build unit" [unit]="build unit" [toml]="build unit go" [runner]="python"
@@ -58,9 +58,10 @@ declare -A step_builds=(
     [blackbox-sanitize]=sanitize [engine]=release [engine-sanitize]="release sanitize" [fuzz]=fuzz [docs]=release
     [binaries]=release [package]=release [demo]=release
 )
-# Steps that wait for downloads and containers, and the step with which each starts if both are
-# wanted: compilers and analysers then use the processors meanwhile. Results appear in order.
-declare -A step_beside=([images]=cppcheck [docs]=cppcheck [package]=cppcheck)
+# The step with which another one starts if both are wanted: one waits for downloads, containers or
+# deadlines while the other computes. Results appear in order.
+declare -A step_beside=([images]=cppcheck [docs]=cppcheck [package]=cppcheck [tidy]=blackbox
+    [fuzz]=blackbox-sanitize)
 
 command_test() {
     local chosen=() step
@@ -100,14 +101,33 @@ command_test() {
     [ "$failed" = 0 ]
 }
 
-# All in one call of apt; each step checks for itself what is missing.
+# Each step checks for itself what is missing. The libraries are built meanwhile, if their compiler is
+# there; the lists of packages are new before that, because both read them.
 install_for() {
     local step purposes=()
     for step in "$@"; do
         # shellcheck disable=SC2206 # words of the table
         purposes+=(${step_packages[$step]})
     done
+    if [ -n "$(missing_packages "${purposes[@]}")" ] && have apt-get && as_root true; then apt_update; fi
+    start_libraries "$@"
     (need_packages "${purposes[@]}") || true
+}
+
+# Of the builds that these steps need; each build waits for them, and repeats what failed.
+start_libraries() {
+    local builds='' step
+    for step in "$@"; do builds+=" ${step_builds[$step]:-}"; done
+    [ -n "${builds// /}" ] && [ -z "$(missing_packages build)" ] || return 0
+    set -m
+    {
+        trap - EXIT
+        set +m
+        case $builds in *release*) deps/build.sh musl ;; esac
+        case $builds in *sanitize* | *fuzz*) deps/build.sh host ;; esac
+    } </dev/null >"$results/libraries.log" 2>&1 &
+    beside[libraries]=$!
+    set +m
 }
 
 # Builds once per call and shows the output. Do not call it in a condition, where the shell ignores
@@ -143,11 +163,8 @@ lacks() {
 perform() {
     counts=$results/$1.counts
     : >"$counts"
-    local status started=$SECONDS
-    (set -e && "step_${1//-/_}") >"$results/$1.log" 2>&1
-    status=$?
-    echo $((SECONDS - started)) >"$results/$1.seconds"
-    return "$status"
+    TIMEFORMAT='%R %U %S'
+    { time { (set -e && "step_${1//-/_}") >"$results/$1.log" 2>&1; }; } 2>"$results/$1.times"
 }
 
 # start_beside NAME: starts the steps that run beside that step; problems are reported in order.
@@ -194,7 +211,7 @@ run_step() {
     kill "$ticker" 2>/dev/null
     wait "$ticker" 2>/dev/null || true
     ticker=
-    tally "$step" "$status" "$(cat "$results/$step.seconds")" "$results/$step.log"
+    tally "$step" "$status" "$(taken "$results/$step.times")" "$results/$step.log"
 }
 
 # A dot every 10 s. The last sleep outlives the step and must not keep an output pipe open.
@@ -221,16 +238,21 @@ skip_step() {
 # count PASSED FAILED SKIPPED: called by steps; a step without a call is one check.
 count() { echo "$1 $2 $3" >>"$counts"; }
 
+# taken TIMES: how long a step took, and the processor time of what it ran and waited for.
+taken() {
+    awk '{ printf "%d s, %d s of CPU", $1 + 0.5, $2 + $3 + 0.5 }' "$1"
+}
+
 tally() {
-    local step=$1 status=$2 seconds=$3 log=$4 p f s name
+    local step=$1 status=$2 taken=$3 log=$4 p f s name
     read -r p f s < <(awk '{ p += $1; f += $2; s += $3 } END { print p + 0, f + 0, s + 0 }' "$results/$step.counts")
     if [ "$status" != 0 ] && [ "$f" = 0 ]; then f=1; fi
     if [ "$status" = 0 ] && [ $((p + f + s)) = 0 ]; then p=1; fi
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
     if [ "$f" = 0 ]; then
-        printf ' ok      %4d passed, %d skipped, %d s\n' "$p" "$s" "$seconds"
+        printf ' ok      %4d passed, %d skipped, %s\n' "$p" "$s" "$taken"
     else
-        printf ' FAILED  %4d passed, %d failed, %d skipped, %d s\n' "$p" "$f" "$s" "$seconds"
+        printf ' FAILED  %4d passed, %d failed, %d skipped, %s\n' "$p" "$f" "$s" "$taken"
     fi
     if [ "$f" = 0 ]; then return; fi
     tail -n 300 "$log" | sed 's/^/   | /'

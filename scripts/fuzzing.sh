@@ -9,7 +9,7 @@ fuzz_targets() {
 # fuzz_one TARGET SECONDS: the seeds first, then mutations.
 fuzz_one() {
     local found=build/fuzz/corpus/$1 seeds=tests/fuzz/corpus/$1 dictionary=tests/fuzz/$1.dict
-    local options=(-timeout=10 -rss_limit_mb=2048 "-artifact_prefix=$found/") status=0
+    local options=(-timeout=30 -rss_limit_mb=2048 "-artifact_prefix=$found/") status=0
     mkdir -p "$found"
     [ ! -f "$dictionary" ] || options+=("-dict=$dictionary")
     "build/fuzz/bin/$1" "${options[@]}" -runs=0 "$seeds" &&

@@ -93,22 +93,30 @@ as_root() {
     fi
 }
 
+# apt_get LOG WORD...: waits for the lock of another apt.
+apt_get() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -q "${@:2}" >>"$1" 2>&1
+}
+
 # Runs apt-get update once per call of ./dev: the mark contains the process id, which subshells share.
-# Waits for the lock of another apt.
+apt_update() {
+    local log=$top/build/apt.log
+    mkdir -p "$top/build"
+    [ "$(cat "$top/build/.apt-updated" 2>/dev/null)" != $$ ] || return 0
+    : >"$log"
+    apt_get "$log" update ||
+        say "dev: warning: apt-get update failed (build/apt.log), using the old package lists"
+    echo $$ >"$top/build/.apt-updated"
+}
+
 apt_install() {
+    local log=$top/build/apt.log
     if [ "$(id -u)" != 0 ] && ! have sudo; then
         die "missing packages and neither root nor sudo; as root: apt-get install $*"
     fi
     say "installing: $*"
-    mkdir -p "$top/build"
-    local log=$top/build/apt.log
-    if [ "$(cat "$top/build/.apt-updated" 2>/dev/null)" != $$ ]; then
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 update -q >"$log" 2>&1 ||
-            say "dev: warning: apt-get update failed (build/apt.log), using the old package lists"
-        echo $$ >"$top/build/.apt-updated"
-    fi
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -q \
-        --no-install-recommends "$@" >>"$log" 2>&1 || {
+    apt_update
+    apt_get "$log" install -y --no-install-recommends "$@" || {
         tail -n 15 "$log" >&2
         die "cannot install the packages above; the whole output is in build/apt.log"
     }

@@ -44,8 +44,9 @@ step_cppcheck() {
         --suppress=normalCheckLevelMaxBranches --suppress=unmatchedSuppression --suppress=legacyUninitvar
 }
 
+# Beside tests with deadlines: hence 'nice', here and for the fuzz targets.
 step_tidy() {
-    run-clang-tidy-14 -quiet -p build/sanitize -j "$(nproc)" "$top/.*\\.c\$" 2>&1 |
+    nice -n 19 run-clang-tidy-14 -quiet -p build/sanitize -j "$(nproc)" "$top/.*\\.c\$" 2>&1 |
         sed 's/\x1b\[[0-9;]*m//g' >"$results/tidy.all" || {
         grep -E '(error|warning):' -A 6 "$results/tidy.all" || cat "$results/tidy.all"
         return 1
@@ -108,17 +109,17 @@ step_blackbox() {
 
 step_blackbox_sanitize() {
     BERTH_BIN=$top/build/sanitize/bin run_pytest blackbox-sanitize tests/blackbox -m "not waits" \
-        -n $((2 * $(nproc))) --dist worksteal --ignore tests/blackbox/engine
+        -n $((3 * $(nproc))) --dist worksteal --ignore tests/blackbox/engine
 }
 
 step_engine() {
-    BERTH_BIN=$top/build/release/bin run_pytest engine tests/blackbox/engine -n "$(nproc)"
+    BERTH_BIN=$top/build/release/bin run_pytest engine tests/blackbox/engine -n $((2 * $(nproc)))
 }
 
 # A sanitized agent needs a C library, which the image may lack: the released agent is used.
 step_engine_sanitize() {
     BERTH_AGENT=$top/build/release/bin/berth-agent BERTH_BIN=$top/build/sanitize/bin \
-        run_pytest engine-sanitize tests/blackbox/engine -n "$(nproc)" -m "not waits"
+        run_pytest engine-sanitize tests/blackbox/engine -n $((2 * $(nproc))) -m "not waits"
 }
 
 step_dockerfiles() {
@@ -162,8 +163,9 @@ step_fuzz() {
     local target count found
     count=$(fuzz_targets | wc -l)
     [ "$count" -gt 0 ]
-    # About 100 s of processor time for all targets together.
-    found=$(fuzz_all "${FUZZ_SECONDS:-$((count > 100 ? 1 : 100 / count))}" "$results")
+    # For all targets together, of time that other steps leave over.
+    found=$(nice -n 10 "$BASH" -c '. scripts/fuzzing.sh && fuzz_all "$@"' fuzz \
+        "${FUZZ_SECONDS:-$((count > 200 ? 1 : 200 / count))}" "$results")
     for target in $found; do
         tail -n 40 "$results/$target.log"
         echo "FAILED $target"

@@ -6,6 +6,7 @@ Every test fails that leaves a process running or a sanitizer report behind. See
 """
 
 import asyncio
+import functools
 import getpass
 import os
 import re
@@ -58,7 +59,7 @@ class Programs:
     def driver(self):
         return self._find("berth-driver")
 
-    @property
+    @functools.cached_property
     def sanitized(self):
         return b"__asan_init" in self.agent.read_bytes()
 
@@ -67,6 +68,21 @@ def pytest_configure():
     processes.become_subreaper()
     # CI has no terminal; the clients under test send this variable on.
     os.environ.setdefault("TERM", "xterm")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    """Tests that wait come first, so that a step does not end with one. Each worker begins with an
+    equal part of the list (--dist worksteal), hence with an equal part of them."""
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    waiting = [item for item in items if item.get_closest_marker("waits")]
+    others = [item for item in items if not item.get_closest_marker("waits")]
+    size = -(-len(others) // workers)
+    items[:] = [
+        item
+        for part in range(workers)
+        for item in waiting[part::workers] + others[part * size : (part + 1) * size]
+    ]
 
 
 @pytest.hookimpl(wrapper=True)
