@@ -111,6 +111,7 @@ class HttpServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
     daemon_threads = True
     allow_reuse_address = True
+    request_queue_size = 128  # a Unix socket refuses at once what comes beyond it
 
     def __init__(self, unix=None, certificate=None, client_ca=None, handler=Handler):
         self.requests = []
