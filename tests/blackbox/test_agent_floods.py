@@ -86,6 +86,7 @@ def test_a_login_under_two_addresses_with_20_loops_each(agent, ssh, kind):
     check_logins(started, ssh(started), flood, sources)
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize("trusted", [False, True], ids=["strangers", "logged in lately"])
 def test_key_exchanges_without_a_login_cost_little(agent, ssh, programs, trusted):
     """Without limits a client with 0.07 of a CPU could keep all CPUs busy; with them the agent
@@ -97,10 +98,10 @@ def test_key_exchanges_without_a_login_cost_little(agent, ssh, programs, trusted
         log_in(ssh(started), ADDRESSES[0])
     before, began = cpu_seconds(started.pid), time.monotonic()
     with Flood(started.port, "exchanges keys", 60, ADDRESSES[: 1 if trusted else 30]) as flood:
-        time.sleep(10)  # the time over which CPU usage is measured
+        time.sleep(6)  # the time over which CPU usage is measured
         cost = (cpu_seconds(started.pid) - before) / (time.monotonic() - began)
     assert cost < 0.3
-    assert flood.finished > 50
+    assert flood.finished > 30
 
 
 @pytest.mark.waits

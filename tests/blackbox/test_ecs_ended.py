@@ -215,7 +215,7 @@ def test_aws_that_cannot_be_asked_does_not_end_a_job(prepared, ecs_job, cloud):
 
 
 JOBS = 200
-PACE = 10
+PACE = 20
 
 
 @pytest.mark.waits

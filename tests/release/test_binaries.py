@@ -145,7 +145,4 @@ def build_copy(directory):
 
 @pytest.mark.timeout(600)
 def test_two_builds_in_two_places_are_the_same_bytes(tmp_path):
-    first = build_copy(tmp_path / "a")
-    second = build_copy(tmp_path / "another-place" / "with a much longer name")
-    assert first == second
-    assert hashes(BIN) == first
+    assert build_copy(tmp_path / "another-place" / "with a much longer name") == hashes(BIN)
