@@ -263,9 +263,9 @@ def test_two_registrations_of_a_family_at_once(cloud, client):
     assert cloud.definitions.collisions == 1
 
 
-def test_a_new_definition_is_not_known_at_once(cloud, client, until):
+def test_a_new_definition_is_not_known_at_once(cloud, client):
     cloud.image = ""
-    cloud.definitions.lag_s = 0.5
+    cloud.definitions.lag_s = 3600
     arn = client.register_task_definition(**skeleton())["taskDefinition"]["taskDefinitionArn"]
     assert refused(run, cloud, client, arn) == ecs_definitions.NOT_FOUND
     cloud.definitions.lag_answer = ecs_definitions.INACTIVE
@@ -279,7 +279,9 @@ def test_a_new_definition_is_not_known_at_once(cloud, client, until):
         except ClientError:
             return None
 
-    assert until(known) == arn
+    assert known() is None
+    cloud.definitions.end_lag()
+    assert known() == arn
 
 
 def test_an_inactive_definition(cloud, client, until):
