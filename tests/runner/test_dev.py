@@ -87,10 +87,11 @@ source scripts/command_test.sh
 top=$2
 packages=([none]= [unknown]=no-such-package)
 step_packages=([fine]=none [pytest]=none [cmocka]=none [tool]=none [host]=none [guest]=none
-    [lacking]=unknown)
+    [lacking]=unknown [busy]=none)
 install_for() { :; }
 steps=(fine lacking)
 step_beside=([guest]=host)
+step_busy() { "$python" -c 'while __import__("time").process_time() < 1: pass'; }
 step_fine() { count 3 0 1; }
 step_pytest() { echo "FAILED a.py::test_b - why"; count 2 1 0; return 1; }
 step_cmocka() { echo "7: [  FAILED  ] test_c"; count 1 1 0; return 1; }
@@ -122,6 +123,15 @@ def test_nothing_failed(tmp_path):
     assert shown.returncode == 0
     assert "failed:" not in shown.stdout
     assert shown.stdout.splitlines()[-1] == "3 passed, 0 failed, 1 skipped"
+
+
+def test_each_step_shows_its_time_and_that_of_the_processors(tmp_path):
+    shown = run_steps(tmp_path, "busy")
+    found = re.search(
+        r"^== busy .* 1 passed, 0 skipped, (\d+) s, (\d+) s of CPU$", shown.stdout, re.M
+    )
+    assert found, shown.stdout
+    assert int(found[2]) >= 1
 
 
 def test_a_step_beside_another_is_reported_in_order(tmp_path):
