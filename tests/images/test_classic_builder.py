@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 import standins
-from builder import RUNNER
+from builder import DEBIAN, RUNNER
 from conftest import AGENT
 
 # The classic builder has no way around the stage that compiles; './dev test agent-image' runs that.
@@ -17,8 +17,24 @@ COPY berth-agent /berth/build/release/bin/berth-agent
 """
 
 
+FINAL = "\nFROM ${BASE_IMAGE}${BASE_DIGEST}\n"
+
+
 @pytest.fixture(scope="module")
-def classic(images, tmp_path_factory):
+def with_packages(images, runner):
+    """The base image with the packages of the last stage. BuildKit has that layer already; that the
+    lists of packages are complete, the other builds show."""
+    text = (standins.TOP / f"dockerfiles/{RUNNER}/Dockerfile").read_text()
+    install = re.search(r"^RUN apt-get (.*\\\n)*.*\n", text.rpartition(FINAL)[2], re.M)[0]
+    written = images.build(
+        "-", "with-packages", text=f"FROM {DEBIAN}\n{install}", words=["--network=host"]
+    )
+    assert "CACHED" in written, written
+    return "with-packages"
+
+
+@pytest.fixture(scope="module")
+def classic(images, with_packages, tmp_path_factory):
     top = tmp_path_factory.mktemp("tree")
     shutil.copytree(standins.TOP / "dockerfiles", top / "dockerfiles")
     shutil.copy(AGENT, top / "berth-agent")
@@ -27,7 +43,7 @@ def classic(images, tmp_path_factory):
     text, count = stage.subn(COMPILED, path.read_text())
     assert count == 1
     path.write_text(text)
-    images.runner(tag="classic", top=top, buildkit=False)
+    images.runner(tag="classic", top=top, buildkit=False, BASE_IMAGE=with_packages)
     yield "classic"
     images.engine.docker("rmi", "-f", "classic")
 
