@@ -5,8 +5,8 @@
  *
  * It has a slot for each task that a driver waits for, with its ARN and the last answer, and a turn
  * for each scope: which driver asks. A scope is a hash of all that a request depends on but the
- * task; other scopes' slots are never touched but to be reused when they have expired. Whoever
- * writes holds the lock. All texts in the file are untrusted: a slot is used only if its keys, and
+ * task; other scopes' slots are never touched but to be reused when they have expired. A
+ * writer holds the lock. All texts in the file are untrusted: a slot is used only if its keys, and
  * the ARN of its answer, are the right ones.
  *
  * The file has a fixed size, most of it holes, mode 0600 and no secret. Times are milliseconds of
