@@ -101,9 +101,12 @@ def test_scripts_need_no_call_of_aws(ecs_job, cloud):
 
 
 def test_aws_out_of_order_does_not_end_a_job(started, cloud, ecs_job, until):
-    process = started("echo up\nsleep 3\nexit 6\n")
+    go = ecs_job.directory / "go"
+    process = started(f"echo up\nuntil [ -e {go} ]; do sleep 0.05; done\nexit 6\n")
     cloud.faults.append(throttled("DescribeTasks", 1000))
-    until(lambda: cloud.count("DescribeTasks") > 3)
+    before = cloud.count("DescribeTasks")
+    until(lambda: cloud.count("DescribeTasks") > before + 2)
+    go.touch()
     code, stderr, _ = end(process, 30)
     assert code == BUILD_FAILURE and ecs_job.exit_code() == "6\n", stderr
 
