@@ -225,7 +225,10 @@ class Outside(Internet):
         for name, image in (("x86_64", Image()), ("arm64", Image("arm64"))):
             self.hosts[HOSTS[0]].put_image(HELPER, f"{name}-v{RUNNER_VERSION}", image)
         script = "/install/repositories/runner/gitlab-runner/script.rpm.sh"
-        self.hosts[HOSTS[1]].put(script, b"echo 'the repository is added'\n")
+        # Each name has a repository of its own, and no other one exists for the host.
+        self.hosts[HOSTS[1]].put(
+            script, b'[ "$os/$dist" = amazon/2023 ] || exit 1\necho "the repository is added"\n'
+        )
         self.hosts[HOSTS[2]].put_image("library/debian", "13", Image())
         self.package(PACKAGE)
         self.hosts[HOSTS[4]].answers[("PUT", "/wait")] = self._take_signal

@@ -90,6 +90,15 @@ def test_moto_creates_all_but_these(stack):
     assert {kind for kind, _ in stack.resources.values()} == set(wanted.values()) - NOT_IN_MOTO
 
 
+def test_the_host_waits_for_its_network():
+    """By the host itself: CloudFormation refuses updates of a wait condition's handle."""
+    whole = template()["Resources"]
+    assert set(whole["HostReadyHandle"]) == {"Type"}
+    needed = {"AWS::EC2::Route", "AWS::EC2::SubnetRouteTableAssociation", "AWS::EC2::VPCEndpoint"}
+    named = set(re.findall(r"'Ref': '(\w+)'", str(whole["RunnerHost"]["Metadata"])))
+    assert {logical for logical, row in whole.items() if row["Type"] in needed} <= named
+
+
 def test_the_token_is_nowhere_but_in_its_secret(stack):
     shown = json.dumps([stack.outputs, stack.parameters]) + stack.user_data() + TEMPLATE.read_text()
     assert TOKEN not in shown and TOKEN.removeprefix("glrt-") not in shown
