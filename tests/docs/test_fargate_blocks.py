@@ -23,7 +23,7 @@ echo id-1
 """
 PROGRAMS = ("aws", "docker", "tar", "build/release/bin/berth-driver")
 # Calls whose failure is expected by the block.
-TRIED = ("create-service-linked-role", "aws s3 ls")
+TRIED = ("create-service-linked-role", "aws s3 ls", "put-secret-value")
 MOST_CALLS = 60
 
 

@@ -400,15 +400,17 @@ def test_doctor_misses_only_the_image_that_docker_pushes(which, request):
 
 
 def test_the_token_of_the_template_is_stored_as_it_was_typed(english, moto, aws, tmp_path):
-    """In bash and in zsh: no newline is added, and the terminal's next line is the token."""
+    """In bash and in zsh: no newline is added, and the terminal's next line is the token. The second
+    one replaces a token that was wrong."""
     block = english.block("aws secretsmanager create-secret")
+    secrets = moto.client("secretsmanager")
     for shell in guide.SHELLS:
         environment = guide.environment(tmp_path, moto.url, aws.programs)
         guide.paste([block], shell, tmp_path, environment)
-        secrets = moto.client("secretsmanager")
         found = secrets.get_secret_value(SecretId="berth-runner-token")
         assert found["SecretString"] == guide.TYPED
-        secrets.delete_secret(SecretId="berth-runner-token", ForceDeleteWithoutRecovery=True)
+        secrets.put_secret_value(SecretId="berth-runner-token", SecretString="wrong")
+    secrets.delete_secret(SecretId="berth-runner-token", ForceDeleteWithoutRecovery=True)
 
 
 # --- names, pasting again, removal

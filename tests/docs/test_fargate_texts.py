@@ -121,6 +121,10 @@ def test_compose_file_mounts_what_the_configuration_names():
     for path in set(re.findall(r'"(/usr/bin/[^"]+|/etc/[^"]+)"', example)):
         assert any(path == place or path.startswith(f"{place}/") for place in mounted), path
     assert "/var/lib/berth" in mounted
+    # Without the directory of LogFile every stage fails.
+    for name in ("examples/fargate.toml", "examples/docker.toml", "cloudformation/berth.yaml"):
+        logs = re.findall(r'LogFile = "(/.+)/[^/]+"', (TOP / "deploy" / name).read_text())
+        assert logs and set(logs) <= mounted, name
     # The same host name, directory and processes: what 'gc' recognises the runner's tasks by.
     assert runner["hostname"] == collector["hostname"]
     assert runner["volumes"] == collector["volumes"]
