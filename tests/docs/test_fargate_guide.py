@@ -400,8 +400,8 @@ def test_doctor_misses_only_the_image_that_docker_pushes(which, request):
 
 
 def test_the_token_of_the_template_is_stored_as_it_was_typed(english, moto, aws, tmp_path):
-    """In bash and in zsh: no newline is added, and the terminal's next line is the token. The second
-    one replaces a token that was wrong."""
+    """In bash and in zsh: no newline is added, and the terminal's next line is the token. The
+    second one replaces a token that was wrong."""
     block = english.block("aws secretsmanager create-secret")
     secrets = moto.client("secretsmanager")
     for shell in guide.SHELLS:
