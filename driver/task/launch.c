@@ -22,6 +22,7 @@
 #define FIRST_TURN_MS 3000
 #define TURN_MS       1500
 #define LOGIN_MS      3000 /* doubled each time, as the pause between two questions for the second */
+#define LOGIN_LAST_MS 120000
 #define TURN_PAUSE_MS 500
 
 _Static_assert(METADATA_HOST_KEY_BYTES == SSH_HOST_KEY_BYTES,
@@ -113,7 +114,8 @@ static int connect_first(struct task *task, int64_t deadline_ms,
         }
         address = next_address(task, &turns, turn);
         memcpy(agent->host, address->host, sizeof(agent->host));
-        turns.login_ms = turn % 2 == 0 ? 2 * turns.login_ms : turns.login_ms;
+        turns.login_ms =
+            turn % 2 == 0 ? clock_earlier_ms(2 * turns.login_ms, LOGIN_LAST_MS) : turns.login_ms;
     }
 }
 
