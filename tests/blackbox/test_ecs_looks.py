@@ -3,14 +3,18 @@
 be."""
 
 import fcntl
+import json
 import os
 import signal
+import struct
 
 import pytest
 
 from support.crowd_play import Play, busiest_second, percentile
 from support.ecs_crowd import Crowd
 
+SLOTS_AT = 4096  # driver/backend/ecs/looks_table.c
+SLOT = struct.Struct("=16s16s6q")  # struct looks_slot; the last two: expires_ms, missing
 JOBS = 12
 CALLS_PER_SECOND = 10  # the default
 
@@ -149,6 +153,36 @@ def test_an_old_table_has_no_answers(play, crowd):
         all_ready(prepared)
         own_tasks(one, prepared)
         one.clean_up()
+
+
+def test_an_answer_to_an_earlier_stage_is_none_to_the_next(play, crowd, until):
+    """ECS may have called the task missing when it was new, and later answers may not be in the
+    table, which drivers that cannot share do not write."""
+    one = play(1)
+    all_ready(one.prepare())
+    (job,) = one.jobs
+    text = bytearray(table(one.driver).read_bytes())
+    at = next(at for at in range(SLOTS_AT, len(text), SLOT.size) if any(text[at : at + 32]))
+    slot = list(SLOT.unpack_from(text, at))
+    slot[-1] = 1
+    SLOT.pack_into(text, at, *slot)
+    table(one.driver).write_bytes(text)
+    (path,) = one.driver.metadata.glob("job-*.json")
+    data = json.loads(path.read_text())
+    data["state"]["asked_at"] = "1"  # long ago
+    path.write_text(json.dumps(data))
+    task = crowd.task_of(job.env["CUSTOM_ENV_CI_JOB_ID"])
+    task.process.kill()  # the task runs, as far as ECS knows
+    task.process.wait()
+    asked = len(crowd.times("DescribeTasks"))
+    process = job.start("true\n")
+    until(
+        lambda: process.poll() is not None or len(crowd.times("DescribeTasks")) > asked,
+        15, "a call or the end",
+    )  # fmt: skip
+    assert process.poll() is None, process.stderr.read()
+    process.kill()
+    process.wait()
 
 
 OTHERS = [

@@ -63,6 +63,7 @@ static bool enter(const struct asking *asking)
         memcpy(looks->task, key, sizeof(key));
         looks->index = -1;
         looks->seen_ms = 0;
+        looks->from_ms = clock_now_ms();
     }
     return looks->fd >= 0 && !looks->alone;
 }
@@ -326,14 +327,17 @@ int ecs_looks_ask(struct backend_task *task, const struct ecs_look *look, struct
                   struct error *err)
 {
     struct ecs_session *session = task->session;
+    struct ecs_look wanted = *look;
     struct asking asking = {.task = task,
                             .session = session,
                             .looks = &session->looks,
-                            .look = look,
+                            .look = &wanted,
                             .arn = ecs_state_text(task->metadata, "arn"),
                             .view = out_view};
     enum visit result = VISIT_BUSY;
     asking.shares = enter(&asking);
+    wanted.since_ms =
+        wanted.since_ms < asking.looks->from_ms ? asking.looks->from_ms : wanted.since_ms;
     while (asking.shares && result == VISIT_BUSY) {
         result = visit(&asking);
         if (result == VISIT_BUSY && !wait_for_others(&asking)) {

@@ -36,6 +36,7 @@ struct ecs_looks {
     int64_t pace_ms; /* a slot of pace.h, reserved for the next call; 0: none */
     int64_t busy_ms; /* since when no call was possible without a wait; 0: it was */
     int64_t seen_ms; /* when the call of the last answer began; 0: none yet */
+    int64_t from_ms; /* of this process's first look at the task; older answers do not count */
     unsigned char scope[ECS_LOOKS_KEY_BYTES]; /* who may share */
     unsigned char task[ECS_LOOKS_KEY_BYTES];
 };
