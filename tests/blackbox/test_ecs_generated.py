@@ -293,6 +293,7 @@ def test_old_definitions_are_removed(generated_job, cloud):
     assert done.stdout.decode() == f"removed {mine.arn}\n"
     prepare(generated_job)
     assert cloud.count("RegisterTaskDefinition") == 2
+    assert cloud.count("RunTask") == 2, "the one that is gone is not remembered"
 
 
 def test_the_base_goes_to_job_helper_and_sidecars(generated_job, cloud):

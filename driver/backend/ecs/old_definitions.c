@@ -134,7 +134,9 @@ static int judge(struct sweep *sweep, const char *family, const char *arn, bool 
         return note_failure(sweep, err);
     }
     if (old > 0) {
-        ecs_store_remove(sweep->config, family);
+        char file[ECS_STORE_NAME_BYTES];
+        ecs_registration_file(sweep->client, family, file);
+        ecs_store_remove(sweep->config, file);
     }
     return 0;
 }

@@ -29,6 +29,12 @@ static int64_t call_deadline_ms(int64_t deadline_ms)
     return clock_earlier_ms(deadline_ms, clock_deadline_ms(CALL_MS));
 }
 
+void ecs_registration_file(const struct aws_client *client, const char *family,
+                           char out[ECS_STORE_NAME_BYTES])
+{
+    ecs_store_name(client, family, "", out);
+}
+
 int ecs_registration_init(struct ecs_registration *registration, struct aws_client *client,
                           const struct config *config, struct signals *signals,
                           const cJSON *definition, const cJSON *tags, struct error *err)
@@ -45,7 +51,7 @@ int ecs_registration_init(struct ecs_registration *registration, struct aws_clie
     ecs_definition_prefix(aws_client_region(client), config->fargate.cluster, prefix);
     (void)snprintf(registration->family, sizeof(registration->family), "%s%s", prefix,
                    registration->hash);
-    ecs_store_name(client, registration->family, "", registration->file);
+    ecs_registration_file(client, registration->family, registration->file);
     return 0;
 }
 

@@ -38,7 +38,11 @@ struct ecs_registration {
                          show it everywhere yet */
 };
 
-/* Sets hash and family. */
+/* The name in the store (store.h) of the file with the ARN of this family's last revision. */
+void ecs_registration_file(const struct aws_client *client, const char *family,
+                           char out[ECS_STORE_NAME_BYTES]);
+
+/* Sets hash, family and file. */
 int ecs_registration_init(struct ecs_registration *registration, struct aws_client *client,
                           const struct config *config, struct signals *signals,
                           const cJSON *definition, const cJSON *tags, struct error *err)
