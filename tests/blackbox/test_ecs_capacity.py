@@ -35,7 +35,7 @@ def form(request):
 
 
 def memories(ecs_job):
-    return list(ecs_job.driver.metadata.glob(".ecs-launch-type-*"))
+    return list((ecs_job.driver.metadata / ".ecs-definitions").glob("launch-type-*"))
 
 
 @pytest.mark.parametrize("text", WANTING)

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "common/cleanup.h"
+#include "common/buffer.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "driver/backend/ecs/ecs.h"
@@ -25,7 +21,8 @@
 #define FIRST_LOOK_MS       700  /* no task has its address sooner */
 #define LOOK_PAUSE_MS       1000 /* from one look to the next */
 
-#define MEMORY_S 3600 /* how long the answer of a cluster is remembered */
+#define MEMORY_S     3600 /* how long the answer of a cluster is remembered */
+#define MEMORY_BYTES 32   /* of its file */
 
 #define SPOT      "FARGATE_SPOT"
 #define ON_DEMAND "FARGATE"
@@ -45,27 +42,20 @@ struct attempt {
     char token[ECS_TOKEN_BYTES];
 };
 
-/* A cluster without a default strategy is remembered by an empty file in the metadata directory,
- * whose modification time says since when. */
-static int memory_path(const struct ecs_session *session, const struct config *config,
-                       char out[PATH_MAX])
+/* A cluster without a default strategy is remembered in the store. */
+static void memory_name(const struct ecs_session *session, const struct config *config,
+                        char out[ECS_STORE_NAME_BYTES])
 {
-    char name[ECS_STORE_NAME_BYTES];
-    ecs_store_name(session->client, ".ecs-launch-type", config->fargate.cluster, name);
-    int length = snprintf(out, PATH_MAX, "%s/%s", config->metadata_directory, name);
-    return length < 0 || length >= PATH_MAX ? -1 : 0;
+    ecs_store_name(session->client, "launch-type", config->fargate.cluster, out);
 }
 
 static bool remembered(const struct ecs_session *session, const struct config *config)
 {
-    char path[PATH_MAX];
-    struct stat status;
-    if (memory_path(session, config, path) < 0 || lstat(path, &status) < 0 ||
-        !S_ISREG(status.st_mode) || status.st_uid != geteuid()) {
-        return false;
-    }
-    int64_t age_s = clock_unix_s() - (int64_t)status.st_mtime;
-    return age_s >= 0 && age_s < MEMORY_S;
+    char name[ECS_STORE_NAME_BYTES];
+    cleanup_buffer struct buffer text;
+    buffer_init(&text, MEMORY_BYTES);
+    memory_name(session, config, name);
+    return ecs_store_read(config, name, MEMORY_S, &text, NULL);
 }
 
 static const char *first_form(const struct ecs_session *session, const struct config *config)
@@ -80,17 +70,13 @@ static const char *first_form(const struct ecs_session *session, const struct co
 
 static void remember_launch_type(const struct ecs_session *session, const struct config *config)
 {
-    char path[PATH_MAX];
+    char name[ECS_STORE_NAME_BYTES];
     log_info("the cluster '%s' has no default capacity provider strategy, using launch type "
              "FARGATE; set [Fargate] LaunchType = \"FARGATE\" to save a request",
              config->fargate.cluster);
-    if (memory_path(session, config, path) == 0) {
-        cleanup_fd int fd =
-            open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-        if (fd >= 0) {
-            (void)futimens(fd, NULL); /* else the next job repeats the refused request */
-        }
-    }
+    memory_name(session, config, name);
+    ecs_store_write(config, name, ON_DEMAND);
+    ecs_store_sweep(config, config->fargate.definition_age_ms / 1000);
 }
 
 static int stopped_by_signal(struct error *err)

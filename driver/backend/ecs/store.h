@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * store.h - what the drivers of one host remember about task definitions, in files of the
- * directory '.ecs-definitions' below the metadata directory.
+ * store.h - what the drivers of one host remember about task definitions, capacity providers and
+ * clusters, in files of the directory '.ecs-definitions' below the metadata directory.
  *
  * A cache: a file that is missing, old, or not trusted (metadata_directory.h) costs a call of ECS,
  * and nothing here fails. Files have mode 0600 and are replaced atomically. Ages are seconds of the
