@@ -8,7 +8,7 @@ import pytest
 
 from support.driver import BUILD_FAILURE, prepare
 from support.ecs_generated import JOB
-from support.registry import Image, Registry
+from support.registry import Image, Registry, RudeRegistry
 
 DB = "nowhere.invalid/group/db:1"
 LISTEN = "env >/builds/seen; exec nc -ll -p $PORT -e cat"
@@ -179,6 +179,26 @@ def test_an_entrypoint_from_the_registry_wraps_the_service(job, cloud, registry)
     )
     containers, _ = definition(cloud)
     assert containers["berth-svc-1"]["command"][-1] == words[2]
+    assert "sesame" not in json.dumps(cloud.calls)
+
+
+@pytest.mark.waits
+def test_a_slow_registry_leaves_time_for_a_service_that_needs_it(job, cloud, registry):
+    """The job's image takes the 2 s of all look-ups; without the service's entrypoint its masked
+    variable would be an override."""
+    name, words = f"{registry.host}/group/db:1", ["/bin/sh", "-c", "exec nc -ll -p 5432 -e cat"]
+    registry.push("group/db", "1", Image(Entrypoint=words, ExposedPorts={"5432": {}}))
+    cloud.containers.images.add_busybox(name, entrypoint=words)
+    job.variables(("PASSWORD", "sesame-0123456789", {"masked": True}))
+    job.services({"name": name, "variables": [{"key": "SECRET", "value": "$PASSWORD"}]})
+    with RudeRegistry() as slow:
+        slow.answers["/v2/app/manifests/1"] = lambda handler: (time.sleep(2.5), handler.reply(403))
+        job.helper["InsecureRegistries"].append(slow.host)
+        job.fargate["AllowedImages"].append(f"{slow.host}/**")
+        cloud.containers.images.add_busybox(f"{slow.host}/app:1")
+        job.image(f"{slow.host}/app:1")
+        prepare(job)
+        assert slow.requests
     assert "sesame" not in json.dumps(cloud.calls)
 
 

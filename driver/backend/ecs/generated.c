@@ -96,10 +96,10 @@ struct chooser {
     const struct runner *runner;
     const char *architecture; /* Docker's name */
     const struct config_list *patterns;
-    struct lookup_budget budget; /* of all images of the job */
+    struct lookup_budget budget; /* of all images of the job but those that are needed */
 };
 
-static int choose(void *context, const char *name, struct image_choice *out_choice,
+static int choose(void *context, const char *name, bool is_needed, struct image_choice *out_choice,
                   struct error *err)
 {
     struct chooser *chooser = context;
@@ -110,7 +110,7 @@ static int choose(void *context, const char *name, struct image_choice *out_choi
                                           .architecture = chooser->architecture,
                                           .aws = chooser->client,
                                           .signals = chooser->task->signals,
-                                          .budget = &chooser->budget};
+                                          .budget = is_needed ? NULL : &chooser->budget};
     return image_choose(&request, out_choice, err);
 }
 
@@ -210,16 +210,16 @@ static int choose_images(struct ecs_generated *generated, struct chooser *choose
     };
     bool configured = config->fargate.image != NULL && strcmp(config->fargate.image, name) == 0;
     chooser->patterns = configured ? NULL : &config->fargate.allowed_images;
-    if (choose(chooser, name, &generated->job, err) < 0) {
+    if (choose(chooser, name, false, &generated->job, err) < 0) {
         return -1;
     }
     chooser->patterns = NULL;
-    if (choose(chooser, config->helper.agent_image, &generated->agent, err) < 0) {
+    if (choose(chooser, config->helper.agent_image, false, &generated->agent, err) < 0) {
         return error_wrap(err, "[Helper] AgentImage");
     }
     if (generated->with_helper &&
         (helper_image_name(config, chooser->architecture, generated->helper_name, err) < 0 ||
-         choose(chooser, generated->helper_name, &generated->helper, err) < 0)) {
+         choose(chooser, generated->helper_name, false, &generated->helper, err) < 0)) {
         return error_wrap(err, "the helper's image");
     }
     chooser->patterns = &config->fargate.allowed_services;

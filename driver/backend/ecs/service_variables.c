@@ -53,18 +53,6 @@ static enum tier tier_of(const char *text)
     return strncmp(name, "CI_", 3) == 0 ? TIER_PREDEFINED : TIER_PUBLIC;
 }
 
-static bool holds_secret(const struct ecs_services *services, const char *text)
-{
-    const cJSON *secret = NULL;
-    cJSON_ArrayForEach(secret, services->secrets)
-    {
-        if (strstr(text, secret->valuestring) != NULL) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* {"name": ..., "value": ...} */
 static cJSON *override_of(const char *text, bool *ok)
 {
@@ -117,7 +105,7 @@ static int add_override(struct choice *choice, size_t index, const char *text, e
                         struct error *err)
 {
     const struct ecs_service_state *state = &choice->services->states[index];
-    if (holds_secret(choice->services, text) &&
+    if (ecs_services_hold_secret(choice->services, text) &&
         !choice->config->fargate.service_secrets_in_overrides) {
         (void)error_set(err, ERROR_USAGE, 0,
                         "service '%s': its variable %.*s has a masked value, which users with "

@@ -202,6 +202,37 @@ static int check_platform(const cJSON *service, struct error *err)
                            "the processor of the job");
 }
 
+bool ecs_services_hold_secret(const struct ecs_services *services, const char *text)
+{
+    const cJSON *secret = NULL;
+    cJSON_ArrayForEach(secret, services->secrets)
+    {
+        if (strstr(text, secret->valuestring) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Without the words that start it, a service's variables are overrides, which no masked value may
+ * be. */
+static bool needs_words(const struct ecs_services *services, const struct ecs_services_input *input,
+                        const struct ecs_service_state *state, const cJSON *service)
+{
+    const cJSON *variable = NULL;
+    if (!input->with_helper || input->config->fargate.service_secrets_in_overrides ||
+        cJSON_GetArraySize(json_at(service, "entrypoint")) > 0) {
+        return false;
+    }
+    cJSON_ArrayForEach(variable, state->variables)
+    {
+        if (ecs_services_hold_secret(services, variable->valuestring)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int read_service(struct ecs_services *services, const struct ecs_services_input *input,
                         const cJSON *service, cJSON *taken, struct error *err)
 {
@@ -214,7 +245,8 @@ static int read_service(struct ecs_services *services, const struct ecs_services
         state->variables = cJSON_CreateArray();
     }
     if (check_platform(service, err) < 0 ||
-        input->choose(input->context, state->name, &state->choice, err) < 0) {
+        input->choose(input->context, state->name, needs_words(services, input, state, service),
+                      &state->choice, err) < 0) {
         return error_wrap(err, "service '%s'", state->name);
     }
     entry->image = (struct ecs_image){state->choice.image, state->choice.secret};

@@ -54,8 +54,9 @@ struct ecs_services_input {
     const cJSON *response; /* JOB_RESPONSE_FILE; NULL: none */
     bool with_helper;      /* which hands variables to services that the agent starts */
     size_t sidecars;       /* containers of the base beside the job's */
-    /* As image_choose() for a service's image; the result is freed by ecs_services_done(). */
-    int (*choose)(void *context, const char *name, struct image_choice *out_choice,
+    /* As image_choose() for a service's image; the result is freed by ecs_services_done().
+     * 'is_needed': without the image's words the job cannot run. */
+    int (*choose)(void *context, const char *name, bool is_needed, struct image_choice *out_choice,
                   struct error *err);
     void *context;
 };
@@ -64,6 +65,9 @@ int ecs_services_read(struct ecs_services *services, const struct ecs_services_i
                       struct error *err) __attribute__((warn_unused_result));
 void ecs_services_done(struct ecs_services *services);
 
+/* Whether "NAME=VALUE" has the value of a masked variable of the job. */
+bool ecs_services_hold_secret(const struct ecs_services *services, const char *text);
+
 /* Chooses what fits of the variables of services that are not wrapped: their own first, then the
  * job's public ones, CI_... last; one warning about what does not. 'room': characters of overrides
  * that are left. */
@@ -71,8 +75,8 @@ int ecs_services_override(struct ecs_services *services, const struct config *co
                           struct error *err) __attribute__((warn_unused_result));
 
 /* In the running task: hands the variables over, and waits until each service accepts a connection
- * on one of its ports, 30 s in all; a service that does not is a warning with the end of its log
- * (service_logs.h). */
+ * on one of its ports, [Fargate] ServiceTimeout in all; a service that does not is a warning with
+ * the end of its log (service_logs.h). */
 int ecs_services_settle(struct ecs_services *services, const struct backend_task *task,
                         const struct backend_helper *helper, int64_t deadline_ms, struct error *err)
     __attribute__((warn_unused_result));

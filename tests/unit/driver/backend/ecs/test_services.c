@@ -15,10 +15,11 @@
 #include <unistd.h>
 
 /* What a registry says about the image of that name: entrypoint, command and ports by its words. */
-static int look_up(void *context, const char *name, struct image_choice *out_choice,
+static int look_up(void *context, const char *name, bool is_needed, struct image_choice *out_choice,
                    struct error *err)
 {
     (void)context;
+    (void)is_needed;
     (void)err;
     *out_choice = (struct image_choice){.known = strstr(name, "unknown") == NULL};
     (void)snprintf(out_choice->image, sizeof(out_choice->image), "rewritten/%s", name);
