@@ -233,6 +233,7 @@ struct wait {
     struct docker *docker;
     const char *job, *network;
     const struct backend_helper *inside;
+    int64_t deadline_ms;
     enum readiness states[JOB_SERVICE_CEILING];
     char whys[JOB_SERVICE_CEILING][128];
 };
@@ -260,6 +261,7 @@ static size_t read_ports(const cJSON *exposed, int out_ports[PORT_CEILING])
 {
     const cJSON *port = NULL;
     size_t count = 0;
+    exposed = cJSON_IsObject(exposed) ? exposed : NULL;
     cJSON_ArrayForEach(port, exposed)
     {
         char text[8];
@@ -275,8 +277,8 @@ static size_t read_ports(const cJSON *exposed, int out_ports[PORT_CEILING])
 }
 
 /* The same as accepts() for one of the ports, from a container of the task. */
-static bool accepts_inside(const struct backend_helper *inside, const char *address,
-                           const int *ports, size_t count)
+static bool accepts_inside(const struct wait *wait, const char *address, const int *ports,
+                           size_t count)
 {
     static const char timeout[] = "300ms"; /* as CONNECT_MS */
     char targets[PORT_CEILING][ADDRESS_BYTES];
@@ -288,7 +290,8 @@ static bool accepts_inside(const struct backend_helper *inside, const char *addr
         (void)snprintf(targets[i], ADDRESS_BYTES, "%s:%d", address, ports[i]);
         words[4 + i] = targets[i];
     }
-    if (inside->run(inside->context, &command, clock_deadline_ms(COMMAND_MS), &err) < 0) {
+    int64_t deadline_ms = clock_earlier_ms(wait->deadline_ms, clock_deadline_ms(COMMAND_MS));
+    if (wait->inside->run(wait->inside->context, &command, deadline_ms, &err) < 0) {
         log_debug("cannot check a service: %s", err.message);
         return false;
     }
@@ -324,7 +327,7 @@ static enum readiness by_ports(const struct wait *wait, const cJSON *container)
         return SERVICE_READY; /* running is all that can be checked */
     }
     if (wait->inside != NULL) {
-        accepted = accepts_inside(wait->inside, address, ports, count);
+        accepted = accepts_inside(wait, address, ports, count);
     }
     for (size_t i = 0; i < count && wait->inside == NULL && !accepted; i++) {
         accepted = accepts(address, ports[i]);
@@ -421,7 +424,11 @@ int docker_services_await(struct docker *docker, const cJSON *services, const ch
                           const char *network, const struct backend_helper *inside,
                           int64_t deadline_ms, struct error *err)
 {
-    struct wait wait = {.docker = docker, .job = job, .network = network, .inside = inside};
+    struct wait wait = {.docker = docker,
+                        .job = job,
+                        .network = network,
+                        .inside = inside,
+                        .deadline_ms = deadline_ms};
     int count = cJSON_GetArraySize(services);
     int64_t until_ms = clock_deadline_ms(docker->config->docker.service_timeout_ms);
     until_ms = clock_earlier_ms(until_ms, deadline_ms);

@@ -196,6 +196,20 @@ def test_a_log_that_cannot_be_read_holds_up_no_other(services, busybox, engine, 
     assert "[service:two" in shown and "[service:one" not in shown
 
 
+def test_ports_of_another_form_are_none(services, served, engine, tmp_path):
+    def listed(container):
+        container["Config"]["ExposedPorts"] = ["8080/tcp", 8080, None]
+        return container
+
+    job = services({"name": served["silent"], "command": ["sleep", "300"]})
+    with Front(engine.socket, tmp_path / "front.sock") as front:
+        front.change("GET", ".*-service-0/json", listed)
+        job.driver.settings["Docker"]["Host"] = front.url
+        done = job.stage("prepare")
+        job.driver.settings["Docker"]["Host"] = engine.url
+    assert done.returncode == 0, done.stderr
+
+
 def test_health_is_awaited(services, served):
     command = ["sh", "-c", "sleep 1; touch /tmp/ready; sleep 300"]
     job = services({"name": served["healthy"], "alias": "slow", "command": command})
