@@ -365,8 +365,7 @@ const struct schema_row schema_rows[] = {
     {WARM, "IdleTime", SCHEMA_DURATION, ENTRY(idle_time_ms), 0, DAY_MS, "\"30m\"", NULL,
      "Time after which a task beyond the number wanted is stopped.", NULL},
     {WARM, "MaxAge", SCHEMA_DURATION, ENTRY(max_age_ms), MINUTE_MS, DAY_MS, "\"4h\"", NULL,
-     "Age at which a task is replaced; one that is still unused a minute later, with a helper "
-     "an hour after its start at the earliest, exits on its own.",
+     "Age at which a task is replaced; one that is still unused a minute later exits on its own.",
      NULL},
 };
 
