@@ -347,12 +347,15 @@ def test_the_key_exchange_on_loopback(job):
     with socket.create_server(("127.0.0.1", 0)) as server:
         path.write_text(json.dumps(json.loads(whole) | {"port": server.getsockname()[1]}))
         process = job.start(":\n")
+        server.settimeout(30)
         link, _ = server.accept()
-        link.settimeout(10)
+        link.settimeout(30)
         link.sendall(b"SSH-2.0-test\r\n")
         offer = b""
         while b"mlkem768x25519-sha256" not in offer:
-            offer += link.recv(65536)
+            part = link.recv(65536)
+            assert part, offer
+            offer += part
         process.kill()
         process.wait()
         link.close()
