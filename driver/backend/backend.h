@@ -78,7 +78,7 @@ struct backend_command {
 /* The helper container of a task, or the job's if it has none, for settle(). */
 struct backend_helper {
     void *context;
-    /* -1: the command was not run, or its exit is not known. */
+    /* -1: the command was not run, its exit is not known, or a request to stop ended it (EINTR). */
     int (*run)(void *context, struct backend_command *command, int64_t deadline_ms,
                struct error *err);
 };

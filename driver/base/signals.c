@@ -77,6 +77,11 @@ void signals_acknowledge(struct signals *signals)
     signals->acknowledged = true;
 }
 
+bool signals_requested(struct signals *signals)
+{
+    return signals_pending(signals) || (signals != NULL && signals->first != 0);
+}
+
 int signals_wait(struct signals *signals, int other_fd, long long deadline_ms)
 {
     for (;;) {

@@ -7,7 +7,7 @@
  * is the caller's, and there is one for each process. A loop polls 'fd' and calls
  * signals_pending(), which remembers the first signal: from then on every wait of this process
  * returns at once. A stage that has work left after the request (signalling the job, cleaning up)
- * calls signals_acknowledge() first.
+ * calls signals_acknowledge() first. Work that must not begin after it asks signals_requested().
  */
 #ifndef BERTH_DRIVER_BASE_SIGNALS_H
 #define BERTH_DRIVER_BASE_SIGNALS_H
@@ -31,6 +31,8 @@ void signals_unblock(int number);
 /* Reads pending signals; true while a request to stop is unacknowledged. NULL: false. */
 bool signals_pending(struct signals *signals);
 void signals_acknowledge(struct signals *signals);
+/* As signals_pending(), but also once it is acknowledged. */
+bool signals_requested(struct signals *signals);
 
 /* Waits until the absolute deadline for a request to stop or for 'other_fd' to become readable
  * (-1: none). Returns 1 for the descriptor, 0 for the deadline, -1 for a request to stop. */

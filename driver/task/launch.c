@@ -242,8 +242,7 @@ static int launch(struct task *task, struct ssh_connection **out_connection, str
     }
     task->ready_after_ms = clock_now_ms() - started_ms;
     read_times(task, *out_connection, deadline_ms);
-    const struct signals *signals = backend_task->signals;
-    return signals != NULL && signals->first != 0
+    return signals_requested(backend_task->signals)
                ? error_set(err, ERROR_SYSTEM, EINTR, "stopped by a signal")
                : 0;
 }

@@ -86,6 +86,9 @@ int task_command(const struct task *task, struct ssh_connection *connection,
     if (ssh_exec(connection, &request, &outcome, err) < 0) {
         return -1;
     }
+    if (outcome.cancelled) {
+        return error_set(err, ERROR_SYSTEM, EINTR, "stopped by a signal");
+    }
     command->status = outcome.signal[0] != '\0' ? SIGNALLED_STATUS : outcome.status;
     return read_capture(capture, command->text, command->room, err);
 }

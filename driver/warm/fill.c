@@ -312,7 +312,7 @@ __attribute__((noreturn)) static void end_launch(const struct round *round, size
     char text[ERROR_TEXT_BYTES];
     if (result == 0) {
         warm_backoff_succeeded(&round->backoff, wish);
-    } else if (signals_pending(round->fill->signals)) { /* stopped, not failed */
+    } else if (signals_requested(round->fill->signals)) { /* stopped, not failed */
         log_error("%s", error_text(err, text));
     } else {
         warm_backoff_failed(&round->backoff, wish, warm_name(&round->fill->config->warm[entry]),

@@ -2,11 +2,14 @@
 """Services of jobs on ECS: containers of the job's task, their names, variables and ports."""
 
 import json
+import os
+import signal
 import time
 
 import pytest
 
-from support.driver import BUILD_FAILURE, prepare
+from support import processes
+from support.driver import BUILD_FAILURE, SYSTEM_FAILURE, prepare
 from support.ecs_generated import JOB
 from support.registry import Image, Registry, RudeRegistry
 
@@ -141,6 +144,24 @@ def test_a_service_that_is_not_ready_is_a_warning(job, cloud):
     done = prepare(job)
     assert 2 < time.monotonic() - began < 30, "which is the default"
     assert f"service '{DB}' is not ready: nothing accepts connections on port 5432" in done.stderr
+
+
+def test_a_request_to_stop_ends_the_wait_for_services(job, cloud, until):
+    """Also for those after the one that is being checked."""
+    job.fargate["ServiceTimeout"] = "10m"
+    silent = {"entrypoint": ["/bin/sleep", "600"]}
+    job.services(service(**silent), service(5433, alias="other", **silent))
+    process = job.start_prepare()
+
+    def checks():
+        pids = processes.descendants(os.getpid())
+        return any(" await --timeout " in processes.command_line(pid) for pid in pids)
+
+    until(checks, 60, "the check of the first")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == SYSTEM_FAILURE
+    text = process.stderr.read().decode()
+    assert "stopped by a signal" in text and "not ready" not in text, text
 
 
 def test_services_do_not_see_builds_if_it_is_off(job, cloud):

@@ -440,7 +440,8 @@ int docker_services_await(struct docker *docker, const cJSON *services, const ch
         if (waiting == 0 || clock_now_ms() >= until_ms) {
             break;
         }
-        if (signals_wait(docker->signals, -1, clock_deadline_ms(ROUND_MS)) < 0) {
+        if (signals_requested(docker->signals) ||
+            signals_wait(docker->signals, -1, clock_deadline_ms(ROUND_MS)) < 0) {
             return error_set(err, ERROR_SYSTEM, EINTR, "stopped by a signal");
         }
     }

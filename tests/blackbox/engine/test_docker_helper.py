@@ -10,6 +10,7 @@ import pytest
 
 from runner import job as runner_job
 from runner.gitlab_runner import Runner
+from support import processes
 from support.certificates import certificate_pem, key_pem, make_certificate
 from support.docker_engine import busybox_tar
 from support.driver import BUILD_FAILURE, SYSTEM_FAILURE
@@ -525,6 +526,29 @@ def test_readiness_of_services_behind_published_ports(job, busybox, use):
     assert "does not accept connections on port 8081, continuing without it" in done.stderr
     assert "on port 8080" not in done.stderr
     assert job.run("nc -w 2 web 8080 </dev/null >/dev/null && echo ready\n").stdout == b"ready\n"
+
+
+def test_a_request_to_stop_ends_the_wait_behind_published_ports(job, engine, busybox, until):
+    """Although the check inside the task, which it interrupts, has acknowledged it."""
+    port = secrets.randbelow(40000) + 20000
+    service = {"name": busybox, "alias": "none", "command": ["sleep", "300"]}
+    service["variables"] = {"HEALTHCHECK_TCP_PORT": str(port)}
+    job.env["CUSTOM_ENV_CI_JOB_SERVICES"] = json.dumps([service])
+    job.driver.settings["Docker"] |= {"AllowedServices": ["berth-test/*"], "Publish": True}
+    job.driver.settings["Docker"]["ServiceTimeout"] = "10m"
+    job.driver.settings["Helper"]["Use"] = "never"
+    process = job.driver.start("custom", "prepare", env=job.env)
+
+    def checks():
+        lines = (processes.command_line(pid) for pid in processes.all_pids())
+        return any(" await --timeout " in line and f":{port}" in line for line in lines)
+
+    until(checks, 60, "a check inside the task")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == SYSTEM_FAILURE
+    text = process.stderr.read().decode()
+    assert "stopped by a signal" in text and "continuing without it" not in text, text
+    assert engine.labelled(job.driver.label) == {"containers": [], "networks": [], "volumes": []}
 
 
 def test_exec_has_no_helper(docker_driver, helper, engine):
