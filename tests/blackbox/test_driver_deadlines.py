@@ -3,10 +3,8 @@
 
 import contextlib
 import functools
-import json
 import os
 import signal
-import socket
 import struct
 import subprocess
 import time
@@ -337,27 +335,3 @@ def test_floods_after_the_login(job, programs, rude, name):
     assert code == SYSTEM_FAILURE, process.stderr.read()
     if not programs.sanitized:
         assert growth.mib < 16
-
-
-def test_the_key_exchange_on_loopback(job):
-    """The classic one first; over a network the one against later decryption."""
-    job.prepare()
-    (path,) = job.driver.metadata.glob("*.json")
-    whole = path.read_text()
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        path.write_text(json.dumps(json.loads(whole) | {"port": server.getsockname()[1]}))
-        process = job.start(":\n")
-        server.settimeout(30)
-        link, _ = server.accept()
-        link.settimeout(30)
-        link.sendall(b"SSH-2.0-test\r\n")
-        offer = b""
-        while b"mlkem768x25519-sha256" not in offer:
-            part = link.recv(65536)
-            assert part, offer
-            offer += part
-        process.kill()
-        process.wait()
-        link.close()
-    path.write_text(whole)
-    assert 0 < offer.index(b"curve25519-sha256") < offer.index(b"mlkem768x25519-sha256")
