@@ -131,6 +131,8 @@ def narrow(engine, busybox, tmp_path_factory):
     directory = TOP / f"build/engine-{tmp_path_factory.getbasetemp().name}"  # a worker's own
     part = hashlib.sha256(str(directory).encode()).digest()[0]  # and its own addresses
     options = ["--mtu", "1400", "--default-address-pool", f"base=10.251.{part}.0/28,size=29"]
+    # Two engines would remove each other's rules, which have the same names.
+    options.append("--iptables=false")
     instance = Engine(directory, options=options)
     instance.acquire()
     try:

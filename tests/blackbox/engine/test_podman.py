@@ -10,6 +10,9 @@ from support import podman
 from support.docker_engine import BUSYBOX, busybox_tar
 from support.host_image import helper_tar
 
+# In one worker: two podmans that make networks at the same time can choose the same addresses.
+pytestmark = pytest.mark.xdist_group("podman")
+
 
 @pytest.fixture(scope="module")
 def pod(tmp_path_factory):

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""A real podman serving Docker's interface on a private socket, with storage of its own."""
+"""A real podman serving Docker's interface on a private socket, with storage of its own.
+
+Its directory for state is its own, too: podman's usual one is the machine's, and the 'system reset'
+of one podman would remove the state of another's containers from it.
+"""
 
 import json
 import os
@@ -29,10 +33,12 @@ class Podman(Engine):
         self.url = f"unix://{self.socket}"
         (directory / "containers.conf").write_text(
             '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\nruntime = "runc"\n'
+            'lock_type = "file"\n'  # the usual ones lie in one shared memory for all of the machine
             # A machine with fewer does not allow raising them.
             '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\n'
         )
         self.words = ["podman", "--root", directory / "root", "--runroot", directory / "run"]
+        self.words += ["--tmpdir", directory / "state"]
         self.words += ["--storage-driver", "vfs", "--network-config-dir", directory / "net"]
         self.env = {
             **os.environ,
