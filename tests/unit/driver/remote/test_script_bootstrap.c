@@ -19,6 +19,7 @@ struct shell {
 };
 
 static char bin_without_bash[128];
+static char bin_with_false_cat[128];
 
 /* A PATH in which cat is the only program makes the bootstrap stay in the login shell. */
 static const struct shell shells[] = {
@@ -37,10 +38,14 @@ static int make_path(void **state)
         return -1;
     }
     (void)snprintf(bin_without_bash, sizeof(bin_without_bash), "%s/bin", rows_directory);
+    (void)snprintf(bin_with_false_cat, sizeof(bin_with_false_cat), "%s/false", rows_directory);
     (void)snprintf(link, sizeof(link), "%s/cat", bin_without_bash);
-    return fd_make_directories(bin_without_bash, 0700, NULL) < 0 || symlink("/bin/cat", link) < 0
-               ? -1
-               : 0;
+    if (fd_make_directories(bin_without_bash, 0700, NULL) < 0 || symlink("/bin/cat", link) < 0) {
+        return -1;
+    }
+    (void)snprintf(link, sizeof(link), "%s/cat", bin_with_false_cat);
+    return fd_make_directories(bin_with_false_cat, 0700, NULL) < 0 ? -1
+                                                                   : symlink("/bin/false", link);
 }
 
 static int make(const char *text, size_t length, struct script_bootstrap *script, struct error *err)
@@ -228,6 +233,31 @@ static void a_missing_cat_is_named(void **state)
     script_bootstrap_done(&script);
 }
 
+/* A process less for each script. */
+static void only_other_shells_start_cat(void **state)
+{
+    (void)state;
+    static const struct {
+        struct shell shell;
+        int status;
+    } rows[] = {
+        {{"bash", {"/bin/bash", "-c"}, bin_with_false_cat}, 5},
+        {{"dash", {"/bin/dash", "-c"}, bin_with_false_cat}, SCRIPT_BOOTSTRAP_CUT_OFF_STATUS},
+    };
+    struct script_bootstrap script;
+    assert_int_equal(make("exit 5", 6, &script, NULL), 0);
+    for (size_t i = 0; i < ROW_COUNT(rows); i++) {
+        struct buffer output;
+        buffer_init(&output, OUTPUT_CEILING_BYTES);
+        int status = run(&rows[i].shell, &script, script.input.length, &output);
+        if (status != rows[i].status) {
+            fail_msg("%s: status %d, output '%s'", rows[i].shell.name, status, output.bytes);
+        }
+        buffer_done(&output);
+    }
+    script_bootstrap_done(&script);
+}
+
 static void the_command_does_not_show_the_script(void **state)
 {
     (void)state;
@@ -365,6 +395,7 @@ int main(void)
         cmocka_unit_test(a_cut_off_script_is_never_started),
         cmocka_unit_test(large_scripts_arrive),
         cmocka_unit_test(a_missing_cat_is_named),
+        cmocka_unit_test(only_other_shells_start_cat),
         cmocka_unit_test(the_command_does_not_show_the_script),
     };
     if (keys_init(NULL) < 0) {
