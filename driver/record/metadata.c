@@ -358,8 +358,9 @@ int metadata_note_run(const char *directory, const char *job, enum metadata_cont
     if (found < 0) {
         return error_wrap(err, "cannot record the job that this stage runs");
     }
-    if (found == 0 || ftruncate(fd, 0) < 0 ||
-        write(fd, id, METADATA_RUN_BYTES - 1) != METADATA_RUN_BYTES - 1) {
+    /* Without truncating a file that may exist: all ids have one length, and ext4 writes a file
+     * that was truncated to the disk when it is closed. */
+    if (found == 0 || write(fd, id, METADATA_RUN_BYTES - 1) != METADATA_RUN_BYTES - 1) {
         return error_set(err, ERROR_SYSTEM, found == 0 ? ENOENT : errno,
                          "cannot record the job in '%s'", directory);
     }

@@ -163,6 +163,7 @@ static void each_container_has_its_note(void **state)
 {
     (void)state;
     static const char id[] = "0123456789abcdef0123456789abcdef";
+    static const char second[] = "fedcba9876543210fedcba9876543210";
     struct metadata *metadata = example();
     char found[METADATA_RUN_BYTES];
     struct error err = {0};
@@ -174,6 +175,11 @@ static void each_container_has_its_note(void **state)
     assert_int_equal(
         metadata_noted_run(rows_directory, metadata->job, METADATA_HELPER, found, &err), 1);
     assert_string_equal(found, id);
+    assert_int_equal(
+        metadata_note_run(rows_directory, metadata->job, METADATA_HELPER, second, &err), 0);
+    assert_int_equal(
+        metadata_noted_run(rows_directory, metadata->job, METADATA_HELPER, found, &err), 1);
+    assert_string_equal(found, second);
     assert_int_equal(metadata_remove(rows_directory, metadata->job, &err), 0);
     assert_int_equal(
         metadata_noted_run(rows_directory, metadata->job, METADATA_HELPER, found, &err), 0);
