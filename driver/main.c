@@ -164,7 +164,7 @@ static const char *stage_name(const struct command_context *context,
 }
 
 /* The log file's line about a stage: at its end, and when 'prepare' begins, which may take long. */
-static void log_stage(const struct program *program, const char *message, const char *status,
+static void log_stage(struct program *program, const char *message, const char *status,
                       const struct result *result)
 {
     char key[RUNNER_JOB_KEY_BYTES];

@@ -18,7 +18,7 @@
 
 struct command_context {
     const struct config *config;
-    const struct runner *runner;
+    struct runner *runner;
     struct signals *signals;
     bool task_definitions;          /* --task-definitions */
     bool helper;                    /* --helper */

@@ -203,8 +203,8 @@ static int identity_from_variables(struct identity *identity, struct error *err)
     return 0;
 }
 
-int runner_job_key(const struct runner *runner, char out_key[RUNNER_JOB_KEY_BYTES],
-                   struct error *err)
+static int find_job_key(const struct runner *runner, char out_key[RUNNER_JOB_KEY_BYTES],
+                        struct error *err)
 {
     struct identity identity = {.id = 0};
     (void)crypto_generichash_init(&identity.hash, NULL, 0, crypto_generichash_BYTES);
@@ -218,5 +218,14 @@ int runner_job_key(const struct runner *runner, char out_key[RUNNER_JOB_KEY_BYTE
     (void)crypto_generichash_final(&identity.hash, hash, sizeof(hash));
     (void)sodium_bin2hex(hex, sizeof(hex), hash, KEY_HASH_BYTES);
     (void)snprintf(out_key, RUNNER_JOB_KEY_BYTES, "job-%lld-%s", (long long)identity.id, hex);
+    return 0;
+}
+
+int runner_job_key(struct runner *runner, char out_key[RUNNER_JOB_KEY_BYTES], struct error *err)
+{
+    if (runner->job_key[0] == '\0' && find_job_key(runner, runner->job_key, err) < 0) {
+        return -1;
+    }
+    memcpy(out_key, runner->job_key, RUNNER_JOB_KEY_BYTES);
     return 0;
 }

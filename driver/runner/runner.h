@@ -32,6 +32,7 @@ struct runner {
     bool codes_missing;         /* at least one of the two was not set, and has its default */
     const char *exit_code_file; /* BUILD_EXIT_CODE_FILE, NULL: unset */
     const char *response_file;  /* JOB_RESPONSE_FILE, NULL: unset */
+    char job_key[RUNNER_JOB_KEY_BYTES]; /* what runner_job_key() found; "": not asked yet */
 };
 
 /* Failure keeps the defaults, so that the caller can still exit with a code. */
@@ -48,9 +49,10 @@ bool runner_flag(const char *name);
 int runner_read_response(const struct runner *runner, cJSON **out_response, struct error *err)
     __attribute__((warn_unused_result));
 
-/* "job-ID-HASH": the same in every stage of one job, different for every other job. */
-int runner_job_key(const struct runner *runner, char out_key[RUNNER_JOB_KEY_BYTES],
-                   struct error *err) __attribute__((warn_unused_result));
+/* "job-ID-HASH": the same in every stage of one job, different for every other job. Reads the file
+ * once in a process. */
+int runner_job_key(struct runner *runner, char out_key[RUNNER_JOB_KEY_BYTES], struct error *err)
+    __attribute__((warn_unused_result));
 
 /* The job's 'image:' and 'services:' as text, from JOB_RESPONSE_FILE or else from its variables:
  * "'image: ruby:3.3'", "2 'services:'", both with " and " between, or "" for neither. */

@@ -89,6 +89,26 @@ static void job_key_comes_from_the_trusted_file(void **state)
     assert_string_not_equal(trusted, other);
 }
 
+/* All parts of a stage use one key, also when the runner has removed the file. */
+static void the_job_key_is_read_once(void **state)
+{
+    (void)state;
+    static const char job[] = "{\"id\": 41, \"token\": \"glcbt-first\"}";
+    char first[RUNNER_JOB_KEY_BYTES], second[RUNNER_JOB_KEY_BYTES];
+    struct error err = {0};
+    struct runner runner;
+    const char *path = rows_file("once.json", "no job", 6);
+    clear_job();
+    set("JOB_RESPONSE_FILE", path);
+    assert_int_equal(runner_read(&runner, &err), 0);
+    assert_int_equal(runner_job_key(&runner, first, &err), -1);
+    (void)rows_file("once.json", job, strlen(job));
+    assert_int_equal(runner_job_key(&runner, first, &err), 0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(runner_job_key(&runner, second, &err), 0);
+    assert_string_equal(first, second);
+}
+
 static void the_timeout_is_that_of_the_trusted_file(void **state)
 {
     (void)state;
@@ -250,6 +270,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_exit_codes),
         cmocka_unit_test(job_key_comes_from_the_trusted_file),
+        cmocka_unit_test(the_job_key_is_read_once),
         cmocka_unit_test(the_timeout_is_that_of_the_trusted_file),
         cmocka_unit_test(job_key_never_holds_what_a_person_wrote),
         cmocka_unit_test(job_key_refuses),
