@@ -8,6 +8,7 @@ script is out of the way here (WatchInterval), so that a lost link alone leads t
 import json
 import os
 import signal
+import struct
 import subprocess
 import time
 
@@ -157,6 +158,30 @@ def test_a_link_that_breaks_soon_after_a_look_is_looked_at_again(prepared, ecs_j
     code, stderr, ended = end(process)
     assert code == SYSTEM_FAILURE and OOM in stderr, stderr
     assert ended - begun < AFTER_ANSWER_S
+
+
+def hold_the_turn(driver, seconds):
+    """As a driver that asks for all tasks and gets no answer (driver/backend/ecs/looks_table.c)."""
+    turns, turn, scope_bytes, slots_at = 64, struct.Struct("=16sq"), 16, 4096
+    (path,) = driver.metadata.glob(".ecs-looks-*")
+    with open(path, "r+b") as table:
+        table.seek(slots_at)
+        scope = table.read(scope_bytes)
+        assert any(scope)
+        table.seek(scope[0] % turns * turn.size)
+        table.write(turn.pack(scope, int((time.monotonic() + seconds) * 1000)))
+
+
+def test_a_driver_that_waits_for_another_in_vain_asks_for_itself(prepared, ecs_job, cloud):
+    """The link is lost while another driver has the turn to ask."""
+    cloud.link_faults["4711"] = []
+    task = prepared()
+    process = started(ecs_job)
+    hold_the_turn(ecs_job.driver, 60)
+    task.kill(OOM)
+    code, stderr, ended = end(process)
+    assert code == SYSTEM_FAILURE and OOM in stderr, stderr
+    assert ended - task.ended_at < AFTER_ANSWER_S
 
 
 def test_what_is_left_of_a_dying_task_does_not_hide_why(prepared, ecs_job, cloud, until):

@@ -151,21 +151,41 @@ static enum visit visit(struct asking *asking)
     return result;
 }
 
-/* Waits until the task has an answer, or no other driver has the turn. */
-static bool wait_for_others(const struct asking *asking)
+enum others { OTHERS_READY, OTHERS_LATE, OTHERS_STOPPED };
+
+/* Waits until the task has an answer or no other driver has the turn, as long as a turn is waited
+ * for. */
+static enum others wait_for_others(const struct asking *asking)
 {
     const struct ecs_look *look = asking->look;
     struct looks_slot slot;
     do {
         int64_t now_ms = clock_now_ms();
-        if (now_ms >= look->until_ms ||
-            signals_wait(asking->task->signals, -1,
+        if (now_ms >= look->until_ms) {
+            return OTHERS_LATE;
+        }
+        if (signals_wait(asking->task->signals, -1,
                          clock_earlier_ms(look->until_ms, now_ms + PEEK_MS)) < 0) {
-            return false;
+            return OTHERS_STOPPED;
         }
     } while (looks_table_peek(asking->looks, &slot) && slot.begun_ms < look->since_ms &&
              looks_table_is_taken(asking->looks));
-    return true;
+    return OTHERS_READY;
+}
+
+/* Another driver has had the turn for as long as this one waits: it asks as well, as it would have
+ * without the others, if a call is possible at once. */
+static bool asks_anyway(const struct asking *asking)
+{
+    struct ecs_looks *looks = asking->looks;
+    int64_t now_ms = clock_now_ms();
+    if (asking->look->until_ms == 0 || asking->look->deadline_ms <= now_ms) {
+        return false;
+    }
+    if (looks->pace_ms == 0 && ecs_pace_try(asking->task->config, "look")) {
+        looks->pace_ms = now_ms;
+    }
+    return looks->pace_ms != 0 && looks->pace_ms <= now_ms;
 }
 
 /* Waits for the reserved slot of pace.h; one that comes too late is kept. */
@@ -340,9 +360,11 @@ int ecs_looks_ask(struct backend_task *task, const struct ecs_look *look, struct
         wanted.since_ms < asking.looks->from_ms ? asking.looks->from_ms : wanted.since_ms;
     while (asking.shares && result == VISIT_BUSY) {
         result = visit(&asking);
-        if (result == VISIT_BUSY && !wait_for_others(&asking)) {
+        enum others others = result == VISIT_BUSY ? wait_for_others(&asking) : OTHERS_READY;
+        if (others == OTHERS_STOPPED || (others == OTHERS_LATE && !asks_anyway(&asking))) {
             return 0;
         }
+        result = others == OTHERS_LATE ? VISIT_TURN : result;
     }
     if (result == VISIT_ANSWERED) {
         return 1;
