@@ -55,6 +55,17 @@ def test_no_capacity_in_one_subnet_is_the_next_ones_turn_at_once(ecs_job, cloud,
     assert reason in done.stderr and "next" in done.stderr
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_no_capacity_as_an_error_is_no_fault_of_the_job(ecs_job, cloud, count):
+    """AWS reports some shortages with status 400, as mistakes of the request."""
+    ecs_job.fargate["Subnets"] = cloud.subnets[:count]
+    body = refusal("ClientException", CAPACITY[0]["reason"])
+    cloud.faults.append(Fault("RunTask", status=400, body=body, times=count))
+    done = ecs_job.stage("prepare")
+    assert done.returncode == SYSTEM_FAILURE, done.stderr
+    assert cloud.count("RunTask") == count and "name more subnets" in done.stderr
+
+
 def test_no_spot_capacity_is_on_demands_turn(ecs_job, cloud):
     ecs_job.fargate |= {"Subnets": cloud.subnets, "Spot": True}
     cloud.faults.append(Fault("RunTask", failures=CAPACITY, times=2))

@@ -228,6 +228,15 @@ def test_a_new_definition_may_show_up_late(generated_job, cloud, answer):
     assert cloud.count("RegisterTaskDefinition") == 1 and cloud.count("RunTask") > 1
 
 
+def test_a_new_definition_that_shows_up_too_late_is_no_fault_of_the_job(generated_job, cloud):
+    cloud.definitions.lag_s = 30
+    generated_job.fargate["LaunchTimeout"] = "3s"
+    done = generated_job.stage("prepare")
+    assert done.returncode == SYSTEM_FAILURE, done.stderr
+    assert "LaunchTimeout must be longer" in done.stderr
+    assert "FARGATE_TASK_DEFINITION" not in done.stderr
+
+
 def test_two_hosts_that_register_the_same_both_go_on(generated_job, cloud, tmp_path, programs):
     cloud.definitions.register_s = 1.5
     other_directory = tmp_path / "other"

@@ -7,10 +7,12 @@ import json
 import os
 import signal
 import struct
+import time
 
 import pytest
 
 from support.crowd_play import Play, busiest_second, percentile
+from support.driver import SYSTEM_FAILURE
 from support.ecs_crowd import Crowd
 
 SLOTS_AT = 4096  # driver/backend/ecs/looks_table.c
@@ -266,6 +268,25 @@ def test_a_login_that_may_not_see_them_all(play, crowd):
     own_tasks(one, prepared)
     asked = asked_for(crowd)
     assert 1 <= sum(1 for count in asked if count > 1) <= 4, asked
+
+
+def test_a_refusal_of_all_together_is_not_the_end_of_one(play, crowd):
+    """No turn to ask for this task alone comes before the launch has taken its time."""
+    crowd.provisioning_s = 60
+    crowd.most = 1
+    one = play(2)
+    one.driver.settings["Fargate"]["LaunchTimeout"] = "5s"
+    one.config = one.driver.config()
+    held = crowd.hold(lambda request: len(request["tasks"]) > 1)
+    processes = [start(one, number) for number in range(2)]
+    assert held.wait(30)
+    later_ms = int((time.monotonic() + 60) * 1000)  # as if others had taken all turns until then
+    (one.driver.metadata / ".ecs-look").write_bytes(struct.pack("=q", later_ms))
+    crowd.release()
+    for process in processes:
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == SYSTEM_FAILURE, err
+        assert b"no address within [Fargate] LaunchTimeout" in err
 
 
 def test_no_driver_waits_for_a_slow_answer_longer_than_alone(play, crowd):

@@ -134,7 +134,8 @@ static enum outcome refused(const struct attempt *attempt, bool permanent, struc
     if (advice.hint != NULL && strstr(err->message, advice.hint) == NULL) {
         (void)error_hint(err, "%s", advice.hint);
     }
-    if (permanent || advice.verdict == ECS_PERMANENT) {
+    /* A shortage passes, whatever the code of the answer is. */
+    if (advice.verdict == ECS_PERMANENT || (permanent && advice.verdict != ECS_ELSEWHERE)) {
         err->kind = ERROR_USAGE;
     }
     (void)error_wrap(err, "ECS started no task in subnet '%s'", attempt->ask.subnet);
@@ -259,6 +260,21 @@ static int ensure_definition(struct backend_task *task, int64_t deadline_ms, str
                : note_definition(task, err);
 }
 
+/* Neither the job nor the configuration is wrong: ECS has accepted the definition. */
+static enum outcome definition_unknown(const struct attempt *attempt,
+                                       const struct ecs_registration *registration,
+                                       struct error *err)
+{
+    (void)error_wrap(err, "ECS started no task in subnet '%s'", attempt->ask.subnet);
+    err->kind = ERROR_SYSTEM;
+    (void)error_hint(err,
+                     "ECS accepted the task definition '%s' %lld s ago; a new one can take a "
+                     "minute, and [Fargate] LaunchTimeout must be longer",
+                     ecs_short_name(registration->arn),
+                     (long long)(clock_now_ms() - registration->known_ms) / 1000);
+    return OUTCOME_FAILED;
+}
+
 /* As run_task(), with a generated definition that ECS may not know: a new one shows up some seconds
  * after RegisterTaskDefinition, an old one may have been removed. */
 static enum outcome run_generated(struct backend_task *task, struct attempt *attempt,
@@ -281,7 +297,7 @@ static enum outcome run_generated(struct backend_task *task, struct attempt *att
                 return OUTCOME_FAILED;
             }
         } else if (clock_now_ms() >= until_ms || clock_deadline_ms(pause_ms) > deadline_ms) {
-            return refused(attempt, false, err);
+            return definition_unknown(attempt, registration, err);
         } else if (wait_until(task, clock_deadline_ms(pause_ms), err) < 0) {
             return OUTCOME_FAILED;
         }

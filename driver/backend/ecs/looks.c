@@ -335,10 +335,13 @@ static int ask(struct asking *asking, struct error *err)
         log_debug("%s; asking for this task alone", err->message);
         asking->looks->alone = true;
         batch->count = 1;
-        if (wait_for_pace(asking)) {
-            batch->begun_ms = clock_now_ms();
-            result = call(asking, &answer, &failure, err);
+        if (!wait_for_pace(asking)) {
+            /* The refusal was not about this task, for which no answer came in time. */
+            (void)finish(asking, NULL, -1);
+            return 0;
         }
+        batch->begun_ms = clock_now_ms();
+        result = call(asking, &answer, &failure, err);
     }
     return finish(asking, answer, result);
 }
