@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <sodium.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -106,6 +107,30 @@ static int rewrite(struct choosing *choosing, struct error *err)
     return 0;
 }
 
+/* --- what is not known --- */
+
+static void note_unknown(const struct choosing *choosing, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void note_unknown(const struct choosing *choosing, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(choosing->choice->unknown, IMAGE_CHOICE_WHY_BYTES, format, arguments);
+    va_end(arguments);
+}
+
+/* Wraps the reason why the registry gave no answer that the job needs. */
+static int no_answer(const struct choosing *choosing, struct error *err)
+{
+    (void)error_wrap(err,
+                     "cannot read the entrypoint of the image '%s', without which masked variables "
+                     "cannot be passed to it",
+                     choosing->request->name);
+    return error_hint(err, "retry the job; or set 'entrypoint', or [Fargate] "
+                           "ServiceSecretsInOverrides = true");
+}
+
 /* --- hosts and logins --- */
 
 static bool same_registry(const char *text, size_t length, const char *registry)
@@ -207,9 +232,13 @@ static int find_login(struct choosing *choosing, struct error *err)
     if (own.errnum == EINTR) {
         *err = own;
         found = -1;
+    } else if (found == 0 && request->is_needed && own.kind == ERROR_SYSTEM) {
+        *err = own;
+        found = no_answer(choosing, err);
     } else if (found == 0) {
+        note_unknown(choosing, "%.250s", request->aws == NULL ? "no AWS client" : own.message);
         log_debug("image '%s' is not looked up: %s", choosing->choice->image,
-                  request->aws == NULL ? "no AWS client" : own.message);
+                  choosing->choice->unknown);
     }
     return keep_login(choosing, login, found);
 }
@@ -217,8 +246,7 @@ static int find_login(struct choosing *choosing, struct error *err)
 /* --- the look-up --- */
 
 static int ask(const struct choosing *choosing, const struct image_name *name,
-               const struct registry_login *login, bool ask_silent, struct lookup *out,
-               struct error *err)
+               const struct registry_login *login, struct lookup *out, struct error *err)
 {
     struct lookup_request request = {
         .name = name,
@@ -227,7 +255,7 @@ static int ask(const struct choosing *choosing, const struct image_name *name,
         .config = choosing->request->config,
         .signals = choosing->request->signals,
         .budget = choosing->must_check ? NULL : choosing->request->budget,
-        .ask_silent = ask_silent,
+        .ask_silent = choosing->must_check || choosing->request->is_needed,
     };
     int result = image_look_up(&request, out, err);
     if (result == 0 && out->verdict != LOOKUP_FOUND) {
@@ -257,11 +285,16 @@ static int other_platform(const struct choosing *choosing, const struct lookup *
         err, "use an image for %s, or set 'docker: {platform: ...}' of the job's 'image:'", wanted);
 }
 
+static bool may_pass(const struct lookup *lookup)
+{
+    return lookup->verdict == LOOKUP_NO_ANSWER && !lookup->broken;
+}
+
 /* The secret must not be used. */
 static int refused(const struct choosing *choosing, const struct lookup *lookup, struct error *err)
 {
     if (lookup->verdict != LOOKUP_REFUSED) {
-        (void)error_set(err, ERROR_USAGE, 0,
+        (void)error_set(err, may_pass(lookup) ? ERROR_SYSTEM : ERROR_USAGE, 0,
                         "cannot check whether this job may read the image '%s': '%s' gave no "
                         "usable answer (%s)",
                         choosing->request->name, lookup->host, lookup->note);
@@ -317,7 +350,15 @@ static int judge(struct choosing *choosing, struct lookup *lookup, struct error 
     }
     bool shared = choosing->request->config->fargate.registry_secrets_shared;
     bool allowed = lookup->readable || (shared && lookup->verdict != LOOKUP_REFUSED);
-    return choosing->must_check && !allowed ? refused(choosing, lookup, err) : 0;
+    if (choosing->must_check && !allowed) {
+        return refused(choosing, lookup, err);
+    }
+    note_unknown(choosing, "'%.100s': %s", lookup->host, lookup->note);
+    if (choosing->request->is_needed && may_pass(lookup)) {
+        (void)error_set(err, ERROR_SYSTEM, 0, "%s", choosing->choice->unknown);
+        return no_answer(choosing, err);
+    }
+    return 0;
 }
 
 /* The image under the name that the job wrote, when the place that it is pulled from does not have
@@ -327,13 +368,13 @@ static int look_at_original(struct choosing *choosing, struct error *err)
     struct lookup lookup = {.readable = false};
     struct registry_login *login = NULL;
     if (!choosing->rewritten || !may_be_asked(choosing, &choosing->written)) {
+        note_unknown(choosing, "it is not in '%s' yet", choosing->name.registry);
         return 0;
     }
     login = registry_login_new(err);
     int found = login == NULL ? -1 : own_login(choosing, &choosing->written, login, err);
-    int result = found < 0 ? -1
-                           : ask(choosing, &choosing->written, found == 1 ? login : NULL, false,
-                                 &lookup, err);
+    int result =
+        found < 0 ? -1 : ask(choosing, &choosing->written, found == 1 ? login : NULL, &lookup, err);
     if (result == 0) {
         choosing->must_check = false; /* the secret is not this registry's */
         result = judge(choosing, &lookup, err);
@@ -347,10 +388,10 @@ static int look_up(struct choosing *choosing, struct error *err)
 {
     struct lookup lookup = {.readable = false};
     int result = 0;
-    for (int attempt = 0; attempt < (choosing->must_check ? ATTEMPTS : 1); attempt++) {
+    int attempts = choosing->must_check || choosing->request->is_needed ? ATTEMPTS : 1;
+    for (int attempt = 0; attempt < attempts; attempt++) {
         lookup_done(&lookup);
-        result =
-            ask(choosing, &choosing->name, choosing->login, choosing->must_check, &lookup, err);
+        result = ask(choosing, &choosing->name, choosing->login, &lookup, err);
         if (result < 0 || lookup.verdict != LOOKUP_NO_ANSWER) {
             break;
         }
@@ -383,6 +424,10 @@ static int choose(struct choosing *choosing, struct error *err)
     choosing->must_check = choosing->choice->secret != NULL &&
                            choosing->request->patterns != NULL &&
                            (!fargate->registry_secrets_shared || choosing->login != NULL);
+    if (!asked) {
+        note_unknown(choosing, "no pattern of the allow list spells out its registry '%s'",
+                     choosing->name.registry);
+    }
     if (!asked || (choosing->in_ecr && choosing->login == NULL)) {
         return 0;
     }

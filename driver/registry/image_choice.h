@@ -16,10 +16,11 @@
  *
  * Errors are ERROR_USAGE, which is a build failure: the name is not valid, the image does not exist
  * (404, or "unknown" with a login), it is not built for 'architecture', the secret may not be used.
- * Any other failure of the look-up is silent (log_debug): 'known' is then false. A request to stop
- * is ERROR_SYSTEM with EINTR. Only hosts that the administrator named are asked: with 'patterns', a
- * pattern that matches the name must spell the registry out (a pattern without one means Docker
- * Hub), or the registry is in ECR or in RegistrySecrets, InsecureRegistries or ImageRewrite.
+ * Any other failure of the look-up is silent (log_debug): 'known' is then false, and 'unknown' says
+ * why. ERROR_SYSTEM: no answer where one is needed; with EINTR, a request to stop. Only hosts that
+ * the administrator named are asked: with 'patterns', a pattern that matches the name must spell
+ * the registry out (a pattern without one means Docker Hub), or the registry is in ECR or in
+ * RegistrySecrets, InsecureRegistries or ImageRewrite.
  *
  * No ECS call is made. For an image in ECR: ecr:GetAuthorizationToken, once for each region.
  */
@@ -37,7 +38,8 @@
 #include "driver/registry/name.h"
 #include "driver/runner/runner.h"
 
-#define IMAGE_CHOICE_BYTES 1024
+#define IMAGE_CHOICE_BYTES     1024
+#define IMAGE_CHOICE_WHY_BYTES 384
 
 struct image_request {
     const struct config *config;
@@ -48,6 +50,8 @@ struct image_request {
     struct aws_client *aws;             /* for images in ECR; NULL: they are not looked up */
     struct signals *signals;            /* may be NULL */
     struct lookup_budget *budget;       /* of the job; NULL: of this image alone */
+    bool is_needed; /* of a service, whose masked variables need its entrypoint: a host that did not
+                       answer lately is asked all the same, and no answer is an error */
 };
 
 struct image_choice {
@@ -55,6 +59,7 @@ struct image_choice {
     const char *secret; /* repositoryCredentials.credentialsParameter, of 'config'; NULL:
                            none */
     bool known;         /* 'facts' were read from the registry or the cache */
+    char unknown[IMAGE_CHOICE_WHY_BYTES]; /* else: why not, "'HOST': HTTP 403" */
     struct image_facts facts;
 };
 

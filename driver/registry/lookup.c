@@ -39,6 +39,7 @@ static int no_answer(struct look *look, const struct error *own, struct error *e
         *err = *own;
         return -1;
     }
+    look->out->broken = own->kind != ERROR_SYSTEM;
     return conclude(look, LOOKUP_NO_ANSWER, "%.250s", own->message);
 }
 

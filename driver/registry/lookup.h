@@ -51,6 +51,7 @@ struct lookup_request {
 
 struct lookup {
     enum lookup_verdict verdict;
+    bool broken;   /* with LOOKUP_NO_ANSWER: by a rule that it broke, so a retry cannot help */
     bool readable; /* the registry confirmed that the image exists and the login may read it */
     struct image_facts facts;
     char platforms[256];

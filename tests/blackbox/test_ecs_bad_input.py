@@ -79,6 +79,8 @@ def lying(case):
 
 
 def masked(case):
+    """Of a service whose registry is not asked, as the list does not name it."""
+    case.fargate["AllowedServices"] = ["**"]
     case.job.variables(("PASSWORD", "very-secret-value", {"masked": True}))
     case.services(SERVICE, variables=[{"key": "P", "value": "$PASSWORD"}])
 
@@ -158,7 +160,7 @@ BAD = [
         lambda c: c.services(SERVICE, variables=port(22123)),
         ["uses port 22123, which is Berth's own", "HelperPort"],
     ),
-    ("a masked variable", masked, ["ServiceSecretsInOverrides"]),
+    ("a masked variable", masked, ["its registry 'nowhere.invalid'", "ServiceSecretsInOverrides"]),
     (
         "a masked value in the name",
         into_the_definition(name="nowhere.invalid/$NAME:1"),

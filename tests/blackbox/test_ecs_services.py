@@ -93,11 +93,13 @@ def test_variables_in_overrides_own_first_predefined_last(job, cloud):
 def test_a_masked_value_in_overrides_needs_a_key(job, cloud):
     words = service(variables=[{"key": "PW", "value": "x$DB_PASSWORD"}])
     del words["entrypoint"]
+    job.fargate["AllowedServices"] = ["**"]  # names no registry that may be asked
     job.variables(("DB_PASSWORD", "sesame-0123456789", {"masked": True}))
     job.services(words)
     cloud.containers.images.get(DB).entrypoint = ["/bin/sh", "-c", LISTEN]
     done = prepare(job, BUILD_FAILURE)
     assert "its variable PW has a masked value" in done.stderr
+    assert "no pattern of the allow list spells out its registry" in done.stderr
     assert "[Fargate] ServiceSecretsInOverrides = true" in done.stderr
     assert cloud.count("RegisterTaskDefinition") == cloud.count("RunTask") == 0
     job.fargate["ServiceSecretsInOverrides"] = True
@@ -221,6 +223,40 @@ def test_a_slow_registry_leaves_time_for_a_service_that_needs_it(job, cloud, reg
         prepare(job)
         assert slow.requests
     assert "sesame" not in json.dumps(cloud.calls)
+
+
+def note_silence(job, host):
+    """As after a look-up some seconds ago that had no answer."""
+    job.driver.metadata.mkdir(mode=0o700, exist_ok=True)
+    path = job.driver.metadata / ".registries"
+    path.write_text(json.dumps({"version": 2, "silent": {host: {"at": int(time.time())}}}))
+    path.chmod(0o600)
+
+
+def test_a_registry_that_was_silent_is_asked_for_a_service_that_needs_it(job, cloud, registry):
+    name, words = f"{registry.host}/group/db:1", ["/bin/sh", "-c", "exec nc -ll -p 5432 -e cat"]
+    registry.push("group/db", "1", Image(Entrypoint=words, ExposedPorts={"5432": {}}))
+    cloud.containers.images.add_busybox(name, entrypoint=words)
+    job.variables(("PASSWORD", "sesame-0123456789", {"masked": True}))
+    job.services({"name": name, "variables": [{"key": "SECRET", "value": "$PASSWORD"}]})
+    note_silence(job, registry.host)
+    prepare(job)
+    assert "sesame" not in json.dumps(cloud.calls)
+
+
+def test_no_answer_about_a_service_that_needs_it_is_no_fault_of_the_job(job, cloud, free_port):
+    host = f"127.0.0.1:{free_port()}"
+    job.helper["InsecureRegistries"] = [host]
+    job.fargate["AllowedServices"].append(f"{host}/**")
+    job.variables(("PASSWORD", "sesame-0123456789", {"masked": True}))
+    job.services({"name": f"{host}/db:1", "variables": [{"key": "SECRET", "value": "$PASSWORD"}]})
+    for _ in range(2):
+        done = job.stage("prepare")
+        assert done.returncode == SYSTEM_FAILURE, done.stderr
+        assert f"cannot read the entrypoint of the image '{host}/db:1'" in done.stderr
+        assert "retry the job; or set 'entrypoint'" in done.stderr
+        assert "last 5 minutes" not in done.stderr, "it was asked again"
+    assert cloud.count("RunTask") == 0
 
 
 def test_an_empty_entrypoint_is_none(job, cloud, registry):

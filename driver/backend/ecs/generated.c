@@ -110,7 +110,8 @@ static int choose(void *context, const char *name, bool is_needed, struct image_
                                           .architecture = chooser->architecture,
                                           .aws = chooser->client,
                                           .signals = chooser->task->signals,
-                                          .budget = is_needed ? NULL : &chooser->budget};
+                                          .budget = is_needed ? NULL : &chooser->budget,
+                                          .is_needed = is_needed};
     return image_choose(&request, out_choice, err);
 }
 

@@ -107,10 +107,14 @@ static int add_override(struct choice *choice, size_t index, const char *text, e
     const struct ecs_service_state *state = &choice->services->states[index];
     if (ecs_services_hold_secret(choice->services, text) &&
         !choice->config->fargate.service_secrets_in_overrides) {
+        bool unread =
+            choice->services->entries[index].entrypoint == NULL && state->choice.unknown[0] != '\0';
         (void)error_set(err, ERROR_USAGE, 0,
                         "service '%s': its variable %.*s has a masked value, which users with "
-                        "access to DescribeTasks could read",
-                        state->name, (int)strcspn(text, "="), text);
+                        "access to DescribeTasks could read%s%s%s",
+                        state->name, (int)strcspn(text, "="), text,
+                        unread ? ", and the entrypoint of its image is not known (" : "",
+                        unread ? state->choice.unknown : "", unread ? ")" : "");
         return error_hint(err,
                           "%s, then its variables are passed over SSH; or set [Fargate] "
                           "ServiceSecretsInOverrides = true",
