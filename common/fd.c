@@ -127,6 +127,23 @@ int fd_read_to_end(int fd, const char *path, struct buffer *out, struct error *e
     return result;
 }
 
+int fd_read_at(int fd, void *bytes, size_t length, off_t offset)
+{
+    size_t done = 0;
+    while (done < length) {
+        ssize_t got = pread(fd, (char *)bytes + done, length - done, offset + (off_t)done);
+        if (got == 0) {
+            errno = EPROTO;
+            return -1;
+        }
+        if (got < 0 && errno != EINTR) {
+            return -1;
+        }
+        done += got > 0 ? (size_t)got : 0;
+    }
+    return 0;
+}
+
 int fd_read_file(const char *path, struct buffer *out, struct error *err)
 {
     cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);

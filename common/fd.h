@@ -45,6 +45,11 @@ int fd_read_file(const char *path, struct buffer *out, struct error *err)
 int fd_read_to_end(int fd, const char *path, struct buffer *out, struct error *err)
     __attribute__((warn_unused_result));
 
+/* Reads exactly 'length' bytes from 'offset' on. Returns -1 with errno, EPROTO at the end of the
+ * file. */
+int fd_read_at(int fd, void *bytes, size_t length, off_t offset)
+    __attribute__((warn_unused_result));
+
 /* Replaces 'path' atomically: temporary file in the same directory, fsync, rename, fsync of the
  * directory. 'mode' ignores the umask. */
 int fd_replace_file(const char *path, const void *bytes, size_t length, mode_t mode,

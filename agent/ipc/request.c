@@ -91,7 +91,7 @@ int job_request_write(const struct job_request *request, struct error *err)
     }
     if (header.words_bytes > 0 &&
         fd_write_all(fd, request->words, header.words_bytes, CLOCK_NEVER) < 0) {
-        return -1;
+        return error_set(err, ERROR_SYSTEM, errno, "cannot write the request");
     }
     return steal_fd(&fd);
 }
@@ -102,28 +102,10 @@ bool job_request_words(const char *words, size_t length)
     return first != NULL && first[1] != '\0' && words[length - 1] == '\0';
 }
 
-/* Exactly 'length' bytes at 'offset'. */
-static int read_exactly(int fd, void *bytes, size_t length, off_t offset)
-{
-    size_t done = 0;
-    while (done < length) {
-        ssize_t got = pread(fd, (char *)bytes + done, length - done, offset + (off_t)done);
-        if (got == 0) {
-            errno = EPROTO;
-            return -1;
-        }
-        if (got < 0 && errno != EINTR) {
-            return -1;
-        }
-        done += got > 0 ? (size_t)got : 0;
-    }
-    return 0;
-}
-
 static char *read_text(int fd, uint32_t length, off_t offset, bool holds_nul)
 {
     char *text = malloc((size_t)length + 1);
-    if (text == NULL || read_exactly(fd, text, length, offset) < 0 ||
+    if (text == NULL || fd_read_at(fd, text, length, offset) < 0 ||
         (!holds_nul && memchr(text, '\0', length) != NULL)) {
         free(text);
         return NULL;
@@ -147,7 +129,7 @@ int job_request_read(int fd, struct job_request *out_request, struct error *err)
 {
     struct request_header header;
     struct job_request request = {0};
-    if (read_exactly(fd, &header, sizeof(header), 0) < 0) {
+    if (fd_read_at(fd, &header, sizeof(header), 0) < 0) {
         return error_set(err, ERROR_PEER, errno, "cannot read a job request");
     }
     if (header.modes.count > TERMINAL_MODES) {

@@ -2,10 +2,10 @@
 #include "agent/ipc/spool_view.h"
 
 #include <errno.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
+#include <fcntl.h>
 #include <unistd.h>
+
+#include "common/fd.h"
 
 #define PAGE 4096
 
@@ -29,42 +29,52 @@ size_t spool_table_offset(uint32_t slots, int stream, uint64_t offset)
 int spool_view_open(struct spool_view *view, int fd)
 {
     struct spool_header header;
-    struct stat status;
-    if (pread(fd, &header, sizeof(header), 0) != (ssize_t)sizeof(header) ||
-        fstat(fd, &status) < 0) {
+    if (fd_read_at(fd, &header, sizeof(header), 0) < 0) {
         return -1;
     }
-    size_t bytes = spool_file_bytes(header.slots);
-    if (header.slots < SPOOL_STREAMS || (uint64_t)status.st_size < bytes) {
+    if (header.slots < SPOOL_STREAMS) {
         errno = EPROTO;
         return -1;
     }
-    void *map = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
-    if (map == MAP_FAILED) {
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (copy < 0) {
         return -1;
     }
-    *view = (struct spool_view){.map = map, .map_bytes = bytes, .slots = header.slots};
+    *view = (struct spool_view){.fd = copy, .slots = header.slots};
     return 0;
 }
 
 void spool_view_close(struct spool_view *view)
 {
-    if (view->map != NULL) {
-        (void)munmap((void *)(uintptr_t)view->map, view->map_bytes);
+    if (view->slots != 0) {
+        (void)close(view->fd);
     }
     *view = (struct spool_view){0};
 }
 
-const char *spool_view_at(const struct spool_view *view, int stream, uint64_t offset,
-                          size_t *length)
+int spool_view_read(const struct spool_view *view, int stream, uint64_t offset, char *to,
+                    size_t length)
 {
-    uint32_t slot = 0;
-    memcpy(&slot, view->map + spool_table_offset(view->slots, stream, offset), sizeof(slot));
-    if (slot >= view->slots) {
-        return NULL;
+    while (length > 0) {
+        uint32_t slot = 0;
+        size_t within = (size_t)(offset % SPOOL_SLOT_BYTES);
+        size_t part = SPOOL_SLOT_BYTES - within;
+        part = length < part ? length : part;
+        if (fd_read_at(view->fd, &slot, sizeof(slot),
+                       (off_t)spool_table_offset(view->slots, stream, offset)) < 0) {
+            return -1;
+        }
+        if (slot >= view->slots) {
+            errno = EPROTO;
+            return -1;
+        }
+        size_t at = spool_pool_offset(view->slots) + (size_t)slot * SPOOL_SLOT_BYTES + within;
+        if (fd_read_at(view->fd, to, part, (off_t)at) < 0) {
+            return -1;
+        }
+        to += part;
+        offset += part;
+        length -= part;
     }
-    size_t within = (size_t)(offset % SPOOL_SLOT_BYTES);
-    size_t together = SPOOL_SLOT_BYTES - within;
-    *length = *length < together ? *length : together;
-    return view->map + spool_pool_offset(view->slots) + (size_t)slot * SPOOL_SLOT_BYTES + within;
+    return 0;
 }

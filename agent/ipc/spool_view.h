@@ -6,6 +6,9 @@
  * Both streams share one pool of slots, so the limit is per job. A table for each stream maps the
  * number of a slot in the stream to a slot of the pool. A byte stays in place until the monitor
  * releases it. Offsets count bytes from the start of the stream.
+ *
+ * A session reads the file and does not map it: its address space has a ceiling
+ * (LIMIT_SESSION_MEMORY_BYTES), and --spool-limit has none as low.
  */
 #ifndef BERTH_AGENT_IPC_SPOOL_VIEW_H
 #define BERTH_AGENT_IPC_SPOOL_VIEW_H
@@ -28,18 +31,17 @@ size_t spool_file_bytes(uint32_t slots);
 size_t spool_table_offset(uint32_t slots, int stream, uint64_t offset);
 
 struct spool_view {
-    const char *map;
-    size_t map_bytes;
-    uint32_t slots;
+    int fd;
+    uint32_t slots; /* 0: not open */
 };
 
 /* The descriptor stays the caller's and may be closed afterwards. Returns -1 with errno. */
-int spool_view_open(struct spool_view *view, int fd);
+int spool_view_open(struct spool_view *view, int fd) __attribute__((warn_unused_result));
 void spool_view_close(struct spool_view *view);
 
-/* The bytes at 'offset', at most *length of them; sets *length to how many are contiguous. The
- * monitor must have reported that they are there. NULL: the file is damaged. */
-const char *spool_view_at(const struct spool_view *view, int stream, uint64_t offset,
-                          size_t *length);
+/* Copies 'length' bytes from 'offset' on, which the monitor has reported to be there. Returns -1
+ * with errno: the file is damaged. */
+int spool_view_read(const struct spool_view *view, int stream, uint64_t offset, char *to,
+                    size_t length) __attribute__((warn_unused_result));
 
 #endif

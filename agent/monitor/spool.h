@@ -3,7 +3,7 @@
  * spool.h - a bounded buffer for a resumable job's output, from which a session can read again.
  *
  * The job's monitor reads the pipes straight into a mapped file (spool_view.h) and does all the
- * bookkeeping; sessions map that file read-only. Slots that were released last are used first, so a
+ * bookkeeping; sessions read that file. Slots that were released last are used first, so a
  * reader that keeps up touches little memory. Memory and disk are reserved before they are written:
  * a full disk is a full spool, never a SIGBUS.
  */

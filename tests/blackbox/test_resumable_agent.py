@@ -72,6 +72,15 @@ def test_output_and_exit_code_arrive(resumable, until):
     until(lambda: re.search(reported, instance.log()), what="the log's line of its end")
 
 
+def test_a_spool_may_exceed_the_sessions_memory(resumable):
+    """The ceiling on a session's address space is 256 MiB."""
+    with resumable("--spool-limit", "8GiB").connect() as job:
+        assert job.start(new_name(), "sh -s", LOUD.format(lines=5000).encode()) == STARTED
+        job.collect()
+        job.release()
+    assert (bytes(job.outputs[0]), bytes(job.outputs[1])) == expected(5000)
+
+
 def test_exit_has_the_signals_name(resumable):
     with resumable().connect() as job:
         job.start(new_name(), "kill -SEGV $$")

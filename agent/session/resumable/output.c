@@ -103,23 +103,6 @@ static void send_bytes(struct channel *channel, const char *bytes, size_t length
     }
 }
 
-/* Copies bytes behind the frame's header, so that they share packets: a header in its own packet
- * would wake up the driver for nothing. -1: the spool is damaged. */
-static int copy_bytes(const struct resumable_channel *resumable, int stream, char *to,
-                      size_t length)
-{
-    for (size_t done = 0, part; done < length; done += part) {
-        part = length - done;
-        const char *bytes =
-            spool_view_at(&resumable->view, stream, resumable->sent[stream] + done, &part);
-        if (bytes == NULL) {
-            return -1;
-        }
-        memcpy(to + done, bytes, part);
-    }
-    return 0;
-}
-
 static void send_output(struct channel *channel, int stream)
 {
     struct resumable_channel *resumable = channel->resumable;
@@ -130,7 +113,10 @@ static void send_output(struct channel *channel, int stream)
     uint64_t left = resumable->available[stream] - resumable->sent[stream];
     size_t length = left < room ? (size_t)left : room;
     session_chunk_used(channel->session);
-    if (copy_bytes(resumable, stream, frame + JOBWIRE_OUTPUT_HEADER_BYTES, length) < 0) {
+    /* Behind the frame's header, so that they share packets: a header in its own packet would wake
+     * up the driver for nothing. */
+    if (spool_view_read(&resumable->view, stream, resumable->sent[stream],
+                        frame + JOBWIRE_OUTPUT_HEADER_BYTES, length) < 0) {
         resumable_channel_refuse(channel, JOBWIRE_REFUSED_LOST, "the job's output cannot be read");
         return;
     }
