@@ -295,35 +295,31 @@ int metadata_rename(const char *directory, const char *from, const char *to, str
 
 /* A process that was killed while it replaced the file leaves the new content, seeds included,
  * beside it. The notes have such names, too. */
-static void remove_beside(int directory_fd, const char *job)
+static int remove_beside(void *context, int directory_fd, const char *name, struct error *err)
 {
-    char prefix[METADATA_JOB_BYTES + 8];
-    int again = dup(directory_fd);
-    cleanup_dir DIR *directory = again < 0 ? NULL : fdopendir(again);
-    struct dirent *entry;
-    if (directory == NULL && again >= 0) {
-        (void)close(again);
+    const char *prefix = context;
+    (void)err;
+    if (strncmp(name, prefix, strlen(prefix)) == 0) {
+        (void)unlinkat(directory_fd, name, 0);
     }
-    (void)snprintf(prefix, sizeof(prefix), "%s.json.", job);
-    while (directory != NULL && (entry = readdir(directory)) != NULL) {
-        if (strncmp(entry->d_name, prefix, strlen(prefix)) == 0) {
-            (void)unlinkat(directory_fd, entry->d_name, 0);
-        }
-    }
+    return 0;
 }
 
 int metadata_remove(const char *directory, const char *job, struct error *err)
 {
     char name[NAME_MAX + 1];
+    char beside[NAME_MAX + 1];
     cleanup_fd int fd = -1;
-    if (name_of(job, "", name, err) < 0) {
+    if (name_of(job, "", name, err) < 0 || name_of(job, ".", beside, err) < 0) {
         return -1;
     }
     int found = metadata_directory_open(directory, &fd, err);
     if (found <= 0) {
         return found;
     }
-    remove_beside(fd, job);
+    if (metadata_directory_each_file(directory, remove_beside, beside, err) < 0) {
+        return -1;
+    }
     if (unlinkat(fd, name, 0) < 0 && errno != ENOENT) {
         return error_set(err, ERROR_SYSTEM, errno, "cannot remove '%s/%s'", directory, name);
     }

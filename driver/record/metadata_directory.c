@@ -183,9 +183,8 @@ bool metadata_directory_held(const char *directory, const char *job)
            fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
-int metadata_directory_each(const char *directory,
-                            int (*visit)(void *context, const char *job, struct error *err),
-                            void *context, struct error *err)
+int metadata_directory_each_file(const char *directory, metadata_directory_visit *visit,
+                                 void *context, struct error *err)
 {
     int fd = -1;
     int result = metadata_directory_open(directory, &fd, err);
@@ -200,15 +199,36 @@ int metadata_directory_each(const char *directory,
     result = 0;
     const struct dirent *entry;
     while (result == 0 && (entry = readdir(entries)) != NULL) {
-        char job[METADATA_JOB_BYTES];
-        size_t length = strlen(entry->d_name);
-        size_t suffix = strlen(SUFFIX);
-        if (length > suffix && length - suffix < sizeof(job) &&
-            strcmp(entry->d_name + length - suffix, SUFFIX) == 0) {
-            memcpy(job, entry->d_name, length - suffix);
-            job[length - suffix] = '\0';
-            result = visit(context, job, err);
-        }
+        result = visit(context, fd, entry->d_name, err);
     }
     return result;
+}
+
+struct jobs_walk {
+    int (*visit)(void *context, const char *job, struct error *err);
+    void *context;
+};
+
+static int visit_job(void *context, int directory_fd, const char *name, struct error *err)
+{
+    const struct jobs_walk *walk = context;
+    char job[METADATA_JOB_BYTES];
+    size_t length = strlen(name);
+    size_t suffix = strlen(SUFFIX);
+    (void)directory_fd;
+    if (length <= suffix || length - suffix >= sizeof(job) ||
+        strcmp(name + length - suffix, SUFFIX) != 0) {
+        return 0;
+    }
+    memcpy(job, name, length - suffix);
+    job[length - suffix] = '\0';
+    return walk->visit(walk->context, job, err);
+}
+
+int metadata_directory_each(const char *directory,
+                            int (*visit)(void *context, const char *job, struct error *err),
+                            void *context, struct error *err)
+{
+    struct jobs_walk walk = {.visit = visit, .context = context};
+    return metadata_directory_each_file(directory, visit_job, &walk, err);
 }

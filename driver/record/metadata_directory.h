@@ -59,4 +59,11 @@ int metadata_directory_each(const char *directory,
                             int (*visit)(void *context, const char *job, struct error *err),
                             void *context, struct error *err) __attribute__((warn_unused_result));
 
+/* The same with the name of every entry, and the directory's descriptor. */
+typedef int metadata_directory_visit(void *context, int directory_fd, const char *name,
+                                     struct error *err);
+int metadata_directory_each_file(const char *directory, metadata_directory_visit *visit,
+                                 void *context, struct error *err)
+    __attribute__((warn_unused_result));
+
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "driver/record/pool_failure.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -63,10 +62,17 @@ static bool read_one(int directory_fd, const char *directory, const char *name,
     return true;
 }
 
-static int add_file(int directory_fd, const char *directory, const char *name,
-                    struct pool_failures *failures, struct error *err)
+struct reading {
+    const char *directory;
+    struct pool_failures *failures;
+};
+
+static int add_file(void *context, int directory_fd, const char *name, struct error *err)
 {
-    if (failures->count >= COUNT_CEILING) {
+    const struct reading *reading = context;
+    struct pool_failures *failures = reading->failures;
+    if (strncmp(name, PREFIX, strlen(PREFIX)) != 0 || strlen(name) >= NAME_BYTES ||
+        failures->count >= COUNT_CEILING) {
         return 0;
     }
     struct pool_failure *entries =
@@ -75,32 +81,16 @@ static int add_file(int directory_fd, const char *directory, const char *name,
         return error_set(err, ERROR_SYSTEM, ENOMEM, "cannot read the pool");
     }
     failures->entries = entries;
-    failures->count += read_one(directory_fd, directory, name, &entries[failures->count]) ? 1 : 0;
+    failures->count +=
+        read_one(directory_fd, reading->directory, name, &entries[failures->count]) ? 1 : 0;
     return 0;
 }
 
 int pool_failures_read(const char *directory, struct pool_failures *out_failures, struct error *err)
 {
-    int fd = -1;
+    struct reading reading = {.directory = directory, .failures = out_failures};
     *out_failures = (struct pool_failures){.count = 0};
-    int result = metadata_directory_open(directory, &fd, err);
-    if (result <= 0) {
-        return result;
-    }
-    cleanup_dir DIR *entries = fdopendir(fd);
-    if (entries == NULL) {
-        (void)close(fd);
-        return error_set(err, ERROR_SYSTEM, errno, "cannot read '%s'", directory);
-    }
-    result = 0;
-    const struct dirent *entry;
-    while (result == 0 && (entry = readdir(entries)) != NULL) {
-        if (strncmp(entry->d_name, PREFIX, strlen(PREFIX)) == 0 &&
-            strlen(entry->d_name) < NAME_BYTES) {
-            result = add_file(fd, directory, entry->d_name, out_failures, err);
-        }
-    }
-    return result;
+    return metadata_directory_each_file(directory, add_file, &reading, err);
 }
 
 void pool_failures_done(struct pool_failures *failures)

@@ -4,7 +4,6 @@
  */
 #include "driver/backend/ecs/ecs.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -17,6 +16,7 @@
 #include "driver/backend/ecs/capacity.h"
 #include "driver/backend/ecs/generated.h"
 #include "driver/backend/ecs/service_logs.h"
+#include "driver/record/metadata_directory.h"
 #include "driver/record/runner_id.h"
 #include "driver/registry/image_choice.h"
 #include "driver/runner/runner.h"
@@ -269,20 +269,21 @@ static int look_again(struct backend_task *task, const struct ecs_look *look, st
     return 0;
 }
 
+static int count_job(void *context, const char *job, struct error *err)
+{
+    (void)job;
+    (void)err;
+    (*(int64_t *)context)++;
+    return 0;
+}
+
 /* With many jobs the interval grows, so that watching uses half of CallsPerSecond at most; the rest
  * is for jobs that wait for their task. */
 static int64_t ecs_watch_pause_ms(const struct config *config)
 {
     int64_t jobs = 0;
-    DIR *directory = opendir(config->metadata_directory);
-    const struct dirent *entry;
-    while (directory != NULL && (entry = readdir(directory)) != NULL) {
-        const char *dot = strrchr(entry->d_name, '.');
-        jobs += dot != NULL && strcmp(dot, ".json") == 0;
-    }
-    if (directory != NULL) {
-        (void)closedir(directory);
-    }
+    /* Without the directory the stage has failed for another reason. */
+    (void)!metadata_directory_each(config->metadata_directory, count_job, &jobs, NULL);
     int64_t share_ms = jobs * 2 * 1000 / config->fargate.calls_per_second;
     int64_t own_ms = config->fargate.watch_interval_ms;
     return share_ms > own_ms ? share_ms : own_ms;
