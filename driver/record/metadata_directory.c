@@ -197,8 +197,13 @@ int metadata_directory_each_file(const char *directory, metadata_directory_visit
         return error_set(err, ERROR_SYSTEM, errno, "cannot read '%s'", directory);
     }
     result = 0;
-    const struct dirent *entry;
-    while (result == 0 && (entry = readdir(entries)) != NULL) {
+    while (result == 0) {
+        errno = 0;
+        const struct dirent *entry = readdir(entries);
+        if (entry == NULL) {
+            return errno == 0 ? 0
+                              : error_set(err, ERROR_SYSTEM, errno, "cannot read '%s'", directory);
+        }
         result = visit(context, fd, entry->d_name, err);
     }
     return result;

@@ -123,16 +123,18 @@ int pool_retire(const char *directory, const char *key, const char *task,
 struct finding {
     const char *directory, *task;
     char key[METADATA_JOB_BYTES];
+    bool any_unusable;
+    struct error unusable;
 };
 
 static int match_record(void *context, const char *key, struct error *err)
 {
     struct finding *finding = context;
     struct metadata *metadata = NULL;
-    struct error ignored;
     (void)err;
-    if (metadata_load(finding->directory, key, &metadata, &ignored) == 1 &&
-        strcmp(metadata->job, finding->task) == 0) {
+    int found = metadata_load(finding->directory, key, &metadata, &finding->unusable);
+    finding->any_unusable = finding->any_unusable || found < 0;
+    if (found == 1 && strcmp(metadata->job, finding->task) == 0) {
         (void)snprintf(finding->key, sizeof(finding->key), "%s", key);
     }
     metadata_free(metadata);
@@ -147,6 +149,12 @@ int pool_find_task(const char *directory, const char *task, char out_key[METADAT
         if (metadata_directory_each(directory, match_record, &finding, err) < 0) {
             return -1;
         }
+    }
+    if (finding.key[0] == '\0' && finding.any_unusable) {
+        if (err != NULL) {
+            *err = finding.unusable;
+        }
+        return -1;
     }
     if (finding.key[0] == '\0') {
         return 0;

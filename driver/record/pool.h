@@ -65,7 +65,7 @@ int pool_retire(const char *directory, const char *key, const char *task,
     __attribute__((warn_unused_result));
 
 /* The key of the record, the pool's or a job's, whose task has this name. Returns 1; 0: there is
- * none; -1 with 'err'. */
+ * none; -1 with 'err': the directory or a record that may be the one cannot be read. */
 int pool_find_task(const char *directory, const char *task, char out_key[METADATA_JOB_BYTES],
                    struct error *err) __attribute__((warn_unused_result));
 

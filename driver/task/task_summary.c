@@ -43,18 +43,24 @@ void task_summary_cost(const struct backend_listed *listed, const struct config_
     (void)snprintf(out, room, "%.4f", hour * hours * (listed->spot ? price->spot_factor : 1));
 }
 
-void task_summary_find_record(struct backend_listed *listed, const struct config *config)
+/* As pool_find_task(). */
+static int find_record(struct backend_listed *listed, const struct config *config)
 {
     char key[METADATA_JOB_BYTES];
     struct error err;
-    if (!pool_has_key(listed->job)) {
-        return;
-    }
     int found = pool_find_task(config->metadata_directory, listed->job, key, &err);
     if (found == 1) {
         memcpy(listed->job, key, sizeof(listed->job));
     } else if (found < 0) {
         log_debug("%s", err.message);
+    }
+    return found;
+}
+
+void task_summary_find_record(struct backend_listed *listed, const struct config *config)
+{
+    if (pool_has_key(listed->job)) {
+        (void)find_record(listed, config);
     }
 }
 
@@ -84,9 +90,9 @@ bool task_summary_is_known(const struct backend_listed *listed, const struct con
         if (pool_knows(directory, listed->job, now_s, &known) != 0) {
             return known;
         }
-        task_summary_find_record(&claimed, config); /* a job may have claimed it just now */
-        if (pool_has_key(claimed.job)) {
-            return false;
+        int found = find_record(&claimed, config); /* a job may have claimed it just now */
+        if (found < 0 || pool_has_key(claimed.job)) {
+            return found < 0;
         }
         listed = &claimed;
     }

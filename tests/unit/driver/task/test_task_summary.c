@@ -85,12 +85,26 @@ static void who_is_known(void **state)
     }
 }
 
+/* Any record that cannot be read may be that of the job that has claimed the task. */
+static void an_unreadable_record_may_be_the_claimers(void **state)
+{
+    (void)state;
+    struct config config = {.metadata_directory = rows_directory};
+    struct backend_listed listed = {.job = "warm-7", .started_at_s = NOW - 60};
+    assert_false(task_summary_is_known(&listed, &config, NOW));
+    const char *path = rows_file("job-7-a.json", "{", 1);
+    assert_true(task_summary_is_known(&listed, &config, NOW));
+    assert_int_equal(unlink(path), 0);
+    assert_false(task_summary_is_known(&listed, &config, NOW));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ages),
         cmocka_unit_test(costs),
         cmocka_unit_test(who_is_known),
+        cmocka_unit_test(an_unreadable_record_may_be_the_claimers),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, rows_make_directory, rows_remove_directory);
 }
