@@ -141,7 +141,7 @@ static int run_in(struct task *task, struct ssh_connection **connection, int arg
     }
     buffer_done(&command.words);
     buffer_done(&command.login);
-    return result == 0 ? result_check_begun(out_outcome, err) : result;
+    return result == 0 ? result_check_begun(out_outcome, "", err) : result;
 }
 
 /* Whether 'ps', 'gc' and 'ssh' can find this task, which needs a metadata directory. Without one

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+#include <stdio.h>
 #include <string.h>
 
 #include "common/clock.h"
 #include "common/log.h"
 #include "driver/backend/backend.h"
+#include "driver/base/json.h"
 #include "driver/commands/command.h"
 #include "driver/commands/job_history.h"
 #include "driver/remote/exec.h"
@@ -18,10 +20,37 @@
 #include "driver/task/service_logs.h"
 #include "driver/task/task.h"
 
-static struct result result_of_stage(const struct job_outcome *outcome, const char *stage)
+#define ENTRYPOINT_BYTES 128
+
+/* The program of the job's 'entrypoint:', which starts the shell of this stage; empty: none. */
+static void read_entrypoint(const struct command_context *context, const struct task *task,
+                            char out_program[ENTRYPOINT_BYTES])
+{
+    cJSON *response = NULL;
+    struct error ignored; /* it only explains another failure */
+    out_program[0] = '\0';
+    if (task->container != METADATA_JOB || !task->backend_task.metadata->has_helper ||
+        runner_read_response(context->runner, &response, &ignored) < 0) {
+        return;
+    }
+    const cJSON *words = json_at(response, "image.entrypoint");
+    const cJSON *first = cJSON_IsArray(words) ? cJSON_GetArrayItem(words, 0) : words;
+    if (cJSON_IsString(first)) {
+        (void)snprintf(out_program, ENTRYPOINT_BYTES, "%s", first->valuestring);
+    }
+    json_delete_wiped(response);
+}
+
+static struct result result_of_stage(const struct job_outcome *outcome, const char *entrypoint,
+                                     const char *stage)
 {
     if (outcome->cancelled) {
         log_warn("stage '%s' was stopped on request, and the job's processes have ended", stage);
+        if (outcome->unbegun && entrypoint[0] != '\0') {
+            log_warn(
+                "the job's entrypoint '%s' had not started the script; " RESULT_ENTRYPOINT_HINT,
+                entrypoint);
+        }
     } else if (outcome->task_stopping) {
         log_error("the task was stopped while stage '%s' ran; this is not a failure of the "
                   "script",
@@ -194,6 +223,7 @@ int stage_run(struct command_context *context, struct result *out_result, struct
     struct job_outcome outcome = {0};
     struct script_bootstrap script;
     struct service_logs logs;
+    char entrypoint[ENTRYPOINT_BYTES] = "";
     if (backend_choose(context->config, err) == NULL) {
         return -1;
     }
@@ -215,8 +245,9 @@ int stage_run(struct command_context *context, struct result *out_result, struct
     if (result == 0) {
         result = check_task(&task, &outcome, err);
     }
-    if (result == 0) {
-        result = result_check_begun(&outcome, err);
+    if (result == 0 && outcome.unbegun) {
+        read_entrypoint(context, &task, entrypoint);
+        result = result_check_begun(&outcome, entrypoint, err);
     }
     if (result == 0) {
         print_usage(&outcome, context->argv[1]);
@@ -224,7 +255,7 @@ int stage_run(struct command_context *context, struct result *out_result, struct
         if (strcmp(context->argv[1], "cleanup_file_variables") == 0) {
             job_history_print_cost(context, &task);
         }
-        *out_result = result_of_stage(&outcome, context->argv[1]);
+        *out_result = result_of_stage(&outcome, entrypoint, context->argv[1]);
     } else {
         (void)error_wrap(err, "stage '%s'", context->argv[1]);
     }

@@ -35,7 +35,7 @@ static struct result from_signal(const char *name)
     return from_status(128 + signal_number(name, length)); /* 128: an unknown signal */
 }
 
-int result_check_begun(const struct job_outcome *outcome, struct error *err)
+int result_check_begun(const struct job_outcome *outcome, const char *entrypoint, struct error *err)
 {
     char end[64];
     if (!outcome->unbegun || outcome->cancelled || outcome->task_stopping) {
@@ -45,6 +45,12 @@ int result_check_begun(const struct job_outcome *outcome, struct error *err)
         (void)snprintf(end, sizeof(end), "was killed by signal %s", outcome->signal);
     } else {
         (void)snprintf(end, sizeof(end), "exited with status %d", outcome->status);
+    }
+    if (entrypoint[0] != '\0') {
+        (void)error_set(err, ERROR_BUILD, 0,
+                        "the script was not started: the job's entrypoint '%s' %s first",
+                        entrypoint, end);
+        return error_hint(err, RESULT_ENTRYPOINT_HINT);
     }
     return error_set(
         err, ERROR_BUILD, 0,

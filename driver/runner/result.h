@@ -28,9 +28,14 @@ struct result {
 };
 
 struct result result_from_error(const struct error *err);
+#define RESULT_ENTRYPOINT_HINT                                                                    \
+    "it must execute its arguments, as 'exec \"$@\"' in a script does; correct 'entrypoint:' of " \
+    "the job's image, or leave it out"
+
 /* Returns -1 (ERROR_BUILD) when the shell exited before it began the command: a startup file or the
- * image is the cause, so a retry cannot fix it. */
-int result_check_begun(const struct job_outcome *outcome, struct error *err)
+ * image is the cause, so a retry cannot fix it. 'entrypoint': the program that starts the shell by
+ * the job's 'entrypoint:'; empty: none. */
+int result_check_begun(const struct job_outcome *outcome, const char *entrypoint, struct error *err)
     __attribute__((warn_unused_result));
 /* A stop by request counts as cancelled, one of the whole task from outside as a system failure. */
 struct result result_from_outcome(const struct job_outcome *outcome);

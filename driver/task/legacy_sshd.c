@@ -63,7 +63,7 @@ static int run_program(struct task *task, struct ssh_connection *connection, con
     if (ssh_exec(connection, &request, &outcome, err) < 0) {
         return -1;
     }
-    if (result_check_begun(&outcome, err) < 0) {
+    if (result_check_begun(&outcome, "", err) < 0) {
         return -1;
     }
     return outcome.status == 0 && outcome.signal[0] == '\0'

@@ -170,6 +170,14 @@ static void forget(const struct task *task)
     }
 }
 
+/* Whether an attachment failed because the task's agent has no such job: it never started, or it
+ * has ended. */
+static bool is_gone(const struct job_state *job)
+{
+    return job->refusal == JOBWIRE_REFUSED_PERMANENT ||
+           job->refusal == JOBWIRE_REFUSED_UNKNOWN_JOB || job->refusal == JOBWIRE_REFUSED_LOST;
+}
+
 /* Whether all output of the job was written. */
 static int check_output(const struct task *task, const struct job_state *job, struct error *err)
 {
@@ -205,8 +213,13 @@ int resumable_job_run(struct task *task, struct ssh_connection **connection,
             forget(task);
             result = 1;
             break;
-        case ATTACHMENT_LOST:
         case ATTACHMENT_FAILED:
+            if (is_gone(&job)) {
+                forget(task); /* or the next stage would report an interrupted driver */
+            }
+            result = -1;
+            break;
+        case ATTACHMENT_LOST:
             result = -1;
             break;
         }
@@ -259,9 +272,7 @@ int resumable_job_end_leftover(struct task *task, struct ssh_connection **connec
     struct error own = {0};
     enum attachment_result result = run_over_links(task, &job, connection, &own);
     job_state_done(&job);
-    bool gone = result == ATTACHMENT_FAILED &&
-                (job.refusal == JOBWIRE_REFUSED_UNKNOWN_JOB || job.refusal == JOBWIRE_REFUSED_LOST);
-    if (result != ATTACHMENT_ENDED && !gone) {
+    if (result != ATTACHMENT_ENDED && !(result == ATTACHMENT_FAILED && is_gone(&job))) {
         *err = own;
         return error_wrap(err, "cannot end the job that an earlier stage left running");
     }

@@ -174,6 +174,8 @@ def test_an_image_without_a_shell_is_a_build_failure(job, programs):
     done = job.prepare().run("echo never\n")
     assert done.returncode == BUILD_FAILURE and job.exit_code() is None
     assert "cannot run in its image" in done.stderr and "cannot execute the shell" in done.stderr
+    again = job.run("echo never\n", "after_script")
+    assert "interrupted" not in again.stderr, "it has ended; nothing was interrupted"
 
 
 def test_output_comes_as_it_is_made(job):

@@ -344,6 +344,41 @@ def test_the_jobs_entrypoint(job, images, entrypoint, wrapped):
     assert (done.stdout, "wrapped once\n" in done.stderr) == (b"ran\n", wrapped), done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["/bin/true", "x"],
+            "the job's entrypoint '/bin/true' exited with status 0 first; it must",
+        ),
+        (["/no"], "cannot execute the shell through the entrypoint '/no': No such file"),
+    ],
+)
+def test_an_entrypoint_that_does_not_start_the_script(job, images, words, message):
+    job.driver.settings["Docker"]["Image"] = images["wrapped"]
+    response = json.loads(job.response_file.read_text())
+    response["image"] = {"name": images["wrapped"], "entrypoint": words}
+    job.response_file.write_text(json.dumps(response))
+    job.prepare()
+    for stage in ("step_script", "after_script"):
+        done = job.run("echo ran\n", stage)
+        assert done.returncode == BUILD_FAILURE and done.stdout == b""
+        assert message in done.stderr and "interrupted" not in done.stderr, done.stderr
+
+
+def test_an_entrypoint_that_hangs_is_named_when_the_job_is_stopped(job, images, until):
+    job.driver.settings["Docker"]["Image"] = images["wrapped"]
+    response = json.loads(job.response_file.read_text())
+    response["image"] = {"name": images["wrapped"], "entrypoint": ["sh", "-c", "echo in; sleep 99"]}
+    job.response_file.write_text(json.dumps(response))
+    job.prepare()
+    process = job.start("echo ran\n", "step_script")
+    assert process.stderr.readline() == b"in\n"
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=30)
+    assert "the job's entrypoint 'sh' had not started the script" in errors.decode()
+
+
 def test_without_a_helper_the_entrypoint_is_ignored(job, images):
     job.driver.settings["Helper"]["Use"] = "never"
     response = json.loads(job.response_file.read_text())
