@@ -148,14 +148,32 @@ static int take_variables(struct reading *reading, struct error *err)
     return 0;
 }
 
+/* With variables that are empty or not set, a name may be nothing: then it is not the same as a
+ * name that the job leaves out. */
+static int check_not_empty(const struct reading *reading, struct error *err)
+{
+    const char *raw = json_text_at(reading->from, "name");
+    if (raw == NULL || raw[0] == '\0' || json_text_at(reading->to, "name") != NULL) {
+        return 0;
+    }
+    (void)error_set(err, ERROR_USAGE, 0, "the job's %s '%s' is an empty name", reading->what, raw);
+    return error_hint(err, "set its variables");
+}
+
 static int check_name(const struct reading *reading, const struct config_list *allowed,
                       const char *list_name, struct error *err)
 {
     struct image_name name;
     const char *text = json_text_at(reading->to, "name");
+    if (check_not_empty(reading, err) < 0) {
+        return -1;
+    }
     if (text == NULL || image_name_parse(text, &name) < 0) {
-        return error_set(err, ERROR_USAGE, 0, "the job's %s '%s' is not a valid image name",
-                         reading->what, text == NULL ? "" : text);
+        (void)error_set(err, ERROR_USAGE, 0, "the job's %s '%s' is not a valid image name",
+                        reading->what, text == NULL ? "" : text);
+        return text != NULL && image_name_has_capitals(text)
+                   ? error_hint(err, "its path must be lower case, as CI_REGISTRY_IMAGE is")
+                   : -1;
     }
     if (!image_name_allowed(allowed, text)) {
         return error_set(err, ERROR_USAGE, 0,
@@ -237,6 +255,8 @@ static int read_image(const struct job_keywords_rules *rules, const struct confi
     }
     if (rules->image_is_fixed) {
         cJSON_DeleteItemFromObjectCaseSensitive(keywords->image, "name");
+    } else if (check_not_empty(&reading, err) < 0) {
+        return -1;
     }
     if (config->image_platform != NULL && json_text_at(keywords->image, "platform") == NULL) {
         json_text(keywords->image, "platform", config->image_platform, &reading.ok);

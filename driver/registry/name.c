@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "driver/registry/name.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include "driver/base/pattern.h"
 
-#define ALPHANUMERIC "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+#define CAPITALS     "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define ALPHANUMERIC CAPITALS "abcdefghijklmnopqrstuvwxyz0123456789"
 
 static bool is_made_of(const char *text, const char *characters)
 {
@@ -58,6 +60,15 @@ static bool port_is_valid(const char *repository)
     return colon == NULL || (colon > repository && digits > 0 && colon[1 + digits] == '/');
 }
 
+/* What follows the registry: capitals are for registries and tags alone. */
+static bool path_is_lower_case(const struct image_name *name)
+{
+    size_t registry = strlen(name->registry);
+    bool is_written = strncmp(name->repository, name->registry, registry) == 0 &&
+                      name->repository[registry] == '/';
+    return strpbrk(name->repository + (is_written ? registry : 0), CAPITALS) == NULL;
+}
+
 /* No empty component, no port but the registry's. */
 static bool repository_is_valid(const char *repository)
 {
@@ -101,8 +112,23 @@ int image_name_parse(const char *text, struct image_name *out_name)
         return -1;
     }
     choose_registry(&name);
+    if (!path_is_lower_case(&name)) {
+        return -1;
+    }
     *out_name = name;
     return 0;
+}
+
+bool image_name_has_capitals(const char *text)
+{
+    struct image_name name;
+    char lower[IMAGE_NAME_BYTES];
+    int length = snprintf(lower, sizeof(lower), "%s", text);
+    for (char *at = lower; *at != '\0'; at++) {
+        *at = (char)tolower((unsigned char)*at);
+    }
+    return length < (int)sizeof(lower) && image_name_parse(text, &name) < 0 &&
+           image_name_parse(lower, &name) == 0;
 }
 
 /* The colon before the tag of a name or pattern; NULL: it has none. */

@@ -27,6 +27,9 @@ struct image_name {
 int image_name_parse(const char *text, struct image_name *out_name)
     __attribute__((warn_unused_result));
 
+/* Whether capitals in its path are all that makes a text invalid. */
+bool image_name_has_capitals(const char *text);
+
 /* Whether a pattern (pattern.h) matches the name as written, or with its default tag. A digest can
  * name any image ever pushed to the repository, whatever tag is beside it: it needs a pattern with
  * that digest, with all tags ("ruby:*") or without a tag. */

@@ -132,6 +132,12 @@ BAD = [
         ["'ruby:3' is not allowed", "no match"],
     ),
     ("invalid image", lambda c: c.image("nowhere.invalid/a b"), ["is not a valid image name"]),
+    (
+        "image with capitals",
+        lambda c: c.image("nowhere.invalid/Group/App"),
+        ["'nowhere.invalid/Group/App' is not a valid image name", "lower case"],
+    ),
+    ("image of no variable", lambda c: c.image("$NOT_SET"), ["'$NOT_SET' is an empty name"]),
     ("image id", lambda c: c.image("0123456789ab"), ["'0123456789ab'"]),
     ("service outside the list", lambda c: c.services("redis:7"), ["AllowedServices", "no match"]),
     (
@@ -320,6 +326,14 @@ AFTER = [
     ("no job image", lambda images: images.remove(JOB), [JOB, "not found"]),
     ("no agent image", lambda images: images.remove(AGENT), [AGENT, "not found"]),
 ]
+
+
+def test_a_user_that_the_image_does_not_have(generated_job):
+    generated_job.image(JOB, executor_opts={"docker": {"user": "nosuch"}})
+    done = generated_job.stage("prepare")
+    (line,) = errors(done)
+    assert done.returncode == BUILD_FAILURE and "unable to find user nosuch" in line
+    assert "no such user or group; check 'user:' of the job's image" in line
 
 
 @pytest.mark.parametrize("change, words", [row[1:] for row in AFTER], ids=[row[0] for row in AFTER])

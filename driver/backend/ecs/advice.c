@@ -75,10 +75,17 @@ static const struct row refusals[] = {
      {ECS_PERMANENT, "check [Fargate] SecurityGroup: it must be in the same VPC"}},
 };
 
+#define NO_IMAGE "check the image's name and tag, in 'image:' of the job or in the task definition"
+#define NO_USER \
+    "the image has no such user or group; check 'user:' of the job's image, or use numbers"
+
 static const struct row stops[] = {
-    {"manifest unknown", {ECS_PERMANENT, "check the image's name and tag in the task definition"}},
-    {"CannotPull*: not found",
-     {ECS_PERMANENT, "check the image's name and tag in the task definition"}},
+    {"manifest unknown", {ECS_PERMANENT, NO_IMAGE}},
+    {"CannotPull*: not found", {ECS_PERMANENT, NO_IMAGE}},
+    {"unable to find user", {ECS_PERMANENT, NO_USER}},
+    {"unable to find group", {ECS_PERMANENT, NO_USER}},
+    {"no users found", {ECS_PERMANENT, NO_USER}},
+    {"no groups found", {ECS_PERMANENT, NO_USER}},
     {"CannotPull*descriptor matching platform",
      {ECS_PERMANENT, "build the image with 'docker build --platform' for the cpuArchitecture of "
                      "the task definition"}},

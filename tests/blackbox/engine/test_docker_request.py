@@ -65,6 +65,23 @@ def test_the_response_counts_and_not_the_variables(asking, retagged, engine):
     assert len(engine.labelled(asking.driver.label)["containers"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("$NOT_SET", "'$NOT_SET' is an empty name; set its variables"),
+        ("r.example/Group/App:1", "'r.example/Group/App:1' is not a valid image name; its path"),
+    ],
+)
+@pytest.mark.parametrize("keyword", ["image", "service"])
+def test_a_name_that_is_empty_or_has_capitals(asking, busybox, engine, keyword, name, words):
+    """It does not run in the configured image instead."""
+    rows = (image(name), []) if keyword == "image" else (image(busybox), [image(name)])
+    ask(asking, *rows)
+    done = asking.stage("prepare")
+    assert done.returncode == BUILD_FAILURE and f"the job's {keyword} {words}" in done.stderr
+    assert engine.labelled(asking.driver.label)["containers"] == []
+
+
 def test_a_job_without_image_has_the_configured_one(asking, busybox, engine):
     asking.env["CUSTOM_ENV_CI_JOB_IMAGE"] = "berth-test/other:1"
     ask(asking, image(""))

@@ -18,6 +18,7 @@ static void takes_names_apart(void **state)
         {"a port", "r.example:5000/a:1", "r.example:5000/a", "1", "r.example:5000"},
         {"a port, no tag", "r.example:5000/a", "r.example:5000/a", "latest", "r.example:5000"},
         {"localhost", "localhost/a", "localhost/a", "latest", "localhost"},
+        {"capitals", "R.Example:5000/a:B", "R.Example:5000/a", "B", "R.Example:5000"},
         {"a digest", "a/b@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
          "a/b", digest, "docker.io"},
         {"tag and digest",
@@ -39,10 +40,36 @@ static void refuses_what_is_no_name(void **state)
 {
     (void)state;
     static const char *const texts[] = {
-        "",         ":",          "a:",           "/a",           "a/",        "a//b", "a b",
-        "a:b c",    "-rm",        ".a",           "a?x=1",        "a&b",       "a%2f", "a\nb",
-        "a:1:2/b",  "a@sha256:1", "a@md5/x:0000", "a/b:5000/c:1", "a:t@",      "@",    "a#b",
-        "\xc3\xa4", "..",         "http://a",     "a@b@c",        "a:$(true)",
+        "",
+        ":",
+        "a:",
+        "/a",
+        "a/",
+        "a//b",
+        "a b",
+        "a:b c",
+        "-rm",
+        ".a",
+        "a?x=1",
+        "a&b",
+        "a%2f",
+        "a\nb",
+        "a:1:2/b",
+        "a@sha256:1",
+        "a@md5/x:0000",
+        "a/b:5000/c:1",
+        "a:t@",
+        "@",
+        "a#b",
+        "\xc3\xa4",
+        "..",
+        "http://a",
+        "a@b@c",
+        "a:$(true)",
+        "Ruby",
+        "A/b",
+        "r.example/A/b:1",
+        "docker.io/A",
     };
     for (size_t i = 0; i < ROW_COUNT(texts); i++) {
         struct image_name name = {.repository = "untouched"};
@@ -56,6 +83,15 @@ static void refuses_what_is_no_name(void **state)
     text[sizeof(text) - 1] = '\0';
     struct image_name name;
     assert_int_equal(image_name_parse(text, &name), -1);
+}
+
+static void finds_capitals(void **state)
+{
+    (void)state;
+    assert_true(image_name_has_capitals("r.example/Group/App:1"));
+    assert_true(image_name_has_capitals("Ruby"));
+    assert_false(image_name_has_capitals("R.example/app:V1"));
+    assert_false(image_name_has_capitals("Bad Name"));
 }
 
 static void matches_patterns(void **state)
@@ -164,9 +200,13 @@ static void makes_aliases(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(takes_names_apart),       cmocka_unit_test(refuses_what_is_no_name),
-        cmocka_unit_test(matches_patterns),        cmocka_unit_test(is_allowed_by_any_pattern),
-        cmocka_unit_test(knows_what_may_be_an_id), cmocka_unit_test(makes_aliases),
+        cmocka_unit_test(takes_names_apart),
+        cmocka_unit_test(refuses_what_is_no_name),
+        cmocka_unit_test(finds_capitals),
+        cmocka_unit_test(matches_patterns),
+        cmocka_unit_test(is_allowed_by_any_pattern),
+        cmocka_unit_test(knows_what_may_be_an_id),
+        cmocka_unit_test(makes_aliases),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
