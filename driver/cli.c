@@ -436,6 +436,12 @@ static void hint_docker_option(struct error *err)
     }
 }
 
+static int unexpected_argument(const char *word, struct error *err)
+{
+    (void)error_set(err, ERROR_USAGE, 0, "unexpected argument '%s'", word);
+    return error_hint(err, "try --help");
+}
+
 const char *cli_program_name(const char *path)
 {
     const char *slash = path == NULL ? NULL : strrchr(path, '/');
@@ -472,12 +478,20 @@ int cli_parse(struct cli *cli, int argc, char *const argv[], struct error *err)
     }
     cli->argc = argc - position;
     cli->argv = argv + position;
-    cli->help = cli->help || (cli->in_group && cli->command == NULL && !cli->version);
-    if (cli->help || cli->version) {
+    if (cli->help) {
         return 0;
     }
-    if (cli->command == NULL) {
-        (void)error_set(err, ERROR_USAGE, 0, "no command");
+    if (cli->command != NULL && cli->command->run == NULL && cli->argc > 0) {
+        return unexpected_argument(cli->argv[0], err); /* of 'version' */
+    }
+    if (cli->version) {
+        return 0;
+    }
+    if (cli->command == NULL) { /* 'custom' without a stage must not count as success of one */
+        (void)error_set(err, ERROR_USAGE, 0,
+                        cli->in_group ? "'custom' needs a stage: config, "
+                                        "prepare, run or cleanup"
+                                      : "no command");
         return error_hint(err, "try --help");
     }
     if (cli->argc == 0 && cli->command->needs != NULL) {
@@ -486,9 +500,7 @@ int cli_parse(struct cli *cli, int argc, char *const argv[], struct error *err)
         return error_hint(err, "try '%s %s'", cli->program, cli->command->needs_example);
     }
     if (cli->argc > cli->command->arguments_ceiling) {
-        (void)error_set(err, ERROR_USAGE, 0, "unexpected argument '%s'",
-                        cli->argv[cli->command->arguments_ceiling]);
-        return error_hint(err, "try --help");
+        return unexpected_argument(cli->argv[cli->command->arguments_ceiling], err);
     }
     return check_options(cli, err);
 }

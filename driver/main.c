@@ -97,11 +97,18 @@ static bool is_plain_interrupt(const struct program *program, const struct resul
            !is_stage(program);
 }
 
+/* Errors about the value of an option, which some commands find, begin with its name. */
+static bool is_about_an_option(const struct error *err)
+{
+    return err->kind == ERROR_USAGE && strncmp(err->message, "--", 2) == 0;
+}
+
 static struct result fail(struct program *program, const struct error *err)
 {
     char text[ERROR_TEXT_BYTES];
     struct result result = result_from_error(err);
     program->failed = true;
+    program->wrong_command_line = program->wrong_command_line || is_about_an_option(err);
     if (err->errnum == EINTR && program->signals.first != 0) {
         result.kind = RESULT_CANCELLED;
     }
