@@ -43,6 +43,16 @@ def japanese():
 
 
 @pytest.fixture(scope="session")
+def english_errors():
+    return guide.Guide(TOP / "docs/troubleshooting.md")
+
+
+@pytest.fixture(scope="session")
+def japanese_errors():
+    return guide.Guide(TOP / "docs/troubleshooting.ja.md")
+
+
+@pytest.fixture(scope="session")
 def moto(tmp_path_factory):
     # The managed policies of AWS exist, as in a real account.
     os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
