@@ -478,6 +478,7 @@ int cli_parse(struct cli *cli, int argc, char *const argv[], struct error *err)
     }
     cli->argc = argc - position;
     cli->argv = argv + position;
+    cli->help = cli->help || (cli->in_group && cli->command == NULL && !cli->version);
     if (cli->help) {
         return 0;
     }
@@ -487,11 +488,8 @@ int cli_parse(struct cli *cli, int argc, char *const argv[], struct error *err)
     if (cli->version) {
         return 0;
     }
-    if (cli->command == NULL) { /* 'custom' without a stage must not count as success of one */
-        (void)error_set(err, ERROR_USAGE, 0,
-                        cli->in_group ? "'custom' needs a stage: config, "
-                                        "prepare, run or cleanup"
-                                      : "no command");
+    if (cli->command == NULL) {
+        (void)error_set(err, ERROR_USAGE, 0, "no command");
         return error_hint(err, "try --help");
     }
     if (cli->argc == 0 && cli->command->needs != NULL) {

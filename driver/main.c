@@ -341,11 +341,25 @@ static void protect_memory(void)
 #endif
 }
 
+/* 'custom' alone prints the help, as with the Fargate driver, but GitLab Runner would take its
+ * status for that of a stage. */
+static int check_stage(const struct program *program, struct error *err)
+{
+    if (program->cli.in_group && program->cli.command == NULL && !program->cli.version &&
+        !program->runner.codes_missing) {
+        (void)error_set(err, ERROR_USAGE, 0, "'custom' needs a stage");
+        return error_hint(err, "add config, prepare, run or cleanup to the stage's _args in "
+                               "config.toml");
+    }
+    return 0;
+}
+
 static int start(struct program *program, int argc, char **argv, struct error *err)
 {
     int environment = runner_read(&program->runner, err);
     struct error second;
     int parsed = cli_parse(&program->cli, argc, argv, environment < 0 ? &second : err);
+    parsed = parsed == 0 && environment == 0 ? check_stage(program, err) : parsed;
     program->wrong_command_line = environment == 0 && parsed < 0;
     if (is_stage(program)) {
         log_prefix(NOTICE_PREFIX); /* stderr is the job's log */

@@ -26,7 +26,7 @@ def one_line(text):
 
 @pytest.mark.parametrize(
     "words",
-    [["--help"], ["custom", "--help"], ["exec", "-h"], ["help"], ["h"]]
+    [["--help"], ["custom", "--help"], ["exec", "-h"], ["help"], ["h"], ["custom"], ["c"]]
     + [["custom", "help"], ["help", "exec"], ["help", "custom", "run"], ["custom", "help", "run"]]
     + [["custom", stage, "--help"] for stage in STAGES],
 )
@@ -81,7 +81,7 @@ def test_help_of_the_given_command(berth_driver):
         return berth_driver.run(*words, config=False).stdout
 
     assert shown("help") == shown("--help")
-    assert shown("custom", "help") == shown("custom", "--help")
+    assert shown("custom") == shown("custom", "help") == shown("custom", "--help")
     assert shown("help", "exec") == shown("exec", "--help")
     assert shown("custom", "help", "run") == shown("help", "c", "r") == shown("c", "run", "-h")
 
@@ -120,8 +120,6 @@ def test_version_names_the_libraries(berth_driver, word):
         ["custom", "--bogus", "config"],
         ["frob"],
         ["custom", "frob"],
-        ["custom"],  # GitLab Runner would take a status of 0 for that of a stage
-        ["--config", "x", "c"],
         [],
         ["help", "frob"],
         ["--config"],
@@ -134,6 +132,13 @@ def test_errors_are_one_line_with_a_hint(berth_driver, words, runner):
     assert done.stdout == b"" and one_line(done.stderr), done.stderr
     assert "--help" in done.stderr or "needs a value" in done.stderr
     assert done.returncode == (BUILD_FAILURE if runner else 2)
+
+
+@pytest.mark.parametrize("words", [["custom"], ["--config", "x", "c"], ["custom", "--help"]])
+def test_gitlab_runner_does_not_take_the_help_for_a_stage(berth_driver, words):
+    done = berth_driver.run(*words, config=False, env=in_runner(berth_driver))
+    assert done.returncode == BUILD_FAILURE and done.stdout == b""
+    assert "'custom' needs a stage; add config, prepare" in done.stderr
 
 
 @pytest.mark.parametrize(
