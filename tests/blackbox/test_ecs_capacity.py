@@ -53,6 +53,32 @@ def test_a_cluster_without_a_default_strategy(ecs_job, cloud, text):
     assert ecs_job.run("exit 3\n").returncode == BUILD_FAILURE
 
 
+@pytest.mark.parametrize("text", WANTING[1:])
+def test_a_default_strategy_of_other_capacity_is_not_replaced(ecs_job, cloud, text):
+    """A provider of Managed Instances or of EC2: the same texts as without a strategy."""
+    cloud.no_default = text
+    (cluster,) = cloud.moto.ecs.describe_clusters(clusters=[cloud.cluster])["clusters"]
+    cluster["defaultCapacityProviderStrategy"] = [
+        {"capacityProvider": "instances", "weight": 1, "base": 0}
+    ]
+    answer = json.dumps({"clusters": [cluster], "failures": []}).encode()
+    cloud.faults.append(Fault("DescribeClusters", raw=answer))
+    done = prepare(ecs_job, BUILD_FAILURE)
+    assert cloud.count("RunTask") == 1 and memories(ecs_job) == []
+    assert "default capacity provider 'instances' is not Fargate's" in done.stderr
+    assert 'set [Fargate] LaunchType = "FARGATE"; or for that provider' in done.stderr
+    assert text in done.stderr
+
+
+def test_a_default_strategy_that_may_not_be_read(ecs_job, cloud):
+    """The policy of an earlier version's runner has no ecs:DescribeClusters."""
+    cloud.no_default = WANTING[-1]
+    body = refusal("AccessDeniedException", "not authorized to perform: ecs:DescribeClusters")
+    cloud.faults.append(Fault("DescribeClusters", status=400, body=body))
+    prepare(ecs_job)
+    assert [form(request) for request in cloud.requests("RunTask")] == [None, "FARGATE"]
+
+
 def test_it_is_remembered_for_an_hour(ecs_job, cloud):
     cloud.no_default = NO_INSTANCES
     prepare(ecs_job)

@@ -120,15 +120,20 @@ static const struct ecs_advice *search(const struct row *rows, size_t count, con
     return NULL;
 }
 
-bool ecs_advice_wants_launch_type(const char *text)
+enum ecs_wants ecs_advice_wants(const char *text)
 {
-    static const struct row rows[] = {
+    static const struct row sure[] = {
         {"No Container Instances were found in your cluster", {ECS_UNKNOWN, NULL}},
+    };
+    static const struct row unsure[] = {
         {"launch_type EC2", {ECS_UNKNOWN, NULL}}, /* "does not support": of the definition */
         {"platform version must be null*EC2 launch type", {ECS_UNKNOWN, NULL}},
         {"public IP is not supported for this launch type", {ECS_UNKNOWN, NULL}},
     };
-    return search(rows, sizeof(rows) / sizeof(rows[0]), text) != NULL;
+    return search(sure, sizeof(sure) / sizeof(sure[0]), text) != NULL ? ECS_WANTS_LAUNCH_TYPE
+           : search(unsure, sizeof(unsure) / sizeof(unsure[0]), text) != NULL
+               ? ECS_WANTS_LAUNCH_TYPE_MAYBE
+               : ECS_WANTS_NOTHING;
 }
 
 bool ecs_advice_lacks_definition(const char *text)

@@ -255,3 +255,43 @@ int ecs_capacity_find(struct aws_client *client, const struct config *config,
     *out_kind = found;
     return 0;
 }
+
+/* --- the cluster's default --- */
+
+static int describe_cluster(struct aws_client *client, const struct config *config,
+                            int64_t deadline_ms, cJSON **out_answer, struct error *err)
+{
+    struct aws_failure failure;
+    bool ok = true;
+    cJSON *request = cJSON_CreateObject();
+    json_append(json_array(request, "clusters", &ok), config->fargate.cluster, &ok);
+    int result =
+        ok ? aws_ecs(client, "DescribeClusters", request, deadline_ms, out_answer, &failure, err)
+           : error_set(err, ERROR_SYSTEM, ENOMEM, "cannot describe the cluster");
+    cJSON_Delete(request);
+    return result;
+}
+
+int ecs_capacity_default(struct aws_client *client, const struct config *config,
+                         struct signals *signals, int64_t deadline_ms,
+                         char out_provider[ECS_PROVIDER_BYTES], struct error *err)
+{
+    cJSON *answer = NULL;
+    const cJSON *item = NULL;
+    deadline_ms = clock_earlier_ms(deadline_ms, clock_deadline_ms(CALL_MS));
+    if (ecs_pace_wait(signals, ecs_pace_reserve(config, "describe"), deadline_ms, err) < 0 ||
+        describe_cluster(client, config, deadline_ms, &answer, err) < 0) {
+        return -1;
+    }
+    const cJSON *cluster = cJSON_GetArrayItem(json_at(answer, "clusters"), 0);
+    out_provider[0] = '\0';
+    cJSON_ArrayForEach(item, json_at(cluster, "defaultCapacityProviderStrategy"))
+    {
+        const char *name = json_text_or_empty(item, "capacityProvider");
+        if (!ecs_provider_is_fargate(name)) {
+            ecs_provider_name(name, out_provider);
+        }
+    }
+    cJSON_Delete(answer);
+    return out_provider[0] != '\0';
+}

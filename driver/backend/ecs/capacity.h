@@ -61,4 +61,11 @@ const char *ecs_capacity_text(enum ecs_capacity kind);
  * job's image '...'". */
 int ecs_capacity_not_privileged(const char *what, const char *where, struct error *err);
 
+/* Whether the cluster's default strategy names a provider other than Fargate's: 1 and its name, 0,
+ * -1: not known. */
+int ecs_capacity_default(struct aws_client *client, const struct config *config,
+                         struct signals *signals, int64_t deadline_ms,
+                         char out_provider[ECS_PROVIDER_BYTES], struct error *err)
+    __attribute__((warn_unused_result));
+
 #endif

@@ -127,8 +127,10 @@ struct ecs_advice {
 struct ecs_advice ecs_advice_of_refusal(const char *text);
 struct ecs_advice ecs_advice_of_stop(const char *text);
 /* Whether ECS refused RunTask because it assumed launch type EC2, which it does without a launch
- * type and without a strategy, of the request or of the cluster. */
-bool ecs_advice_wants_launch_type(const char *text);
+ * type and without a strategy, of the request or of the cluster. MAYBE: a default strategy of other
+ * capacity than Fargate leads to the same text. */
+enum ecs_wants { ECS_WANTS_NOTHING, ECS_WANTS_LAUNCH_TYPE, ECS_WANTS_LAUNCH_TYPE_MAYBE };
+enum ecs_wants ecs_advice_wants(const char *text);
 /* Whether RunTask was refused because the task definition does not exist (yet) or is INACTIVE. */
 bool ecs_advice_lacks_definition(const char *text);
 

@@ -6,6 +6,7 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "driver/backend/ecs/capacity.h"
 #include "driver/backend/ecs/ecs.h"
 #include "driver/backend/ecs/generated.h"
 #include "driver/backend/ecs/pace.h"
@@ -190,6 +191,38 @@ static enum outcome read_answer(struct backend_task *task, const struct attempt 
     return refused(attempt, false, err);
 }
 
+/* RunTask without launch type was refused: whether it is repeated with launch type FARGATE. Not if
+ * that would replace other capacity, which the cluster's administrator has chosen. */
+static enum outcome without_launch_type(const struct backend_task *task,
+                                        const struct attempt *attempt, int64_t deadline_ms,
+                                        struct error *err)
+{
+    const struct ecs_session *session = task->session;
+    struct error own;
+    char provider[ECS_PROVIDER_BYTES];
+    int other = ecs_advice_wants(err->message) == ECS_WANTS_LAUNCH_TYPE
+                    ? 0
+                    : ecs_capacity_default(session->client, task->config, task->signals,
+                                           deadline_ms, provider, &own);
+    if (other < 0 && own.errnum == EINTR) {
+        *err = own;
+        return OUTCOME_FAILED;
+    }
+    if (other > 0) {
+        enum outcome outcome = refused(attempt, true, err);
+        (void)error_wrap(err, "the cluster's default capacity provider '%s' is not Fargate's",
+                         provider);
+        (void)error_hint(err, "set [Fargate] LaunchType = \"FARGATE\"; or for that provider "
+                              "EnablePublicIP = false, no PlatformVersion, and a task definition "
+                              "that allows it");
+        return outcome;
+    }
+    if (other < 0) {
+        log_debug("the cluster's default strategy is not known: %s", own.message);
+    }
+    return OUTCOME_LAUNCH_TYPE;
+}
+
 static enum outcome call_run_task(struct backend_task *task, const struct attempt *attempt,
                                   const cJSON *request, int64_t deadline_ms, struct error *err)
 {
@@ -203,8 +236,8 @@ static enum outcome call_run_task(struct backend_task *task, const struct attemp
             forget_attempt(task);
         }
         if (!failure.maybe_done && strcmp(attempt->ask.form, ECS_FORM_DEFAULT) == 0 &&
-            ecs_advice_wants_launch_type(err->message)) {
-            return OUTCOME_LAUNCH_TYPE;
+            ecs_advice_wants(err->message) != ECS_WANTS_NOTHING) {
+            return without_launch_type(task, attempt, deadline_ms, err);
         }
         if (!failure.maybe_done && session->generated != NULL &&
             ecs_advice_lacks_definition(err->message)) {

@@ -6,9 +6,10 @@
  * a driver waits for. The driver that needs an answer first asks for all tasks that are due, and
  * writes the answers into their slots; the others read them. One driver at a time has the turn to
  * ask; one that does not answer within a second loses it, so a killed or stopped driver holds up no
- * other for longer; and one that has waited for a turn in vain asks as well, if pace.h lets it. Only drivers share that would send the same request but for the task: the same
- * endpoint, region, login, cluster and container. An answer counts only for a task that it names,
- * from the moment when its call began.
+ * other for longer; and one that has waited for a turn in vain asks as well, if pace.h lets it.
+ * Only drivers share that would send the same request but for the task: the same endpoint, region,
+ * login, cluster and container. An answer counts only for a task that it names, from the moment
+ * when its call began.
  *
  * Where the file cannot be used, or a call for several tasks is refused, each driver asks for
  * itself. Calls are spaced out by pace.h in any case. The file has a fixed size of holes, mode 0600

@@ -78,21 +78,22 @@ static void refusals_that_need_a_launch_type_are_recognised(void **state)
     (void)state;
     static const struct {
         const char *text;
-        bool wants;
+        enum ecs_wants wants;
     } rows[] = {
         {"ecs RunTask: InvalidParameterException: No Container Instances were found in your "
          "cluster. (request x)",
-         true},
-        {"Task definition does not support launch_type EC2.", true},
-        {"The platform version must be null when specifying an EC2 launch type.", true},
-        {"Assign public IP is not supported for this launch type.", true},
-        {"No Container Instances were found in your capacity provider.", false},
-        {"Task definition does not support launch_type FARGATE.", false},
-        {"Cluster not found.", false},
-        {"", false},
+         ECS_WANTS_LAUNCH_TYPE},
+        {"Task definition does not support launch_type EC2.", ECS_WANTS_LAUNCH_TYPE_MAYBE},
+        {"The platform version must be null when specifying an EC2 launch type.",
+         ECS_WANTS_LAUNCH_TYPE_MAYBE},
+        {"Assign public IP is not supported for this launch type.", ECS_WANTS_LAUNCH_TYPE_MAYBE},
+        {"No Container Instances were found in your capacity provider.", ECS_WANTS_NOTHING},
+        {"Task definition does not support launch_type FARGATE.", ECS_WANTS_NOTHING},
+        {"Cluster not found.", ECS_WANTS_NOTHING},
+        {"", ECS_WANTS_NOTHING},
     };
     for (size_t i = 0; i < ROW_COUNT(rows); i++) {
-        if (ecs_advice_wants_launch_type(rows[i].text) != rows[i].wants) {
+        if (ecs_advice_wants(rows[i].text) != rows[i].wants) {
             fail_msg("%s", rows[i].text);
         }
     }
