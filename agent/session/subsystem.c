@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "agent/session/subsystem.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "agent/ipc/wire.h"
 #include "agent/session/channel.h"
@@ -22,8 +24,18 @@ static int start_sftp(struct channel *channel)
 /* The channel has no further use. */
 static int start_claim(struct channel *channel)
 {
+    struct session *session = channel->session;
     const struct wire_message message = {.type = WIRE_CLAIMED};
-    return wire_send(channel->session->control, &message, NULL, 0) < 0 ? 1 : 0;
+    if (wire_send(session->control, &message, NULL, 0) == 0) {
+        return 0;
+    }
+    /* A refusal is the reply of an agent that does not wait for claims, so the client gets none: it
+     * must not rely on this task. */
+    log_error("%s: cannot report the claim of this task to init: %s, disconnecting",
+              session->setup->peer, strerror(errno));
+    (void)shutdown(ssh_get_fd(session->ssh), SHUT_RDWR);
+    session_set_state(session, SESSION_CLOSED);
+    return 1;
 }
 
 static const struct {

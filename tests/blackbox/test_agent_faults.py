@@ -300,3 +300,20 @@ def test_a_clock_that_jumps(agent, ssh, programs, tmp_path, hours):
     assert started.wait(10) == 0
     assert time.monotonic() - began > 1.5, "idle for three seconds of real time"
     assert "--idle-timeout" in started.log()
+
+
+def test_a_claim_that_init_does_not_get_is_not_refused_as_unknown(agent):
+    """A refused subsystem is the reply of an agent without claims; the client then goes on."""
+    started = agent(args=["--claim-timeout", "1h"])
+    with transport(started) as client:
+        assert processes.freeze(started.pid, lambda pid: pid == started.pid) == {started.pid}
+        try:
+            with pytest.raises((paramiko.SSHException, EOFError)):
+                for _ in range(5000):  # more than the socket to init holds
+                    with client.open_session(timeout=10) as channel:
+                        channel.invoke_subsystem("berth-claim")
+            client.join(10)
+            assert not client.is_active()
+            assert "cannot report the claim of this task to init" in started.log()
+        finally:
+            processes.thaw([started.pid])
