@@ -38,6 +38,7 @@ static struct {
     int wait_ms; /* of 'main'; -1: for ever */
     int lost;    /* lines since the last one that was written */
     bool coloured;
+    bool shares_terminal;
     char status[STATUS_BYTES]; /* on the terminal's last line; empty: none */
 } log_state = {
     .program = "berth",
@@ -72,6 +73,7 @@ void log_open(const char *program, enum log_level level, enum log_format format,
     log_state.main = (struct sink){.fd = fd, .level = level, .format = format};
     log_state.file.fd = -1;
     log_state.lost = 0;
+    log_state.shares_terminal = false;
 }
 
 void log_add_file(enum log_level level, enum log_format format, int fd)
@@ -286,7 +288,13 @@ static void write_line(const struct sink *sink, enum log_level level, const char
 bool log_has_terminal(void)
 {
     const struct sink *sink = &log_state.main;
-    return sink->format == LOG_TEXT && sink->level >= LOG_INFO && is_terminal(sink->fd);
+    return !log_state.shares_terminal && sink->format == LOG_TEXT && sink->level >= LOG_INFO &&
+           is_terminal(sink->fd);
+}
+
+void log_share_terminal(void)
+{
+    log_state.shares_terminal = true;
 }
 
 void log_status(const char *text)

@@ -41,6 +41,8 @@ void log_colour(bool coloured);
 /* Whether log_open()'s descriptor is a terminal on which log_status() can work: text, level info,
  * not "dumb". */
 bool log_has_terminal(void);
+/* From now on it is none for log_status(): other processes write to it at the same time. */
+void log_share_terminal(void);
 /* Shows one line below the log, such as a progress bar, until the next call; lines of the log
  * appear above it. The text has no control characters and is shorter than the terminal's line; it
  * is cut to 512 bytes. NULL removes it. Only if log_has_terminal(). */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * progress.h - shows how far a long transfer is: as a bar below the log on a terminal (log.h), else
- * as a line of the log every 10 s. A log of JSON or above level info shows no bar.
+ * as a line of the log every 10 s. A log of JSON or above level info shows no bar,
+ * nor do processes that share a terminal.
  *
  * The caller owns the struct and calls progress_end() before it logs the result; one transfer at a
  * time. Sizes are bytes. Cannot fail.

@@ -284,6 +284,7 @@ static pid_t start_child(struct round *round, const char *key, int plan_fd)
     pid_t pid = fork();
     if (pid == 0) {
         (void)close(plan_fd); /* or the plan would be locked until the task is launched */
+        log_share_terminal(); /* one bar would overwrite another */
     } else if (hold_fd >= 0) {
         (void)close(hold_fd);
     }

@@ -290,17 +290,11 @@ def slow_engine(docker_driver, engine, tmp_path):
         docker_driver.settings["Docker"]["Host"] = engine.url
 
 
-def shown_on_terminal(driver, env, columns):
-    words = [
-        driver.program,
-        "--config",
-        driver.config(),
-        "exec",
-        "--no-mount",
-        "--",
-        "echo",
-        "done",
-    ]
+EXEC = ("exec", "--no-mount", "--", "echo", "done")
+
+
+def shown_on_terminal(driver, env, columns, command=EXEC):
+    words = [driver.program, "--config", driver.config(), *command]
     terminal = Terminal(words, columns=columns, env=env)
     try:
         assert terminal.wait(60) == 0, terminal.shown
@@ -339,6 +333,17 @@ def test_no_bar_in_other_logs(docker_driver, slow_engine, terminal, settings):
     shown = shown_on_terminal(docker_driver, docker_driver.environment(TERM=terminal), 80)
     assert "\x1b" not in shown and "%" not in shown, shown
     assert ("pulled" in shown) == ("LogLevel" not in settings)
+
+
+def test_no_bar_where_several_pull_at_once(docker_driver, slow_engine):
+    """The processes of 'warm' share the terminal: one bar would overwrite another."""
+    image = docker_driver.settings["Docker"]["Image"]
+    docker_driver.settings["Warm"] = [{"Image": image, "Tasks": 2}]
+    env = docker_driver.environment(TERM="xterm")
+    shown = shown_on_terminal(docker_driver, env, 80, ["warm"])
+    assert shown.count(": pulled '") >= 2 and "%" not in shown and "\r\x1b[K" not in shown, shown
+    assert docker_driver.run("warm", "--drain").returncode == 0
+    del docker_driver.settings["Warm"]
 
 
 def test_no_bar_in_a_jobs_log(docker_job, slow_engine):

@@ -327,6 +327,8 @@ static void a_status_is_below_the_log(void **state)
     }
     assert_string_equal(text, "\r\033[K[=>  ] 25%\r\033[Kberth: a line\r\n[=>  ] 25%"
                               "\r\033[K[==> ] 50%\r\033[Kberth: the end\r\n");
+    log_share_terminal();
+    assert_false(log_has_terminal());
     log_prefix(NULL);
     log_open("berth-test", LOG_INFO, LOG_TEXT, STDERR_FILENO);
     (void)close(terminal);
