@@ -11,7 +11,7 @@
 #include "driver/warm/warm.h"
 
 #define WATCH_MS        10000
-#define WATCH_FAILED_MS 60000
+#define WATCH_FAILED_MS (POOL_FAILURE_FIRST_S * 1000) /* launches have pauses of their own */
 
 static size_t count_of(const struct pool *pool, const char *wish, enum pool_state state)
 {
@@ -101,7 +101,8 @@ static void watch(const struct command_context *context, const struct backend *b
         }
         if (result < 0) {
             char text[ERROR_TEXT_BYTES];
-            log_error("%s; trying again in %d s", error_text(&own, text), WATCH_FAILED_MS / 1000);
+            log_error("%s; looking at the pool again in %d s", error_text(&own, text),
+                      WATCH_FAILED_MS / 1000);
         }
         if (signals_wait(context->signals, -1,
                          clock_deadline_ms(result < 0 ? WATCH_FAILED_MS : WATCH_MS)) < 0) {

@@ -173,6 +173,27 @@ def test_launches_that_fail(pool, cloud):
     assert list(pool.driver.metadata.glob(".warm-failed-*")) == []
 
 
+@pytest.mark.parametrize("failures", [0, 3])
+def test_watch_names_no_other_time_for_a_launch(pool, cloud, failures):
+    """Its own looks are more frequent than the launches, whose pause doubles."""
+    pool.driver.config()
+    file = pool.driver.directory / "fargate.toml"
+    cloud.image = "sshd"
+    for _ in range(failures):
+        with_the_same_file(pool, "warm")
+        age(pool, 3600)
+    process = pool.driver.start("--config", file, "warm", "--watch", env=pool.env, config=False)
+    lines = []
+    while not lines or "at the pool again" not in lines[-1]:
+        lines.append(process.stderr.readline().decode())
+        assert lines[-1], lines
+    process.terminate()
+    assert process.wait(DEADLINE_S) == 0
+    text = "".join(lines)
+    assert f"the next launch is due in {30 << failures} s" in text
+    assert "could not be launched or stopped; looking at the pool again in 30 s" in text
+
+
 @pytest.mark.parametrize("drained", [False, True])
 def test_what_ends_the_pause(pool, cloud, drained):
     """'warm --drain', and another configuration."""
