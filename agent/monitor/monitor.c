@@ -259,12 +259,14 @@ static void on_signals(struct monitor *monitor)
 }
 
 /* Discards the output of leftovers once the session has stopped reading: they must neither block
- * nor get SIGPIPE. Closes the descriptor at the end of the output. */
+ * nor get SIGPIPE. Closes the descriptor at the end of the output. At most what a pipe holds: a
+ * process that never stops writing must not keep the loop from its signals and deadlines. */
 static void discard(int *fd)
 {
     char chunk[4096];
-    ssize_t got;
-    while ((got = read(*fd, chunk, sizeof(chunk))) > 0) {
+    ssize_t got = 1;
+    for (int i = 0; i < LIMIT_PIPE_BYTES / (int)sizeof(chunk) && got > 0; i++) {
+        got = read(*fd, chunk, sizeof(chunk));
     }
     if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) { /* EIO: terminal.h */
         cleanup_fd_fn(fd);
