@@ -106,11 +106,13 @@ bool process_id_runs(const struct process_id *identity)
 {
     char boot[PROCESS_ID_BOOT_BYTES];
     struct process_stat stat = {0};
+    if (identity->pid <= 0) {
+        return false; /* waitpid() would take any child */
+    }
     (void)waitpid(identity->pid, NULL, WNOHANG); /* fails unless it is our child */
     process_id_boot(boot);
-    return identity->pid > 0 && strcmp(boot, identity->boot) == 0 &&
-           read_stat(identity->pid, &stat) == 0 && stat.start_ticks == identity->start_ticks &&
-           stat.state != 'Z' && stat.state != 'X';
+    return strcmp(boot, identity->boot) == 0 && read_stat(identity->pid, &stat) == 0 &&
+           stat.start_ticks == identity->start_ticks && stat.state != 'Z' && stat.state != 'X';
 }
 
 bool process_id_is_gone(const struct process_id *identity)

@@ -23,6 +23,7 @@
 #include "driver/backend/embedded_agent.h"
 #include "driver/backend/local/environment.h"
 #include "driver/backend/local/logs.h"
+#include "driver/base/json.h"
 #include "driver/base/process_id.h"
 #include "driver/record/metadata_directory.h"
 
@@ -93,15 +94,14 @@ static int local_plan(struct backend_task *task, struct error *err)
 
 static int load_identity(const struct metadata *metadata, struct process_id *out_identity)
 {
-    const cJSON *pid = cJSON_GetObjectItemCaseSensitive(metadata->state, "pid");
-    const cJSON *start = cJSON_GetObjectItemCaseSensitive(metadata->state, "start");
-    const cJSON *boot = cJSON_GetObjectItemCaseSensitive(metadata->state, "boot");
-    if (!cJSON_IsNumber(pid) || !cJSON_IsNumber(start) || !cJSON_IsString(boot)) {
+    int64_t pid = json_number_at(metadata->state, "pid");
+    const char *boot = json_text_at(metadata->state, "boot");
+    if (pid <= 0 || pid > INT32_MAX || boot == NULL) {
         return -1;
     }
-    out_identity->pid = (pid_t)pid->valuedouble;
-    out_identity->start_ticks = (uint64_t)start->valuedouble;
-    (void)snprintf(out_identity->boot, sizeof(out_identity->boot), "%s", boot->valuestring);
+    *out_identity = (struct process_id){
+        .pid = (pid_t)pid, .start_ticks = (uint64_t)json_number_at(metadata->state, "start")};
+    (void)snprintf(out_identity->boot, sizeof(out_identity->boot), "%s", boot);
     return 0;
 }
 
