@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SIGN_BYTES (2 * (BEGIN_SIGN_HALF_BYTES - 1))
-
 enum { STDOUT, STDERR };
 
 void begin_sign_init(struct begin_sign *sign, enum begin_sign_stage first)
@@ -38,9 +36,9 @@ bool begin_sign_reads_input(const struct begin_sign *sign)
     return sign->awaited > sign->first;
 }
 
-static void spell(const struct begin_sign *sign, char out[SIGN_BYTES + 1])
+static void spell(const struct begin_sign *sign, char out[BEGIN_SIGN_BYTES + 1])
 {
-    (void)snprintf(out, SIGN_BYTES + 1, "%s%s", half(sign, sign->awaited, 0),
+    (void)snprintf(out, BEGIN_SIGN_BYTES + 1, "%s%s", half(sign, sign->awaited, 0),
                    half(sign, sign->awaited, 1));
 }
 
@@ -64,7 +62,7 @@ static bool match(struct begin_sign *sign, const char *text, char byte)
         sign->matched = kept;
         return false;
     }
-    if (++sign->matched == SIGN_BYTES) {
+    if (++sign->matched == BEGIN_SIGN_BYTES) {
         sign->matched = 0;
         sign->awaited++;
     }
@@ -74,7 +72,7 @@ static bool match(struct begin_sign *sign, const char *text, char byte)
 /* Writes the bytes that only looked like the start of a sign. Returns whether all were written. */
 static bool pay(struct begin_sign *sign, struct output *output)
 {
-    char text[SIGN_BYTES + 1];
+    char text[BEGIN_SIGN_BYTES + 1];
     spell(sign, text);
     size_t taken = output_write(output, text + sign->owed_from, sign->owed);
     sign->owed_from += taken;
@@ -86,7 +84,7 @@ static bool pay(struct begin_sign *sign, struct output *output)
 static size_t look(struct begin_sign *sign, const char *bytes, size_t length,
                    struct output *stderr_output)
 {
-    char text[SIGN_BYTES + 1];
+    char text[BEGIN_SIGN_BYTES + 1];
     spell(sign, text);
     if (sign->owed > 0 && !pay(sign, stderr_output)) {
         return 0;

@@ -9,6 +9,7 @@
 
 #include "common/buffer.h"
 #include "common/cleanup.h"
+#include "common/fd.h"
 #include "common/jobwire.h"
 #include "driver/remote/exec.h"
 #include "driver/remote/shell_quote.h"
@@ -18,16 +19,14 @@
 /* A file in memory that cannot grow: a container that floods it fills no memory of ours. */
 static int open_capture(size_t room, struct error *err)
 {
-    int fd = memfd_create("berth-output", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd < 0 || ftruncate(fd, (off_t)room) < 0 ||
-        fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SEAL) < 0) {
-        (void)error_set(err, ERROR_SYSTEM, errno, "cannot capture the output of a command");
-        if (fd >= 0) {
-            (void)close(fd);
-        }
+    cleanup_fd int fd = fd_memory_file("berth-output", MFD_ALLOW_SEALING, err);
+    if (fd < 0) {
         return -1;
     }
-    return fd;
+    if (ftruncate(fd, (off_t)room) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SEAL) < 0) {
+        return error_set(err, ERROR_SYSTEM, errno, "cannot capture the output of a command");
+    }
+    return steal_fd(&fd);
 }
 
 static int read_capture(int fd, char *out_text, size_t room, struct error *err)
