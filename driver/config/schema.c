@@ -395,14 +395,29 @@ const struct schema_row *schema_find(const char *section, const char *name)
     return NULL;
 }
 
-static void write_duration(int64_t ms, char *out, size_t room)
+#define MEBIBYTE ((int64_t)1 << 20)
+
+static void write_duration(int64_t ms, char out[SCHEMA_NUMBER_BYTES])
 {
-    if (ms % HOUR_MS == 0 && ms > 0) {
-        (void)snprintf(out, room, "%lldh", (long long)(ms / HOUR_MS));
-    } else if (ms % SECOND_MS == 0) {
-        (void)snprintf(out, room, "%llds", (long long)(ms / SECOND_MS));
+    int64_t unit = ms % HOUR_MS == 0 && ms > 0 ? HOUR_MS : ms % SECOND_MS == 0 ? SECOND_MS : 1;
+    (void)snprintf(out, SCHEMA_NUMBER_BYTES, "%lld%s", (long long)(ms / unit),
+                   unit == HOUR_MS     ? "h"
+                   : unit == SECOND_MS ? "s"
+                                       : "ms");
+}
+
+void schema_write_number(const struct schema_row *row, int64_t number,
+                         char out[SCHEMA_NUMBER_BYTES])
+{
+    bool mebibytes = row->type == SCHEMA_SIZE && number > 0 && number % MEBIBYTE == 0;
+    if (row->type == SCHEMA_DURATION) {
+        write_duration(number, out);
     } else {
-        (void)snprintf(out, room, "%lldms", (long long)ms);
+        (void)snprintf(out, SCHEMA_NUMBER_BYTES, "%lld%s",
+                       (long long)(mebibytes ? number / MEBIBYTE : number),
+                       mebibytes                  ? "MiB"
+                       : row->type == SCHEMA_SIZE ? " bytes"
+                                                  : "");
     }
 }
 
@@ -420,15 +435,12 @@ static void write_type(const struct schema_row *row, char *out, size_t room)
         [SCHEMA_IGNORED] = "ignored",
     };
     _Static_assert(sizeof(names) / sizeof(names[0]) == SCHEMA_IGNORED + 1, "a name for each type");
-    char least[24];
-    char most[24];
+    char least[SCHEMA_NUMBER_BYTES];
+    char most[SCHEMA_NUMBER_BYTES];
     const char *name = names[row->type];
-    if (row->type == SCHEMA_INTEGER) {
-        (void)snprintf(out, room, "%s from %lld to %lld", name, (long long)row->minimum,
-                       (long long)row->maximum);
-    } else if (row->type == SCHEMA_DURATION) {
-        write_duration(row->minimum, least, sizeof(least));
-        write_duration(row->maximum, most, sizeof(most));
+    if (row->type == SCHEMA_INTEGER || row->type == SCHEMA_DURATION) {
+        schema_write_number(row, row->minimum, least);
+        schema_write_number(row, row->maximum, most);
         (void)snprintf(out, room, "%s from %s to %s", name, least, most);
     } else if (row->type == SCHEMA_LIST || row->type == SCHEMA_PATTERNS) {
         (void)snprintf(out, room, "%s, up to %lld", name, (long long)row->maximum);

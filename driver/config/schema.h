@@ -55,6 +55,11 @@ bool schema_same_section(const char *a, const char *b);
 /* Whether the section is an array of tables, [[Warm]]: its rows fill a struct config_warm each. */
 bool schema_is_entry(const struct schema_row *row);
 
+/* A number of an integer, duration or size as the file would have it: "100", "60s", "6MiB". */
+#define SCHEMA_NUMBER_BYTES 32
+void schema_write_number(const struct schema_row *row, int64_t number,
+                         char out[SCHEMA_NUMBER_BYTES]);
+
 /* All keys with type, default and meaning, in at most 80 columns. */
 void schema_print(FILE *out);
 

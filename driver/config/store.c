@@ -45,8 +45,14 @@ static int wrong_type(const struct config_reading *reading, const struct schema_
 {
     char what[256];
     const char *text = NULL;
+    int64_t whole = 0;
+    double number = 0;
     if (toml_get_string(value, &text, NULL) && strlen(text) < 80) {
         (void)snprintf(what, sizeof(what), "wanted %s, found \"%s\"", wanted(row), text);
+    } else if (toml_get_integer(value, &whole)) {
+        (void)snprintf(what, sizeof(what), "wanted %s, found %lld", wanted(row), (long long)whole);
+    } else if (toml_get_float(value, &number)) {
+        (void)snprintf(what, sizeof(what), "wanted %s, found %g", wanted(row), number);
     } else {
         (void)snprintf(what, sizeof(what), "wanted %s, found %s", wanted(row),
                        toml_type_name(toml_type(value)));
@@ -107,8 +113,15 @@ static int store_in_range(const struct config_reading *reading, const struct sch
 {
     if (number < row->minimum || number > row->maximum) {
         char what[128];
-        (void)snprintf(what, sizeof(what), "wanted a value from %lld to %lld%s",
-                       (long long)row->minimum, (long long)row->maximum, unit);
+        char least[SCHEMA_NUMBER_BYTES];
+        char most[SCHEMA_NUMBER_BYTES];
+        schema_write_number(row, row->minimum, least);
+        schema_write_number(row, row->maximum, most);
+        if (row->maximum == INT64_MAX) {
+            (void)snprintf(what, sizeof(what), "wanted at least %s%s", least, unit);
+        } else {
+            (void)snprintf(what, sizeof(what), "wanted a value from %s to %s%s", least, most, unit);
+        }
         return wrong(reading, row, value, what);
     }
     *field = number;
@@ -132,11 +145,7 @@ static int store_number(const struct config_reading *reading, const struct schem
                    0) {
         return wrong_type(reading, row, value);
     }
-    return store_in_range(reading, row, value, number,
-                          duration ? " ms"
-                          : size   ? " bytes"
-                                   : "",
-                          field);
+    return store_in_range(reading, row, value, number, "", field);
 }
 
 static int store_cpus(const struct config_reading *reading, const struct schema_row *row,

@@ -56,21 +56,35 @@ class Engine(Handler):
         ({}, "FAIL  no image is configured", 1),
         ({"AllowedImages": ["**"]}, "warn  a job without 'image:' will fail", 0),
         ({"Image": "ruby:3.3"}, "ok    image 'ruby:3.3' will be pulled by the first job", 0),
+        ({"Image": "Ruby"}, "FAIL  image 'Ruby' is not a valid image name", 1),
     ],
-    ids=["none", "only the jobs'", "to be pulled"],
+    ids=["none", "only the jobs'", "to be pulled", "invalid"],
 )
 def test_images_of_an_engine(berth_driver, settings, line, code):
     with HttpServer(handler=Engine) as engine:
         url = engine.url.replace("http:", "tcp:")
         status, out = docker_doctor(berth_driver, url, **settings)
     assert status == code and line in out, out
-    assert code == 0 or "-> set [Docker] Image" in out
+    assert settings or "-> set [Docker] Image" in out
+
+
+def test_a_network_that_the_engine_does_not_have(berth_driver):
+    with HttpServer(handler=Engine) as engine:
+        url = engine.url.replace("http:", "tcp:")
+        status, out = docker_doctor(berth_driver, url, Image="ruby:3.3", Network="ci")
+    assert status == 1 and "Docker.Network: the Docker Engine at" in out, out
+    assert "has no network 'ci'" in out and "-> create it with 'docker network create'" in out
+
+
+def test_no_engine_at_an_address(berth_driver, free_port):
+    status, out = docker_doctor(berth_driver, f"tcp://127.0.0.1:{free_port()}", Image="ruby:3.3")
+    assert status == 1 and "-> check that it runs, and [Docker] Host or DOCKER_HOST" in out, out
 
 
 @pytest.mark.parametrize(
     "settings, line, code",
     [
-        ({}, "helper image 'gitlab-runner-helper of the runner's version' will be pulled", 0),
+        ({}, "helper image: gitlab-runner-helper of the runner's version, which the first job", 0),
         ({"Image": "own/h:1"}, "helper image 'own/h:1' will be pulled by the first job", 0),
         ({"Use": "never"}, "no helper container: images need git and gitlab-runner", 0),
         ({}, "images without a shell get busybox", 0),

@@ -69,8 +69,13 @@ static int send_request(struct docker *docker, const struct http_request *reques
     }
     own.url = url;
     own.signals = docker->signals;
-    int result = http_call(docker->http, &own, answer, err);
-    return result < 0 ? error_wrap(err, "Docker Engine at '%s'", docker->shown) : 0;
+    if (http_call(docker->http, &own, answer, err) == 0) {
+        return 0;
+    }
+    (void)error_wrap(err, "Docker Engine at '%s'", docker->shown);
+    return docker->machine[0] == '\0' || err->hint[0] != '\0' || err->errnum == EINTR
+               ? -1
+               : error_hint(err, "check that it runs, and [Docker] Host or DOCKER_HOST");
 }
 
 /* Whether the engine rejected the version of the API, before anything else (moby,

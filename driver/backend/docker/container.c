@@ -358,6 +358,29 @@ static int remove_listed(struct docker *docker, const char *path, enum object ki
     return result;
 }
 
+int docker_network_check(struct docker *docker, int64_t deadline_ms, struct error *err)
+{
+    const struct config *config = docker->config;
+    const char *network = config->docker.network;
+    char path[PATH_BYTES];
+    char place[CONFIG_PLACE_BYTES];
+    int status = 0;
+    if (network == NULL || strcmp(network, "default") == 0) {
+        return 0;
+    }
+    (void)config_place(config, &config->docker.network, "[Docker] Network", place);
+    if (docker_path(path, sizeof(path), "/networks/%s", network) < 0) {
+        return error_set(err, ERROR_USAGE, 0, "%s: '%s' is too long", place, network);
+    }
+    if (docker_call(docker, "GET", path, NULL, deadline_ms, &status, NULL, err) < 0) {
+        return -1;
+    }
+    return status != 404
+               ? 0
+               : error_set(err, ERROR_USAGE, 0, "%s: the Docker Engine at '%s' has no network '%s'",
+                           place, docker->shown, network);
+}
+
 int docker_remove_job(struct docker *docker, const char *job, int64_t grace_ms, int64_t deadline_ms,
                       struct error *err)
 {

@@ -45,6 +45,10 @@ int docker_network_create(struct docker *docker, const char *name, const char *j
                           const cJSON *labels, int64_t deadline_ms, struct error *err)
     __attribute__((warn_unused_result));
 
+/* Whether the engine has [Docker] Network. ERROR_USAGE: it does not. */
+int docker_network_check(struct docker *docker, int64_t deadline_ms, struct error *err)
+    __attribute__((warn_unused_result));
+
 /* Removes everything with the job's label: containers first, then networks and volumes. */
 int docker_remove_job(struct docker *docker, const char *job, int64_t grace_ms, int64_t deadline_ms,
                       struct error *err) __attribute__((warn_unused_result));

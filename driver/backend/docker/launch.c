@@ -245,38 +245,13 @@ static int choose_directory(struct launch *launch, struct error *err)
                             directory == NULL || directory[0] == '\0' ? "/" : directory, err);
 }
 
-/* A network that does not exist is a mistake in the configuration. */
-static int check_network(const struct launch *launch, int64_t deadline_ms, struct error *err)
-{
-    const struct config *config = launch->task->config;
-    const char *network = config->docker.network;
-    char path[1024];
-    char place[CONFIG_PLACE_BYTES];
-    int status = 0;
-    if (network == NULL || strcmp(network, "default") == 0) {
-        return 0;
-    }
-    if (docker_path(path, sizeof(path), "/networks/%s", network) < 0) {
-        return error_set(err, ERROR_USAGE, 0, "%s: '%s' is too long",
-                         config_place(config, &config->docker.network, "[Docker] Network", place),
-                         network);
-    }
-    if (docker_call(launch->docker, "GET", path, NULL, deadline_ms, &status, NULL, err) < 0) {
-        return -1;
-    }
-    return status != 404
-               ? 0
-               : error_set(err, ERROR_USAGE, 0, "%s: the Docker Engine at '%s' has no network '%s'",
-                           config_place(config, &config->docker.network, "[Docker] Network", place),
-                           launch->docker->shown, network);
-}
-
 static int look_around(struct launch *launch, int64_t deadline_ms, struct error *err)
 {
     if (docker_image_inspect(launch->docker, launch->job.image, &launch->image, err) < 0 ||
         docker_agent_load(launch->task->config, launch->job.image, launch->image, true,
                           &launch->agent, err) < 0 ||
-        check_network(launch, deadline_ms, err) < 0 || choose_way(launch, deadline_ms, err) < 0) {
+        docker_network_check(launch->docker, deadline_ms, err) < 0 ||
+        choose_way(launch, deadline_ms, err) < 0) {
         return -1;
     }
     choose_platform(launch);
@@ -479,6 +454,9 @@ static int start_both(struct launch *launch, int64_t deadline_ms, struct error *
                                   launch->id, err);
     if (result == 0) {
         result = docker_container_start(launch->docker, launch->id, deadline_ms, err);
+        if (result < 0) {
+            (void)error_wrap(err, "cannot start a container of '%s'", launch->job.image);
+        }
     }
     /* After a failure, too: the task is removed when the engine has no request in progress. */
     if (finish_helper(&helper, &own) < 0) {

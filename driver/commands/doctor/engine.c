@@ -4,8 +4,10 @@
 
 #include "common/clock.h"
 #include "driver/backend/docker/agent.h"
+#include "driver/backend/docker/container.h"
 #include "driver/base/json.h"
 #include "driver/commands/doctor/checks.h"
+#include "driver/registry/name.h"
 
 #define CALL_MS               20000
 #define BUSYBOX_CEILING_BYTES (64UL << 20)
@@ -15,9 +17,15 @@ static void look_for(struct doctor *doctor, struct docker *docker, const char *w
                      const char *image)
 {
     struct error err = {0};
+    struct image_name name;
     char path[1024];
     int status = 0;
     int64_t deadline_ms = clock_earlier_ms(doctor->deadline_ms, clock_deadline_ms(CALL_MS));
+    if (image_name_parse(image, &name) < 0) {
+        doctor_report(doctor, DOCTOR_FAIL, "names are as in 'registry.example.com/group/image:tag'",
+                      "%s '%s' is not a valid image name", what, image);
+        return;
+    }
     if (docker_path(path, sizeof(path), "/images/%s/json", image) < 0 ||
         docker_call(docker, "GET", path, NULL, deadline_ms, &status, NULL, &err) < 0) {
         doctor_report_error(doctor, &err, NULL);
@@ -48,12 +56,27 @@ static void check_helper(struct doctor *doctor, struct docker *docker)
     if (strcmp(settings->use, "never") == 0) {
         doctor_report(doctor, DOCTOR_OK, NULL,
                       "no helper container: images need git and gitlab-runner");
-    } else if (settings->image == NULL || strchr(settings->image, '$') != NULL) {
+    } else if (settings->image == NULL) {
+        doctor_report(doctor, DOCTOR_OK, NULL,
+                      "helper image: gitlab-runner-helper of the runner's version, which the first "
+                      "job will pull");
+    } else if (strchr(settings->image, '$') != NULL) {
         doctor_report(doctor, DOCTOR_OK, NULL, "helper image '%s' will be pulled by the first job",
-                      settings->image == NULL ? "gitlab-runner-helper of the runner's version"
-                                              : settings->image);
+                      settings->image);
     } else {
         look_for(doctor, docker, "helper image", settings->image);
+    }
+}
+
+static void check_network(struct doctor *doctor, struct docker *docker)
+{
+    struct error err = {0};
+    const char *network = doctor->config->docker.network;
+    if (network != NULL && docker_network_check(docker, doctor->deadline_ms, &err) < 0) {
+        doctor_report_error(doctor, &err,
+                            "create it with 'docker network create', or correct the name");
+    } else if (network != NULL) {
+        doctor_report(doctor, DOCTOR_OK, NULL, "network '%s' exists", network);
     }
 }
 
@@ -89,6 +112,7 @@ void doctor_check_engine(struct doctor *doctor)
     }
     doctor_report(doctor, DOCTOR_OK, NULL, "engine %s at %s", docker->version, docker->shown);
     check_image(doctor, docker);
+    check_network(doctor, docker);
     check_helper(doctor, docker);
     check_busybox(doctor, docker);
     docker_close(docker);

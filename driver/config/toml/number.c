@@ -81,7 +81,7 @@ static int read_prefixed(struct toml_scan *scan, const struct toml_text *token,
 {
     struct number number = {token->bytes + 2, token->bytes + token->length, scan->text};
     if (take_digits(&number, radix->digits) == 0 || number.at != number.end) {
-        return fail_number(scan, token, "is no number of that base");
+        return fail_number(scan, token, "is not a valid number of that base");
     }
     *number.clean = '\0';
     return set_integer(scan, token, scan->text, radix->base, value);
@@ -122,14 +122,14 @@ static int read_decimal(struct toml_scan *scan, const struct toml_text *token,
     bool zero_first = peek(&number) == '0';
     const char *first = number.at;
     if (take_digits(&number, decimal.digits) == 0) {
-        return fail_number(scan, token, "is no value; text needs quotes");
+        return fail_number(scan, token, "is not a valid value; text needs quotes");
     }
     if (zero_first && number.at - first > 1) {
         return fail_number(scan, token, "starts with a zero; decimal numbers may not");
     }
     bool integer = number.at == number.end;
     if (!take_fraction(&number) || !take_exponent(&number) || number.at != number.end) {
-        return fail_number(scan, token, "is no number");
+        return fail_number(scan, token, "is not a valid number");
     }
     *number.clean = '\0';
     return integer ? set_integer(scan, token, scan->text, decimal.base, value)

@@ -110,7 +110,7 @@ static struct toml_value *step_dotted(struct toml_parser *parser, struct toml_va
         return add_table(parser, table, key, TOML_BY_DOTS);
     }
     if (found->type != TOML_TABLE) {
-        return fail_key(parser, key, "is no table; it was defined", found);
+        return fail_key(parser, key, "is not a table; it was defined", found);
     }
     if (found->origin != TOML_BY_PATH && found->origin != TOML_BY_DOTS) {
         return fail_key(parser, key, "cannot be extended by dotted keys; it was defined", found);
@@ -131,7 +131,7 @@ static struct toml_value *step_header(struct toml_parser *parser, struct toml_va
         return found->children.last;
     }
     if (found->type != TOML_TABLE) {
-        return fail_key(parser, key, "is no table; it was defined", found);
+        return fail_key(parser, key, "is not a table; it was defined", found);
     }
     if (found->origin == TOML_INLINE) {
         return fail_key(parser, key, "cannot be extended: it is an inline table", found);
@@ -189,7 +189,7 @@ struct toml_value *toml_append_table(struct toml_parser *parser, struct toml_val
         }
     }
     if (array->type != TOML_ARRAY || array->origin != TOML_BY_DOUBLE) {
-        return fail_key(parser, key, "is no array of tables; it was defined", array);
+        return fail_key(parser, key, "is not an array of tables; it was defined", array);
     }
     struct toml_value *table = toml_add_value(parser, array, NULL);
     if (table == NULL ||

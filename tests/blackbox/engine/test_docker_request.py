@@ -112,6 +112,7 @@ def test_a_user_that_the_image_does_not_have(asking, busybox, engine):
     ask(asking, image(busybox, user="nobody"))
     done = asking.stage("prepare")
     assert done.returncode == BUILD_FAILURE, done.stderr
+    assert f"cannot start a container of '{busybox}'" in done.stderr, done.stderr
     assert "nobody" in done.stderr and engine.labelled(asking.driver.label)["containers"] == []
 
 
