@@ -90,11 +90,25 @@ static int exit_code(const struct program *program, struct result result)
                             : ordinary_exit_code(program, result);
 }
 
-/* Ctrl-C needs no explanation, and the runner explains its own signals. */
+/* Ctrl-C needs no explanation. */
 static bool is_plain_interrupt(const struct program *program, const struct result *result)
 {
     return result->kind == RESULT_CANCELLED && program->signals.first == SIGINT &&
            !is_stage(program);
+}
+
+static const char *stage_name(const struct command_context *context,
+                              const struct cli_command *command)
+{
+    return command->run == stage_run && context->argc > 1 ? context->argv[1] : command->name;
+}
+
+/* The runner reports that the job was cancelled or timed out: where its signal arrived is no error
+ * of Berth. An interrupted 'cleanup' is one: it may leave a task. */
+static bool is_cancelled_stage(const struct program *program, const struct result *result)
+{
+    return result->kind == RESULT_CANCELLED && is_stage(program) &&
+           program->cli.command->run != stage_cleanup;
 }
 
 /* Errors about the value of an option, which some commands find, begin with its name. */
@@ -114,6 +128,10 @@ static struct result fail(struct program *program, const struct error *err)
     }
     if (is_plain_interrupt(program, &result)) {
         log_info("interrupted");
+    } else if (is_cancelled_stage(program, &result)) {
+        log_debug("%s", err->message);
+        log_warn("stage '%s' was stopped on request",
+                 stage_name(&program->context, program->cli.command));
     } else {
         log_error("%s", error_text(err, text));
     }
@@ -162,12 +180,6 @@ static int open_log(const char *program, const struct config *config, bool neede
 static double job_number(const char *key)
 {
     return strtod(key + strlen("job-"), NULL);
-}
-
-static const char *stage_name(const struct command_context *context,
-                              const struct cli_command *command)
-{
-    return command->run == stage_run && context->argc > 1 ? context->argv[1] : command->name;
 }
 
 /* The log file's line about a stage: at its end, and when 'prepare' begins, which may take long. */

@@ -163,7 +163,9 @@ def test_a_request_to_stop_ends_the_wait_for_services(job, cloud, until):
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == SYSTEM_FAILURE
     text = process.stderr.read().decode()
-    assert "stopped by a signal" in text and "not ready" not in text, text
+    assert "warning: stage 'prepare' was stopped on request" in text and "not ready" not in text, (
+        text
+    )
 
 
 def test_services_do_not_see_builds_if_it_is_off(job, cloud):
