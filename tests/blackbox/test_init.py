@@ -245,6 +245,13 @@ def test_images_of_jobs_on_ecs(berth_driver, path):
     assert settings["Fargate"]["AllowedServices"] == ["postgres:*", "redis:*"]
 
 
+def test_an_invalid_image_is_asked_again(berth_driver, path):
+    done = ask(berth_driver, path, "docker", "unix:///run/docker.sock", "ruby:3.3", *[""] * 5)
+    assert done.returncode == 0, done.stderr
+    assert "invalid: 'unix:///run/docker.sock' is not a valid image name" in done.stderr
+    assert tomllib.loads(path.read_text())["Docker"]["Image"] == "ruby:3.3"
+
+
 def test_without_an_agent_image_jobs_have_none(berth_driver, path):
     done = ask(berth_driver, path, *UP_TO_SPOT, "", "", "", "", env=NO_AWS)
     assert done.returncode == 0, done.stderr

@@ -75,7 +75,8 @@ static int check_answer(const struct init_question *question, const char *answer
     if (strcmp(question->key, "Backend") == 0 && backend_find(answer) == NULL) {
         return error_set(err, ERROR_USAGE, 0, "'%s' is not local, docker or ecs", answer);
     }
-    if (strcmp(question->key, "AgentImage") == 0 && image_name_parse(answer, &name) < 0) {
+    bool is_image = strcmp(question->key, "Image") == 0 || strcmp(question->key, "AgentImage") == 0;
+    if (is_image && image_name_parse(answer, &name) < 0) {
         return error_set(err, ERROR_USAGE, 0, "'%s' is not a valid image name", answer);
     }
     return check_entry(question, answer, err);
