@@ -416,6 +416,7 @@ int main(int argc, char **argv)
     if (done < 0) {
         result = fail(&program, &err);
     }
+    const char *reason = done < 0 && result.kind != RESULT_CANCELLED ? err.message : NULL;
     (void)signals_pending(
         &program.signals); /* a signal that arrived while nothing waited counts as well */
     const char *status = status_of(&program, &result);
@@ -423,7 +424,7 @@ int main(int argc, char **argv)
         result.kind = RESULT_SYSTEM;
     }
     log_stage(&program, "stage ended", status, &result);
-    record_stage(&program, status, &result, done < 0 ? err.message : NULL);
+    record_stage(&program, status, &result, reason);
     int code = exit_code(&program, result);
     config_done(&program.config);
     signals_done(&program.signals);

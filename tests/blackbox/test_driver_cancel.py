@@ -2,6 +2,7 @@
 """A request to stop: the job is killed, children included, before the driver exits."""
 
 import itertools
+import json
 import os
 import shutil
 import signal
@@ -102,7 +103,11 @@ def stopped(number):
 def test_a_stop_before_the_first_line_of_prepare(job, number):
     process = job.driver.start("custom", "prepare", env=job.env, preexec_fn=stopped(number))
     assert process.wait(20) == SYSTEM_FAILURE
+    assert process.stderr.read() == b"berth: warning: stage 'prepare' was stopped on request\n"
     assert job.nothing_kept() == [] and job.exit_code() is None
+    job.stage("cleanup")
+    (line,) = job.driver.run("history", "--json", env=job.env).stdout.splitlines()
+    assert json.loads(line)["reason"] == "stopped on request in stage 'prepare'"
 
 
 def test_a_stop_that_finds_a_mistake_too(job):
