@@ -65,7 +65,7 @@ undo() {
     shift
     until undo_error=$("$@" 2>&1 >/dev/null); do
         case $undo_error in
-        *NotFound* | *NoSuch*) break ;;
+        *NotFound* | *NoSuch* | *NotAttached*) break ;;
         *DependencyViolation* | *InUse* | *DeleteConflict* | *ContainsTasks*) ;;
         *) undo_left=1 ;;
         esac
@@ -114,6 +114,35 @@ deregister() {
     each "$deregister_list" aws ecs deregister-task-definition --task-definition || return 1
 }
 
+# delete_cluster: with its tasks; for 'undo'.
+delete_cluster() {
+    cluster_tasks=$(aws ecs list-tasks --cluster "$CLUSTER" --query 'taskArns[]' --output text) ||
+        return 1
+    each "$cluster_tasks" aws ecs stop-task --cluster "$CLUSTER" --task || return 1
+    aws ecs delete-cluster --cluster "$CLUSTER" || return 1
+}
+
+# delete_role NAME: with its policies, those that others added, too; for 'undo'.
+delete_role() {
+    role_policies=$(aws iam list-role-policies --role-name "$1" \
+        --query 'PolicyNames[]' --output text) || return 1
+    each "$role_policies" aws iam delete-role-policy --role-name "$1" --policy-name || return 1
+    role_policies=$(aws iam list-attached-role-policies --role-name "$1" \
+        --query 'AttachedPolicies[].PolicyArn' --output text) || return 1
+    each "$role_policies" aws iam detach-role-policy --role-name "$1" --policy-arn || return 1
+    aws iam delete-role --role-name "$1" || return 1
+}
+
+# delete_endpoint ID: 'delete-vpc-endpoints' succeeds even if it deletes none; for 'undo'.
+delete_endpoint() {
+    endpoint_error=$(aws ec2 delete-vpc-endpoints --vpc-endpoint-ids "$1" \
+        --query 'Unsuccessful[].Error.[Code,Message]' --output text) || return 1
+    if [ -n "$endpoint_error" ] && [ "$endpoint_error" != None ]; then
+        printf '%s\n' "$endpoint_error" >&2
+        return 1
+    fi
+}
+
 # tags TYPE: the tag by which the console groups the resources.
 tags() {
     printf 'ResourceType=%s,Tags=[{Key=Name,Value=%s}]' "$1" "$CLUSTER"
@@ -135,6 +164,10 @@ berth() {
     esac
 }
 
+if [ ! -f berth-guide.env ]; then
+    echo "there is no berth-guide.env in $PWD: paste the block of step 2 first, in the clone's top directory" >&2
+    return 1
+fi
 # shellcheck source=/dev/null
 . ./berth-guide.env
 : >>berth-guide.ids

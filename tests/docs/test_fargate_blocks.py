@@ -9,8 +9,8 @@ import pytest
 from docs import guide
 from docs.conftest import TOP
 
-# The answer of every call; the one at FAIL_AT and all later ones fail. Without the password that
-# the call before it in a pipe prints, 'docker login' does nothing.
+# The answer of every call but one, which lists what it failed to do; the call at FAIL_AT and all
+# later ones fail. Without the password that the call before it prints, 'docker login' does nothing.
 STAND_IN = """#!/bin/sh
 case "$*" in
 *--password-stdin* | *dev/stdin*) [ -n "$(cat)" ] || exit 1 ;;
@@ -19,7 +19,7 @@ words="${0##*/} $*"
 echo "${words%%
 *}" >>"$CALLS"
 [ "$(wc -l <"$CALLS")" -lt "$FAIL_AT" ] || { echo refused >&2; exit 254; }
-echo id-1
+case "$*" in *delete-vpc-endpoints*) ;; *) echo id-1 ;; esac
 """
 PROGRAMS = ("aws", "docker", "tar", "build/release/bin/berth-driver")
 # Calls whose failure is expected by the block.
@@ -68,7 +68,9 @@ def tried(directory, shell, block, names, fail_at):
 
 
 def blocks_on_the_computer(english):
-    return [b for b in english.shell() if not b.on_host and "describe-stack-events" not in b.text]
+    """Without those that are more than one call after the other (tests/deploy/test_guide.py)."""
+    other = ("describe-stack-events", "remove.sh")
+    return [b for b in english.shell() if not b.on_host and not any(o in b.text for o in other)]
 
 
 @pytest.mark.parametrize("shell", guide.SHELLS)
@@ -158,6 +160,76 @@ def test_only_identifiers_are_kept(directory, value):
     done = guide.type_into("bash", text, directory, environment)
     assert "status 1" in done.stdout and "is not an identifier" in done.stderr
     assert (directory / "berth-guide.ids").read_text() == ""
+
+
+# What AWS answers about what does not exist; the other calls list nothing.
+GONE = {
+    "ec2 terminate-instances": "InvalidInstanceID.NotFound",
+    "ec2 delete-nat-gateway": "NatGatewayNotFound",
+    "ec2 release-address": "InvalidAllocationID.NotFound",
+    "ec2 delete-security-group": "InvalidGroup.NotFound",
+    "ec2 disassociate-route-table": "InvalidAssociationID.NotFound",
+    "ec2 delete-route-table": "InvalidRouteTableID.NotFound",
+    "ec2 delete-subnet": "InvalidSubnetID.NotFound",
+    "ec2 detach-internet-gateway": "Gateway.NotAttached",
+    "ec2 delete-internet-gateway": "InvalidInternetGatewayID.NotFound",
+    "ec2 delete-vpc": "InvalidVpcID.NotFound",
+    "ecs list-tasks": "ClusterNotFoundException",
+    "ecr delete-repository": "RepositoryNotFoundException",
+    "logs delete-log-group": "ResourceNotFoundException",
+    "s3 rb": "NoSuchBucket",
+    "iam list-role-policies": "NoSuchEntity",
+    "iam remove-role-from-instance-profile": "NoSuchEntity",
+    "iam delete-instance-profile": "NoSuchEntity",
+}
+NONE_LEFT = ("ecs list-task-definition", "ec2 wait nat-gateway-deleted")
+
+
+@pytest.mark.parametrize("shell", guide.SHELLS)
+def test_what_was_deleted_in_the_console_counts_as_removed(english, directory, shell):
+    """Everything; then the block is pasted again."""
+    blocks = [b for b in english.shell() if "undo " in b.text]
+    names = set(re.findall(r"undo (\w+)", "".join(b.text for b in blocks)))
+    names |= {f"ENDPOINT_{service}" for service in ("ecr_api", "logs", "sts")}
+    cases = "".join(
+        f"'{call} '*) echo 'An error occurred ({code})' >&2; exit 254 ;;\n"
+        for call, code in GONE.items()
+    )
+    lists = "|".join(f"'{call}'*" for call in NONE_LEFT)
+    error = "InvalidVpcEndpoint.NotFound\tThe endpoint does not exist"
+    (directory / "bin/aws").write_text(
+        f'#!/bin/sh\ncase "$* " in\n{cases}{lists}) ;;\n'
+        f"'ec2 delete-vpc-endpoints '*) echo '{error}' ;;\n"
+        '*) echo "unexpected: $*" >&2; exit 3 ;;\nesac\n'
+    )
+    (directory / "berth-guide.env").write_text("CLUSTER=c\nFAMILY=f\n")
+    ids = "".join(f"{name}='id-1'\n" for name in sorted(names))
+    (directory / "berth-guide.ids").write_text(ids)
+    environment = guide.environment(directory, "http://127.0.0.1:9", directory / "bin")
+    first, second = (b.text for b in blocks)
+    text = f"{first}echo status $?\n{first}echo status $?\ncp berth-guide.ids ids\n"
+    text += f"{second}echo status $?\n{second}echo status $?\n"
+    done = guide.type_into(shell, text, directory, environment)
+    assert re.findall(r"^status \d$", done.stdout, re.M)[:3] == ["status 0"] * 3, done.stderr
+    removed = re.findall(r"^removed (\w+)$", done.stdout, re.M)
+    assert sorted(removed) == sorted(names)
+    # Nothing is left, so the last one has no names.
+    assert not re.search(r"^status 0$", done.stdout.split("status")[-1], re.M)
+    assert "there is no berth-guide.env in" in done.stderr and "step 2 first" in done.stderr
+
+
+def test_an_endpoint_that_is_not_deleted_stays_known(directory):
+    """The call succeeds with what it did not delete."""
+    (directory / "bin/aws").write_text("#!/bin/sh\nprintf 'OperationNotPermitted\\tno\\n'\n")
+    (directory / "berth-guide.env").touch()
+    (directory / "berth-guide.ids").write_text("S3_ENDPOINT='vpce-1'\n")
+    environment = guide.environment(directory, "http://127.0.0.1:9", directory / "bin")
+    text = (
+        "( set -e; . deploy/guide.sh\nundo S3_ENDPOINT delete_endpoint vpce-1\n)\necho status $?\n"
+    )
+    done = guide.type_into("zsh", text, directory, environment)
+    assert "status 1" in done.stdout and "OperationNotPermitted" in done.stderr
+    assert (directory / "berth-guide.ids").read_text() == "S3_ENDPOINT='vpce-1'\n"
 
 
 # --- what an interactive shell reads otherwise
