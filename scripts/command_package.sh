@@ -37,6 +37,9 @@ package_all() {
     SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git_here log -1 --format=%ct 2>/dev/null || echo 0)}
     export SOURCE_DATE_EPOCH TZ=UTC LC_ALL=C
     umask 022
+    # One at a time: tests make packages, too.
+    exec 9>"$top/build/package.lock"
+    flock 9
     need_nfpm
     rm -rf "$work" "$dist"
     mkdir -p "$work" "$dist"
