@@ -17,18 +17,24 @@
 #define STATUS_LEFT 1
 #define INPUT_BYTES 128
 
-/* The marker comes on standard input: in the command line it would match this shell itself. */
+/* The marker comes on standard input: in the command line it would match this shell itself.
+ *
+ * f FILE TEXT [*] prints the PIDs with a line TEXT, or with * one that contains it, in
+ * /proc/PID/FILE. It starts three programs for all processes together, because on a busy machine
+ * three for each take longer than there is time. 'head' names each file before its content. The
+ * files are listed first, so that none of those three programs is among them. */
 static const char program[] =
-    "; exec >/dev/null 2>&1; IFS= read -r m || exit 1; w=; "
-    "for d in /proc/[0-9]*; do "
-    "if tr '\\0' ' ' <$d/cmdline | grep -qF \"$m\"; then "
-    "w=$(tr '\\0' '\\n' <$d/environ | grep '^SSH_CONNECTION='); "
-    "[ -z \"$w\" ] || break; fi; done; "
+    "; exec >/dev/null 2>&1; LC_ALL=C; export LC_ALL; IFS= read -r m || exit 1; w=; "
+    "f() { t=$2; a=$3; set -- /proc/[0-9]*/$1; head -n 99999 /dev/null \"$@\" | tr '\\0' '\\n' | "
+    "grep -F -e '==> /proc/' -e \"$t\" | while IFS= read -r l; do case $l in "
+    "'==> /proc/'*' <==') d=${l#*/proc/}; d=${d%%%%/*};; $a\"$t\"$a) echo \"$d\";; "
+    "esac; done; }; "
+    "for p in $(f cmdline \"$m\" '*'); do "
+    "w=$(tr '\\0' '\\n' </proc/$p/environ | grep '^SSH_CONNECTION='); "
+    "[ -z \"$w\" ] || break; done; "
     "[ -n \"$w\" ] || exit 0; "
-    "f() { for d in /proc/[0-9]*; do "
-    "tr '\\0' '\\n' <$d/environ | grep -qxF \"$w\" && echo \"${d#/proc/}\"; done; }; "
-    "e=$(($(date +%%s) + %lld)); kill -TERM $(f); "
-    "while p=$(f); [ -n \"$p\" ]; do n=$(date +%%s); "
+    "e=$(($(date +%%s) + %lld)); kill -TERM $(f environ \"$w\"); "
+    "while p=$(f environ \"$w\"); [ -n \"$p\" ]; do n=$(date +%%s); "
     "[ $n -lt $e ] || kill -KILL $p; "
     "[ $n -lt $((e + %d)) ] || exit %d; "
     "sleep 0.1 || sleep 1; done; exit 0";

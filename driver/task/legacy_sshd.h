@@ -7,7 +7,7 @@
  * runs a few lines of shell in the task: they find the job's shell by the marker of its bootstrap
  * (script_bootstrap.h), and the job's processes by that shell's SSH_CONNECTION, which is different
  * for every connection and inherited by every process, detached or not. All of them get TERM, and
- * KILL after the grace period, until none is left. The image needs /proc, tr, grep and sleep.
+ * KILL after the grace period, until none is left. The image needs /proc, head, tr, grep and sleep.
  */
 #ifndef BERTH_DRIVER_TASK_LEGACY_SSHD_H
 #define BERTH_DRIVER_TASK_LEGACY_SSHD_H

@@ -29,7 +29,7 @@ def test_the_process_tree_has_ended_when_the_driver_exits(ecs_job, cloud, until,
     assert process.stdout.readline() == b"up\n"
     until(lambda: with_marker(mark.encode()))
     os.kill(process.pid, signal.SIGTERM)
-    code = process.wait(30)
+    code = process.wait(60)
     stderr = process.stderr.read().decode()
     assert with_marker(mark.encode()) == set(), f"at the driver's exit, {code}: {stderr}"
     assert code == BUILD_FAILURE and "stopped on request" in stderr, stderr
@@ -47,6 +47,6 @@ def test_what_an_earlier_stage_left_is_not_the_cancelled_ones(ecs_job, cloud, un
     process = ecs_job.start("echo up\nsleep 60\n")
     assert process.stdout.readline() == b"up\n"
     os.kill(process.pid, signal.SIGTERM)
-    assert process.wait(30) == BUILD_FAILURE
+    assert process.wait(60) == BUILD_FAILURE
     assert with_marker(mark.encode()) == {other}
     os.kill(other, signal.SIGKILL)
