@@ -25,7 +25,6 @@ import http.server
 import json
 import os
 import secrets
-import socket
 import subprocess
 import threading
 import time
@@ -40,6 +39,7 @@ from support.ecs_play import Containers
 from support.ecs_requests import Gate, job_of, refusal
 from support.ecs_server import Handler, Server
 from support.ecs_task import CONTAINER, Task
+from support.ports import free_port
 from support.proxy import Proxy
 
 FAMILY = "ruby330-node16181-runner"
@@ -98,10 +98,7 @@ class Cloud:
         self._tokens = {}
         self._public_addresses = {}  # moto's, and the one that can be reached
         self._lock = threading.Lock()
-        with socket.socket() as probe, socket.socket() as other:
-            probe.bind(("127.0.0.1", 0))
-            other.bind(("127.0.0.1", 0))
-            self.ssh_port, self.inner_port = probe.getsockname()[1], other.getsockname()[1]
+        self.ssh_port, self.inner_port = free_port(), free_port()
         self._make_cluster()
         self._server = Server(("127.0.0.1", 0), Handler)
         self._server.cloud = self
@@ -470,7 +467,7 @@ class Cloud:
         return status, answer
 
     def forward(self, body, headers):
-        link = http.client.HTTPConnection("127.0.0.1", self.moto.port, timeout=30)
+        link = http.client.HTTPConnection("127.0.0.1", self.moto.port, timeout=60)
         try:
             passed = {
                 name: value

@@ -26,7 +26,6 @@ import itertools
 import json
 import os
 import secrets
-import socket
 import ssl
 import subprocess
 import threading
@@ -37,6 +36,7 @@ from support import aws_model
 from support.ecs_moto import KEYS, REGION
 from support.ecs_requests import job_of, refusal
 from support.ecs_server import TARGET, Server
+from support.ports import free_port
 
 # Drivers have all CAs in memory where they talk to AWS.
 SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -177,9 +177,7 @@ class Crowd:
         self._numbers = itertools.count(256)
         self._lock = threading.Lock()
         self._timers, self._wake, self._ending = [], threading.Condition(), False
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.ssh_port = probe.getsockname()[1]
+        self.ssh_port = free_port()
         self._server = Server(("127.0.0.1", 0), Handler)
         self._server.cloud = self
         if authority:

@@ -10,6 +10,7 @@ from pathlib import Path
 import boto3
 from botocore.config import Config
 
+from support.ports import free_port
 from support.waiting import until
 
 REGION = "ap-northeast-1"
@@ -22,9 +23,7 @@ class Moto:
     one than moto_server.py."""
 
     def __init__(self, directory, program=SERVER):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.log_path = directory / "moto.log"
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
@@ -60,4 +59,4 @@ class Moto:
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(60)
