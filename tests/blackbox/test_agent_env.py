@@ -2,13 +2,15 @@
 """Variables that a client may set for its job, and the user that a job runs as."""
 
 import os
-import pwd
 import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from support.jobwire import Job
+from support.mounts import user_databases
 
 HOSTILE = [
     "LD_PRELOAD",
@@ -70,43 +72,51 @@ def test_too_much_is_refused(agent, ssh):
     assert 0 < len([name for name in found if name.startswith("V")]) < 8
 
 
+class OtherUser:
+    """name, uid, home; group: a second one; before: words that show them to an agent."""
+
+    def __init__(self, directory, home):
+        self.name, self.uid, self.group, self.home = "berth-other", 54_325, "berth-second", home
+        os.chown(home, self.uid, self.uid)
+        passwd, group = directory / "passwd", directory / "group"
+        entry = f"{self.name}:x:{self.uid}:{self.uid}::{home}:/bin/bash\n"
+        passwd.write_text(Path("/etc/passwd").read_text() + entry)
+        groups = f"{self.name}:x:{self.uid}:\n{self.group}:x:{self.uid + 1}:{self.name}\n"
+        group.write_text(Path("/etc/group").read_text() + groups)
+        self.before = user_databases(passwd, group)
+
+
 @pytest.fixture
-def other_user():
-    """A user in two groups, created for the test and removed after it."""
-    if os.geteuid() != 0 or shutil.which("useradd") is None:
-        pytest.skip(
-            "needs root, and useradd that is not installed" if os.geteuid() == 0 else "needs root"
-        )
-    name, group = f"berth{os.getpid()}", f"berthg{os.getpid()}"
-    subprocess.run(["groupadd", group], check=True)
+def other_user(tmp_path):
+    """A user in two groups, of the test's agents alone: the machine's users stay as they are."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    home = tempfile.mkdtemp(dir="/tmp", prefix="berth-test-")  # others cannot enter tmp_path
     try:
-        subprocess.run(
-            ["useradd", "-m", "-s", "/bin/bash", "-G", group, name], check=True, capture_output=True
-        )
-        yield pwd.getpwnam(name), group
+        yield OtherUser(tmp_path, home)
     finally:
-        subprocess.run(["userdel", "-r", name], check=False, capture_output=True)
-        subprocess.run(["groupdel", group], check=False)
+        shutil.rmtree(home)
 
 
 def test_login_as_another_user(agent, ssh, other_user):
-    user, group = other_user
-    target = agent(env={"IMAGE": "kept"})
+    user = other_user
+    target = agent(env={"IMAGE": "kept"}, before=user.before)
     command = "id -u; id -gn; id -Gn; echo $HOME $SHELL $USER $LOGNAME $IMAGE; pwd; echo $0"
-    got = ssh(target, user=user.pw_name).run(command)
+    got = ssh(target, user=user.name).run(command)
     lines = got.stdout.decode().splitlines()
-    assert lines[0] == str(user.pw_uid)
-    assert lines[1] == user.pw_name
-    assert set(lines[2].split()) == {user.pw_name, group}
-    assert lines[3] == f"{user.pw_dir} /bin/bash {user.pw_name} {user.pw_name} kept"
-    assert lines[4] == user.pw_dir
+    assert lines[0] == str(user.uid)
+    assert lines[1] == user.name
+    assert set(lines[2].split()) == {user.name, user.group}
+    assert lines[3] == f"{user.home} /bin/bash {user.name} {user.name} kept"
+    assert lines[4] == user.home
     assert lines[5] == "bash"
 
 
 def test_terminal_belongs_to_the_other_user(agent, ssh, other_user):
-    user, _ = other_user
-    got = ssh(agent(), user=user.pw_name).run("stat -c %U $(tty); echo x >$(tty)", options=["-tt"])
-    assert got.stdout.decode().split() == [user.pw_name, "x"]
+    started = agent(before=other_user.before)
+    client = ssh(started, user=other_user.name)
+    got = client.run("stat -c %U $(tty); echo x >$(tty)", options=["-tt"])
+    assert got.stdout.decode().split() == [other_user.name, "x"]
 
 
 STREAMS = "echo out >/dev/stdout; echo err >/dev/stderr; cat /dev/stdin; echo x >/proc/self/fd/1"
@@ -114,15 +124,15 @@ STREAMS = "echo out >/dev/stdout; echo err >/dev/stderr; cat /dev/stdin; echo x 
 
 def test_another_user_can_open_its_streams_by_name(agent, ssh, other_user):
     """Programs log to /dev/stdout, which opens the pipe again: it belongs to the user."""
-    user, _ = other_user
-    got = ssh(agent(), user=user.pw_name).run(STREAMS, input=b"in\n")
+    started = agent(before=other_user.before)
+    got = ssh(started, user=other_user.name).run(STREAMS, input=b"in\n")
     assert (got.returncode, got.stdout) == (0, b"out\nin\nx\n"), got.stderr
     assert got.stderr.endswith(b"err\n")
 
 
 def test_another_users_resumable_job_can_open_its_streams_by_name(agent, private_key, other_user):
-    user, _ = other_user
-    with Job(agent().port, private_key, user=user.pw_name) as job:
+    started = agent(before=other_user.before)
+    with Job(started.port, private_key, user=other_user.name) as job:
         job.start(os.urandom(16).hex(), STREAMS, b"in\n")
         assert job.collect().exit == (0, "")
         job.release()
@@ -130,10 +140,9 @@ def test_another_users_resumable_job_can_open_its_streams_by_name(agent, private
 
 
 def test_another_user_without_cap_chown(agent, ssh, other_user):
-    user, _ = other_user
-    before = ("setpriv", "--bounding-set=-chown", "--inh-caps=-chown")
-    got = ssh(agent(before=before), user=user.pw_name).run("id -u; exit 3")
-    assert (got.returncode, got.stdout) == (3, f"{user.pw_uid}\n".encode())
+    before = [*other_user.before, "setpriv", "--bounding-set=-chown", "--inh-caps=-chown"]
+    got = ssh(agent(before=before), user=other_user.name).run("id -u; exit 3")
+    assert (got.returncode, got.stdout) == (3, f"{other_user.uid}\n".encode())
 
 
 def test_no_such_user(agent, ssh):

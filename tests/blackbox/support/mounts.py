@@ -41,6 +41,13 @@ def login_shell(directory, shell):
     return _in_namespace(f'mount --bind {passwd} /etc/passwd && exec "$@"')
 
 
+def user_databases(passwd, group):
+    """/etc/passwd and /etc/group are these files."""
+    return _in_namespace(
+        f'mount --bind {passwd} /etc/passwd && mount --bind {group} /etc/group && exec "$@"'
+    )
+
+
 def without_proc():
     """No /proc, as in a bare chroot."""
     return _in_namespace('mount -t tmpfs none /proc && exec "$@"')
@@ -74,13 +81,13 @@ DEFAULT_CONFIG = "/etc/gitlab-runner/fargate.toml"
 
 def default_config(file=None, mode=0o644):
     """The driver's default configuration is a copy of 'file'; None: there is none, whatever this
-    machine has."""
+    machine has. A temporary file that is gone before it is copied does not matter."""
     if file is None:
         directory = os.path.dirname(DEFAULT_CONFIG)
         hide = f"! test -d {directory} || mount -t tmpfs none {directory}"
         return _in_namespace(f'{hide}; exec "$@"') if os.path.exists(directory) else []
     put = f"""
-    all=$(mktemp -d) && mount -t tmpfs none "$all" && cp -a /etc/. "$all" &&
+    all=$(mktemp -d) && mount -t tmpfs none "$all" && {{ cp -a /etc/. "$all" 2>/dev/null || :; }} &&
     mkdir -p "$all/gitlab-runner" && install -m {mode:o} {file} "$all/gitlab-runner/fargate.toml" &&
     mount --move "$all" /etc && rmdir "$all" && exec "$@"
     """
