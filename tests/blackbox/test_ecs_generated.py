@@ -238,7 +238,7 @@ def test_a_new_definition_that_shows_up_too_late_is_no_fault_of_the_job(generate
 
 
 def test_two_hosts_that_register_the_same_both_go_on(generated_job, cloud, tmp_path, programs):
-    cloud.definitions.register_s = 1.5
+    cloud.definitions.wanted_collisions = 1
     other_directory = tmp_path / "other"
     other_directory.mkdir()
     driver = Driver(programs.driver, other_directory)
@@ -259,9 +259,9 @@ def test_two_hosts_that_register_the_same_both_go_on(generated_job, cloud, tmp_p
 def test_a_killed_prepare_is_repeated_byte_for_byte(generated_job, cloud, until):
     gate = cloud.hold(4711, "RunTask", "after")
     process = generated_job.start_prepare()
-    assert gate.reached.wait(30)
+    assert gate.reached.wait(60)
     process.kill()
-    process.wait(10)
+    process.wait(60)
     gate.open.set()
     cloud.listing = False
     state = generated_job.metadata()["state"]
@@ -278,7 +278,7 @@ def test_a_request_that_cannot_be_recorded_is_never_sent(generated_job, cloud, u
     """Not by the clean-up of the failed prepare either, which repeats what may have been sent."""
     cloud.faults.append(Fault("RegisterTaskDefinition", delay_s=3))
     process = generated_job.start_prepare()
-    until(lambda: cloud.count("RegisterTaskDefinition") == 1, 30, "the registration")
+    until(lambda: cloud.count("RegisterTaskDefinition") == 1, 60, "the registration")
     generated_job.driver.metadata.chmod(0o777)
     code = process.wait(60)
     generated_job.driver.metadata.chmod(0o700)
@@ -400,7 +400,7 @@ def test_closed_ports_name_the_missing_rule(generated_job, cloud):
     generated_job.fargate["HelperPort"] = 30000
     gate = cloud.hold(4711, "DescribeTasks", "before")
     process = generated_job.start_prepare()
-    assert gate.reached.wait(30)
+    assert gate.reached.wait(60)
     cloud.task().private = "127.0.0.99"  # where nothing listens
     gate.open.set()
     stderr = process.communicate(timeout=60)[1].decode()

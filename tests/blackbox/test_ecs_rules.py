@@ -243,7 +243,7 @@ def test_what_is_read_back(client):
 
 
 def test_two_registrations_of_a_family_at_once(cloud, client):
-    cloud.definitions.register_s = 0.5
+    cloud.definitions.wanted_collisions = 1
     answers = []
 
     def register(family):
@@ -320,12 +320,14 @@ def test_an_inactive_definition(cloud, client, until):
 def test_a_deregistered_definition_may_still_run_for_a_while(cloud, client, until):
     cloud.containers.check()
     cloud.definitions.inactive_s = 600
+    cloud.provisioning_s = 600
     arn = cloud.definitions.define(**skeleton())
     client.deregister_task_definition(taskDefinition=arn)
     task = run(cloud, client, arn)["tasks"][0]["taskArn"]
     client.delete_task_definitions(taskDefinitions=[arn])
     found = client.describe_task_definition(taskDefinition=arn)["taskDefinition"]
     assert found["status"] == "DELETE_IN_PROGRESS", "as long as its task runs"
+    cloud.tasks[task].stop("UserInitiated", "stopped")
     until(lambda: cloud.tasks[task].status == "STOPPED")
     with pytest.raises(ClientError, match="Unable to describe"):
         client.describe_task_definition(taskDefinition=arn)

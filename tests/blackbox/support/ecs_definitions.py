@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 
 from support import ecs_rules
-from support.ecs_requests import refusal
+from support.ecs_requests import HOLD_S, refusal
 
 # Name of a bucket: (operations, burst, refill per second), for an account in a region.
 RATES = {
@@ -105,6 +105,7 @@ class Definitions:
     register_s     how long a registration takes, during which the family takes no other
     registered     the requests that were accepted, in their order
     collisions     how many were refused since another one was under way
+    wanted_collisions  a registration takes at least until so many were refused
     """
 
     def __init__(self, cloud):
@@ -115,6 +116,7 @@ class Definitions:
         self.lag_s = self.inactive_s = 0
         self.lag_answer = NOT_FOUND
         self.register_s = 0.05
+        self.wanted_collisions = 0
         self.registered = []
         self.collisions = 0
 
@@ -195,6 +197,7 @@ class Definitions:
             self._busy.add(family)
         try:
             time.sleep(self.register_s)  # as long as the real one may take
+            self._until_refused()
             added = self._add(request, self.lag_s)
         finally:
             with self._lock:
@@ -203,6 +206,12 @@ class Definitions:
         if request.get("tags"):
             answer["tags"] = request["tags"]
         return 200, answer
+
+    def _until_refused(self):
+        """Others of the same family have come meanwhile, as many as a test wants."""
+        end = time.monotonic() + HOLD_S
+        while self.collisions < self.wanted_collisions and time.monotonic() < end:
+            time.sleep(0.01)
 
     def _add(self, request, lag_s):
         family = request["family"]
