@@ -161,6 +161,7 @@ def in_narrow(docker_job, narrow, engine, busybox):
     assert left == {"containers": [], "networks": [], "volumes": []}
 
 
+@pytest.mark.xdist_group("narrow")
 def test_no_address_pool_is_left(in_narrow, narrow):
     for name in ("one", "two"):
         narrow.good("POST", "/networks/create", {"Name": name})
@@ -172,6 +173,7 @@ def test_no_address_pool_is_left(in_narrow, narrow):
     narrow.good("DELETE", "/networks/two")
 
 
+@pytest.mark.xdist_group("narrow")  # one engine for both
 def test_the_mtu_of_the_default_bridge(in_narrow, narrow):
     """Larger packets would be dropped on the way out, and downloads would hang."""
     in_narrow.prepare()

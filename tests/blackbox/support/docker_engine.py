@@ -39,7 +39,7 @@ TOP = Path(__file__).resolve().parents[3]
 API = "/v1.41"
 START_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 60.0
-REGISTRY_DEADLINE_S = 20.0
+REGISTRY_DEADLINE_S = 60.0
 PROGRAMS = ("dockerd", "docker", "containerd", "runc", "iptables", "ip", "unshare")
 BUSYBOX = "berth-test/busybox:1"
 
@@ -90,9 +90,13 @@ class Engine:
         self.runtime.mkdir(mode=0o700, exist_ok=True)
         with self._starting():
             self._users = open(self.runtime.with_suffix(".users"), "w")  # noqa: SIM115 held until release()
-            fcntl.flock(self._users, fcntl.LOCK_SH)
-            if not self.answers():
-                self._start()
+            try:
+                fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._start()  # an engine without a user is what a killed run left
+                fcntl.flock(self._users, fcntl.LOCK_SH)
+            except BlockingIOError:
+                fcntl.flock(self._users, fcntl.LOCK_SH)
+                until(self.answers, START_DEADLINE_S, "the engine of the tests side by side")
         processes.ignored_roots.add(self._pid)
 
     def release(self):
@@ -113,7 +117,7 @@ class Engine:
 
     def answers(self):
         try:
-            return self.call("GET", "/_ping", timeout=5)[0] == 200
+            return self.call("GET", "/_ping", timeout=10)[0] == 200
         except OSError:
             return False
 
@@ -127,6 +131,10 @@ class Engine:
             return int((self.runtime / "outer-pid").read_text())
         except (OSError, ValueError):
             return 0
+
+    def _is_ours(self, command_line):
+        """Not another process with a number from before a restart of the machine."""
+        return command_line.startswith("unshare ") and str(self.runtime / "exec") in command_line
 
     def _start(self):
         self._stop()  # what a killed run left
@@ -156,7 +164,7 @@ class Engine:
 
     def _stop(self):
         outer = self._pid()
-        if outer and processes.alive(outer) and "unshare" in processes.command_line(outer):
+        if outer and processes.alive(outer) and self._is_ours(processes.command_line(outer)):
             inner = [p for p in processes.descendants(outer) if _parent(p) == outer]
             for pid in inner:
                 os.kill(pid, signal.SIGTERM)
@@ -164,7 +172,7 @@ class Engine:
                 until(lambda: not processes.alive(outer), STOP_DEADLINE_S)
             except AssertionError:
                 os.kill(outer, signal.SIGKILL)
-                until(lambda: not processes.alive(outer), 5)
+                until(lambda: not processes.alive(outer), 60)
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(outer, os.WNOHANG)
         subprocess.run(["ip", "link", "del", self.bridge], capture_output=True, check=False)
@@ -322,7 +330,7 @@ class Registry:
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(60)
 
 
 def busybox_tar(passwd=True, programs=None, extra=(), place="bin/busybox"):

@@ -13,7 +13,7 @@ import subprocess
 from support.docker_engine import Engine
 from support.waiting import until
 
-START_DEADLINE_S = 30.0
+START_DEADLINE_S = 60.0
 
 
 def missing():
@@ -57,10 +57,15 @@ class Podman(Engine):
         return self
 
     def stop(self):
-        for one in self.good("GET", "/containers/json?all=1"):
-            self.call("DELETE", f"/containers/{one['Id']}?force=1&v=1")
-        self.process.terminate()
-        self.process.wait(20)
+        try:
+            for one in self.good("GET", "/containers/json?all=1"):
+                self.call("DELETE", f"/containers/{one['Id']}?force=1&v=1")
+        finally:
+            self.process.terminate()
+            self.process.wait(60)
+            self._reset()
+
+    def _reset(self):
         subprocess.run(
             [*self.words, "system", "reset", "--force"],
             env=self.env, capture_output=True, check=False, timeout=60,
