@@ -28,7 +28,7 @@ QEMU = "qemu-aarch64-static"
 
 def run(*words, **how):
     return subprocess.run(
-        [QEMU, *map(str, words)], capture_output=True, text=True, timeout=30, check=False, **how
+        [QEMU, *map(str, words)], capture_output=True, text=True, timeout=60, check=False, **how
     )
 
 

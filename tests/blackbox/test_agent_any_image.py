@@ -505,7 +505,7 @@ def test_wrong_options(programs, client_key, args, message):
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=60,
     )
     assert done.returncode == 2
     assert message in done.stderr and done.stderr.count("\n") == 1

@@ -59,7 +59,7 @@ def test_a_port_that_comes_later(words, free_port):
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.4)
         with listening(port=port):
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
 
 
 def test_names_of_the_hosts_file(words, tmp_path, until):
@@ -77,7 +77,7 @@ def test_names_of_the_hosts_file(words, tmp_path, until):
                 process.wait(0.3)
             with hosts.open("a") as file:
                 file.write("127.0.0.1 later\n")
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
 
 
 def test_the_deadline(words, free_port):

@@ -32,7 +32,7 @@ def stopped(started):
 
 
 # The keepalive interval, and how long the agent is stopped.
-STOPS = [("300ms", 1.5)] + ([("15s", 60)] if os.environ.get("BERTH_TEST_FULL") == "1" else [])
+STOPS = [("1s", 4)] + ([("15s", 60)] if os.environ.get("BERTH_TEST_FULL") == "1" else [])
 
 
 @pytest.mark.parametrize(("keepalive", "stopped_s"), STOPS)
@@ -43,7 +43,7 @@ def test_a_stopped_agent_does_not_disconnect_its_clients(agent, ssh, keepalive, 
     assert process.stdout.readline() == b"up\n"
     with stopped(started):
         time.sleep(stopped_s)  # longer than it waits for replies
-    out, _ = process.communicate(b"still here\n", timeout=20)
+    out, _ = process.communicate(b"still here\n", timeout=60)
     assert (out, process.returncode) == (b"still here\n", 7)
     assert "keepalive" not in started.log()
 
@@ -58,7 +58,7 @@ def test_a_stopped_agent_loses_no_output(agent, ssh):
         time.sleep(1)
     rest = process.stdout.read()
     assert rest == "".join(f"{i}\n" for i in range(2, last + 1)).encode()
-    assert process.wait(20) == 7
+    assert process.wait(60) == 7
 
 
 def test_a_stopped_agent_starts_no_resumable_job_twice(agent, client_key_path, tmp_path):
@@ -99,7 +99,7 @@ def test_out_of_descriptors(agent, until):
         resource.prlimit(started.pid, resource.RLIMIT_NOFILE, (lowest, 4096))
         with contextlib.ExitStack() as stack:
             waiting = stack.enter_context(socket.create_connection(("127.0.0.1", started.port)))
-            until(lambda: "cannot accept a connection" in started.log(), 5)
+            until(lambda: "cannot accept a connection" in started.log(), 60)
             before = ticks(started.pid)
             waiting.settimeout(1)
             with contextlib.suppress(TimeoutError):
@@ -175,7 +175,7 @@ def read_everything(descriptor):
 def test_a_blocked_log_stops_nothing(agent, stuck_pipe):
     """Jobs and shutdown go on; the number of lost lines is logged once the pipe is read."""
     path, descriptor = stuck_pipe
-    started = agent(before=("bash", "-c", f'exec "$@" 2>{path}', "bash"))
+    started = agent(before=("bash", "-c", f'exec "$@" 2>{path}', "bash"), args=["--grace", "100s"])
     with transport(started) as link:
         for code in range(3):
             assert run(link, f"exit {code}")[0] == code
@@ -183,7 +183,7 @@ def test_a_blocked_log_stops_nothing(agent, stuck_pipe):
         assert run(link, "exit 5")[0] == 5
     began = time.monotonic()
     assert started.terminate() == 0
-    assert time.monotonic() - began < 8, "not the grace period"
+    assert time.monotonic() - began < 50, "not the grace period"
     text = read_everything(descriptor)
     assert text.count("log lines were lost because the log was blocked\n") >= 2, (
         "init's and a session's"
@@ -286,19 +286,19 @@ def test_a_clock_that_jumps(agent, ssh, programs, tmp_path, hours):
     started = agent(
         env={"LD_PRELOAD": str(library), "TEST_CLOCK_OFFSET": str(offset),
              "ASAN_OPTIONS": os.environ["ASAN_OPTIONS"] + ":verify_asan_link_order=0"},
-        args=["--keepalive", "300ms", "--keepalive-count", "2", "--idle-timeout", "3s",
+        args=["--keepalive", "1s", "--keepalive-count", "3", "--idle-timeout", "5s",
               "--grace", "1s", "--log-format", "json"],
     )  # fmt: skip
     process = ssh(started).start("echo up; read x; date +%s; exit 7")
     assert process.stdout.readline() == b"up\n"
     offset.write_text(str(hours * 3600))
-    time.sleep(1)  # three keepalives, answered
-    out, _ = process.communicate(b"go on\n", timeout=20)
+    time.sleep(3)  # three keepalives, answered
+    out, _ = process.communicate(b"go on\n", timeout=60)
     assert process.returncode == 7
     assert abs(int(out) - time.time() - hours * 3600) < 60, "the job saw the other time"
     began = time.monotonic()
-    assert started.wait(10) == 0
-    assert time.monotonic() - began > 1.5, "idle for three seconds of real time"
+    assert started.wait(60) == 0
+    assert time.monotonic() - began > 2, "idle for five seconds of real time"
     assert "--idle-timeout" in started.log()
 
 

@@ -16,7 +16,7 @@ def health(programs):
             [programs.agent, "health", *args],
             env={**os.environ, **env},
             capture_output=True,
-            timeout=20,
+            timeout=60,
             check=False,
         )
 

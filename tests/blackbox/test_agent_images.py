@@ -46,7 +46,7 @@ def agent_in(agent):
     for one in started:
         if one.process.poll() is None:
             os.kill(init_of(one), signal.SIGTERM)
-            one.wait(20)
+            one.wait(60)
 
 
 PLACES = ["no /proc", "read-only, no capability", "hidden processes"]
@@ -66,16 +66,16 @@ def test_jobs_run(agent_in, ssh, place):
 @pytest.mark.parametrize("place", PLACES)
 def test_a_vanished_client_stops_its_job_at_once(agent_in, ssh, until, place):
     """By SIGTERM, long before the grace period ends."""
-    started = agent_in(place, args=["--grace", "15s"])
+    started = agent_in(place, args=["--grace", "100s"])
     process = ssh(started).start(CLEANS_UP)
     assert process.stdout.read(3) == b"up\n"
     process.kill()
-    until(lambda: not processes.named(started.pid, "berth-job"), 8, "the job's end")
+    until(lambda: not processes.named(started.pid, "berth-job"), 60, "the job's end")
 
 
 @pytest.mark.parametrize("place", PLACES)
 def test_a_stop_sends_sigterm_to_the_job(agent_in, place):
-    started = agent_in(place, args=["--grace", "15s"])
+    started = agent_in(place, args=["--grace", "100s"])
     with transport(started) as link:
         channel = start(link, CLEANS_UP)
         assert channel.recv(3) == b"up\n"
@@ -83,8 +83,8 @@ def test_a_stop_sends_sigterm_to_the_job(agent_in, place):
         os.kill(init_of(started), signal.SIGTERM)
         assert read_all(channel) == b"cleaned\n"
         assert channel.recv_exit_status() == 3
-    assert started.wait(10) == 0
-    assert time.monotonic() - began < 12, "not the grace period"
+    assert started.wait(60) == 0
+    assert time.monotonic() - began < 50, "not the grace period"
 
 
 def test_a_missing_proc_is_logged(agent, agent_in):

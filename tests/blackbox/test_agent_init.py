@@ -170,7 +170,7 @@ def test_signals_reach_the_main_command(running):
         init.send(getattr(signal, f"SIG{name}"))
         assert init.line() == f"got {name}"
     init.send(signal.SIGWINCH)
-    assert init.process.wait(10) == 33
+    assert init.process.wait(60) == 33
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_rewritten_signals(running, option):
     init.send(signal.SIGTERM)
     assert init.line() == "got QUIT"
     init.send(signal.SIGWINCH)
-    assert init.process.wait(10) == 33
+    assert init.process.wait(60) == 33
 
 
 @pytest.mark.parametrize(
@@ -212,14 +212,14 @@ def test_group(running, options, env, children):
     init = running(options, ["bash", "-c", parent], env)
     init.send(signal.SIGUSR1)
     text = init.process.stdout.read()
-    assert init.process.wait(10) == 5
+    assert init.process.wait(60) == 5
     assert (b"child" in text) == children
 
 
-ZOMBIES_WITHIN_1_S = textwrap.dedent(
+NO_ZOMBIE_IS_LEFT = textwrap.dedent(
     """
     import os, sys, time
-    end = time.monotonic() + 1
+    end = time.monotonic() + 60
     while True:
         states = []
         for name in filter(str.isdigit, os.listdir("/proc")):
@@ -242,9 +242,9 @@ def test_ten_thousand_orphans_as_pid_1(init_only):
     # The small shell forks twenty times faster than Python.
     fork = 'i=0; while [ $i -lt 10000 ]; do (: &); i=$((i+1)); done; exec python3 -c "$0"'
     got = init_only(
-        ["sh", "-c", fork, ZOMBIES_WITHIN_1_S],
+        ["sh", "-c", fork, NO_ZOMBIE_IS_LEFT],
         before=["unshare", "-pf", "--mount-proc", "--kill-child"],
-        timeout=110,
+        timeout=240,
     )
     assert got.returncode == 0, got.stderr
 
@@ -254,7 +254,7 @@ def test_main_command_beside_ssh(agent, ssh):
     client = ssh(target)
     assert client.run("env | grep -c -E '^(SSH_PUBLIC_KEY|BERTH_)'").stdout == b"0\n"
     assert client.run(f"touch {target.directory}/done").returncode in (0, 255)
-    assert target.wait(15) == 21
+    assert target.wait(60) == 21
 
 
 def test_idle_timers_are_off_with_a_main_command(agent):
@@ -270,7 +270,7 @@ def test_idle_timers_are_off_with_a_main_command(agent):
             "sleep 1.5; exit 9",
         ]
     )
-    assert target.wait(15) == 9
+    assert target.wait(60) == 9
 
 
 def test_signals_without_a_main_command_reach_the_jobs(agent, ssh):
@@ -284,7 +284,7 @@ def test_signals_without_a_main_command_reach_the_jobs(agent, ssh):
     assert process.stdout.readline() == b"usr1\n"
     target.process.send_signal(signal.SIGHUP)
     assert process.stdout.readline() == b"hup\n"
-    assert process.wait(10) == 4
+    assert process.wait(60) == 4
     assert target.process.poll() is None
 
 

@@ -34,7 +34,7 @@ def need(program):
 
 def moves(words, env=None):
     done = subprocess.run(
-        list(map(str, words)), input=CONTENT, capture_output=True, timeout=60, check=False, env=env
+        list(map(str, words)), input=CONTENT, capture_output=True, timeout=200, check=False, env=env
     )
     assert (done.returncode, done.stdout == CONTENT) == (123, True), done.stderr.decode()
 
@@ -152,7 +152,7 @@ def test_paramiko(agent, cipher):
         sender = threading.Thread(target=send)
         sender.start()
         assert read_all(channel) == CONTENT
-        sender.join(10)
+        sender.join(60)
         assert channel.recv_exit_status() == 123
         assert not cipher or link.remote_cipher == cipher
 

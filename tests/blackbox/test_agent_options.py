@@ -14,7 +14,7 @@ KEEPALIVE = b"rtype keepalive@openssh.com"
 
 @pytest.mark.parametrize("value, asked", [("200ms", True), ("0", False)])
 def test_keepalive(agent, ssh, value, asked):
-    started = agent(args=["--keepalive", value])
+    started = agent(args=["--keepalive", value, "--keepalive-count", "1000"])
     done = ssh(started).run("sleep 1; exit 3", options=["-v"])
     assert (done.returncode, KEEPALIVE in done.stderr) == (3, asked)
 
@@ -23,9 +23,9 @@ def test_drain(agent, ssh):
     """How long a silent background process may hold the output after the shell has exited."""
 
     def seconds(client):
-        began = time.monotonic()
-        assert client.run("sleep 30 & echo hello").stdout == b"hello\n"
-        return time.monotonic() - began
+        # From the shell's end: a login on a busy machine takes long.
+        exited = float(client.run("sleep 30 & date +%s.%N").stdout)
+        return time.time() - exited
 
     assert seconds(ssh(agent(args=["--drain", "2500ms"]))) >= 2.4
     # Less than the default, on a busy machine too.
@@ -54,10 +54,10 @@ def test_parent_death_signal(programs, client_key, until, tmp_path):
     )  # fmt: skip
     try:
         agent = int(shell.stdout.readline())
-        until(lambda: log.exists() and "listening" in log.read_text(), 10)
+        until(lambda: log.exists() and "listening" in log.read_text(), 60)
         shell.kill()
         shell.wait()
-        until(lambda: "exiting with status 0" in log.read_text(), 10)
+        until(lambda: "exiting with status 0" in log.read_text(), 60)
         assert "SIGTERM: stopping" in log.read_text()
         pid, status = os.waitpid(agent, 0)  # this process reaps orphans
         assert (pid, status) == (agent, 0)
@@ -75,7 +75,7 @@ def test_signals_reach_jobs_in_all_connections(agent, ssh, number):
         assert job.stdout.readline() == b"up\n"
     started.process.send_signal(number)
     for job in jobs:
-        assert (job.stdout.read(), job.wait(10)) == (b"got it\n", 5)
+        assert (job.stdout.read(), job.wait(60)) == (b"got it\n", 5)
 
 
 def test_the_exit_statuses_of_the_help(programs):
@@ -98,7 +98,7 @@ def test_the_exit_statuses_of_the_help(programs):
             [programs.agent, *words],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=30,
+            timeout=60,
             check=False,
         )
         assert done.returncode == status, (words, done)

@@ -4,6 +4,7 @@
 import asyncio
 import contextlib
 import ctypes
+import math
 import os
 import re
 import signal
@@ -20,7 +21,8 @@ from support.clients import read_all, run, start, transport
 from support.jobwire import Job
 
 MNT_DETACH = 2
-ENDS_AT_ONCE_S = 6.0  # takes under 1 s on an idle machine; the grace period is 10 s
+ENDS_AT_ONCE_S = 50.0  # takes under 1 s on an idle machine
+LONG_GRACE = ["--grace", "100s"]
 
 
 def status_field(text, name):
@@ -106,7 +108,7 @@ def test_leftovers_run_until_the_agent_exits(agent, ssh, until):
     done = ssh(started).run("setsid sleep 300 >/dev/null 2>&1 & nohup sleep 301 & echo $!")
     assert done.returncode == 0
     left = int(done.stdout)
-    until(lambda: b"301" in Path(f"/proc/{left}/cmdline").read_bytes(), 5, "exec")
+    until(lambda: b"301" in Path(f"/proc/{left}/cmdline").read_bytes(), 60, "exec")
     assert ssh(started).run("true").returncode == 0
     assert processes.alive(left)
     assert started.terminate() == 0
@@ -211,7 +213,7 @@ LATE = {
 
 @pytest.mark.parametrize(("script", "signals", "status"), LATE.values(), ids=LATE.keys())
 def test_signals_after_the_shell_has_exited(agent, event_loop_run, script, signals, status):
-    started = agent(args=["--grace", "20s"])
+    started = agent(args=LONG_GRACE)
 
     async def check(connection):
         process = await connection.create_process(script)
@@ -221,7 +223,7 @@ def test_signals_after_the_shell_has_exited(agent, event_loop_run, script, signa
         while processes.alive(shell):
             await asyncio.sleep(0.02)
         process.send_signal(signals[-1])
-        await asyncio.wait_for(process.wait_closed(), 10)
+        await asyncio.wait_for(process.wait_closed(), ENDS_AT_ONCE_S)
         return process.exit_status, job_processes(started)
 
     assert event_loop_run(started, check) == (status, [])
@@ -312,7 +314,7 @@ def test_a_vanished_client_stops_the_tree(agent, ssh, until, tree):
     process = ssh(started).start(tree)
     assert process.stdout.read(3) == b"up\n"
     process.kill()
-    until(lambda: not started.jobs(), 10, "the session, its monitor and the job to be gone")
+    until(lambda: not started.jobs(), 60, "the session, its monitor and the job to be gone")
 
 
 def test_a_killed_session_stops_only_its_jobs(agent, ssh, until):
@@ -322,9 +324,9 @@ def test_a_killed_session_stops_only_its_jobs(agent, ssh, until):
     sessions = processes.named(started.pid, "berth-session")
     assert len(sessions) == 2
     os.kill(min(sessions), signal.SIGKILL)
-    ended = until(lambda: first.poll() is not None or second.poll() is not None, 5)
+    ended = until(lambda: first.poll() is not None or second.poll() is not None, 60)
     assert ended
-    until(lambda: len(started.jobs()) == 3, 5, "one session, one monitor and one job")
+    until(lambda: len(started.jobs()) == 3, 60, "one session, one monitor and one job")
     assert "was killed by signal 9" in started.log()
 
 
@@ -334,7 +336,7 @@ def test_a_killed_monitor_is_reported(agent, ssh, until):
     assert process.stdout.read(3) == b"up\n"
     (monitor,) = processes.named(started.pid, "berth-job")
     os.kill(monitor, signal.SIGKILL)
-    assert process.wait(10) == 255, "ssh's status of an exit signal"
+    assert process.wait(60) == 255, "ssh's status of an exit signal"
     assert "monitor was killed" in started.log()
     assert ssh(started).run("exit 5").returncode == 5
 
@@ -348,7 +350,7 @@ def children(pid):
 
 def kill_monitor_early(started, level):
     """Kills the newest monitor as soon as it exists (0), or has its job as a child (1)."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         for pid in children(started.pid):
             if processes.name(pid) == "berth-job" and (level == 0 or children(pid)):
@@ -370,7 +372,7 @@ def test_a_monitor_killed_during_startup(agent, until, level):
             channel.exec_command(f"exec sleep {300 + number}")
             killer.join()
             channel.close()
-        until(lambda: not sleepers(started), 10, "the end of the killed monitors' jobs")
+        until(lambda: not sleepers(started), 60, "the end of the killed monitors' jobs")
     assert "was killed by signal 9" in started.log()
 
 
@@ -394,36 +396,54 @@ ORPHANED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("orphan", ORPHANED)
-def test_detached_processes_of_a_killed_monitors_job_stop_with_the_agent(
-    agent, ssh, until, tmp_path, orphan
-):
-    """By SIGTERM. The agent is not PID 1 here, but as a subreaper it finds the process."""
+def stop_with_a_detached(agent, ssh, until, directory, orphan):
+    """Seconds until the agent has stopped with such a process of a killed monitor's job."""
     ignores = orphan == "ignores TERM"
-    mark, ready = tmp_path / "mark", tmp_path / "ready"
+    directory.mkdir()
+    mark, ready = directory / "mark", directory / "ready"
     started = agent(
-        args=["--grace", "500ms" if ignores else "30s"],
+        args=["--grace", "500ms"] if ignores else LONG_GRACE,
         env={"MARK": str(mark), "READY": str(ready), "SCRIPT": ORPHANED[orphan]},
     )
     detach = '(setsid sh -c "$SCRIPT" </dev/null >/dev/null 2>&1 &); (setsid sleep 301 &)'
     process = ssh(started).start(f"{detach}; echo up; exec sleep 300")
     assert process.stdout.read(3) == b"up\n"
-    until(ready.exists, 10, "the one that was detached")
-    until(lambda: len(sessions_of(sleepers(started))) >= 2, 5, "one that left the job's session")
+    until(ready.exists, 60, "the one that was detached")
+    until(lambda: len(sessions_of(sleepers(started))) >= 2, 60, "one that left the job's session")
     (monitor,) = processes.named(started.pid, "berth-job")
     os.kill(monitor, signal.SIGKILL)
-    assert process.wait(10) == 255
+    assert process.wait(60) == 255
     assert len(job_processes(started)) >= 2, "what it detached lives on"
     began = time.monotonic()
     assert started.terminate() == 0
     took = time.monotonic() - began
-    assert took < (2.4 if ignores else ENDS_AT_ONCE_S), "half a second, not two more"
     assert not processes.with_marker(started.marker)
     assert mark.exists() == (not ignores)
+    return took
+
+
+@pytest.mark.parametrize("orphan", ["runs", "stopped"])
+def test_detached_processes_of_a_killed_monitors_job_stop_with_the_agent(
+    agent, ssh, until, tmp_path, orphan
+):
+    """By SIGTERM. The agent is not PID 1 here, but as a subreaper it finds the process."""
+    took = stop_with_a_detached(agent, ssh, until, tmp_path / "0", orphan)
+    assert took < ENDS_AT_ONCE_S
+
+
+def test_detached_processes_that_ignore_sigterm(agent, ssh, until, tmp_path):
+    """Half a second of grace, not two more. A busy machine adds to it: hence the least of some."""
+    took = math.inf
+    for number in range(8):
+        again = stop_with_a_detached(agent, ssh, until, tmp_path / str(number), "ignores TERM")
+        took = min(took, again)
+        if took < 2.4:
+            break
+    assert took < 2.4
 
 
 def test_stop_of_an_idle_agent(agent, ssh):
-    started = agent()
+    started = agent(args=LONG_GRACE)
     assert ssh(started).run("true").returncode == 0
     began = time.monotonic()
     assert started.terminate() == 0
@@ -433,7 +453,7 @@ def test_stop_of_an_idle_agent(agent, ssh):
 def test_stop_right_after_a_job(agent):
     """The job's exit and SIGTERM may reach its monitor together."""
     for _ in range(12):
-        started = agent()
+        started = agent(args=LONG_GRACE)
         with transport(started) as link:
             for code in range(4):
                 assert run(link, f"exit {code}")[0] == code
@@ -444,17 +464,17 @@ def test_stop_right_after_a_job(agent):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_stop_reports_to_the_clients(agent, number):
-    started = agent()
+    started = agent(args=LONG_GRACE)
     with transport(started) as link:
         channel = start(link, "trap 'echo bye; exit 33' TERM; echo up; sleep 60 & wait")
         assert channel.recv(3) == b"up\n"
         started.process.send_signal(number)
         assert read_all(channel) == b"bye\n"
         assert channel.recv_exit_status() == 33
-    assert started.wait(5) == 0
+    assert started.wait(ENDS_AT_ONCE_S) == 0
 
 
-def stop_again_and_again(started, deadline_s=10):
+def stop_again_and_again(started, deadline_s=ENDS_AT_ONCE_S):
     """Sends SIGTERM ten times a second until the agent has exited; returns the time."""
     began = time.monotonic()
     while time.monotonic() < began + deadline_s:
@@ -490,14 +510,14 @@ def test_stop_with_a_resumable_job_that_ignores_term(agent, private_key):
         stopper = threading.Thread(target=stop_again_and_again, args=(started,))
         stopper.start()
         try:
-            assert job.collect(10).exit == (128 + signal.SIGKILL, "KILL")
+            assert job.collect(ENDS_AT_ONCE_S).exit == (128 + signal.SIGKILL, "KILL")
         finally:
             stopper.join()
     assert not processes.with_marker(started.marker)
 
 
 def test_stop_with_connections_that_never_logged_in(agent):
-    started = agent()
+    started = agent(args=LONG_GRACE)
     with socket.create_connection(("127.0.0.1", started.port)) as link:
         assert link.recv(4) == b"SSH-"
         began = time.monotonic()
@@ -507,16 +527,16 @@ def test_stop_with_connections_that_never_logged_in(agent):
 
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_stop_with_channels_without_a_job(agent, count):
-    started = agent()
+    started = agent(args=LONG_GRACE)
     with transport(started) as link:
-        channels = [link.open_session(timeout=5) for _ in range(count)]
+        channels = [link.open_session(timeout=60) for _ in range(count)]
         began = time.monotonic()
         assert started.terminate() == 0
         assert time.monotonic() - began < ENDS_AT_ONCE_S
         assert [channel.recv_exit_status() for channel in channels] == [-1] * count
 
 
-@pytest.mark.parametrize("kind, least, most", [("plain", 0.9, 7), ("resumable", 0, 7)])
+@pytest.mark.parametrize("kind, least, most", [("plain", 0.9, 40), ("resumable", 0, 40)])
 def test_stop_with_a_client_that_does_not_read(agent, ssh, private_key, until, kind, least, most):
     """The job exits at once; its last output waits for the client during the grace period."""
     started = agent(args=["--grace", "1s"])
@@ -531,7 +551,7 @@ def test_stop_with_a_client_that_does_not_read(agent, ssh, private_key, until, k
         close = job.close
     try:
         # Output that fits the socket buffers causes no wait.
-        until(lambda: processes.stand_still(started.jobs()), 20, "the job to block")
+        until(lambda: processes.stand_still(started.jobs()), 60, "the job to block")
         began = time.monotonic()
         assert started.terminate() == 0
         assert least < time.monotonic() - began < most
@@ -560,10 +580,10 @@ def test_a_job_whose_storage_hangs(agent, ssh, until, hung_directory):
     """It fails with a reason, and later jobs run."""
     started = agent(env={"HOME": str(hung_directory)})
     process = ssh(started).start("echo never")
-    assert process.wait(45) == 126
+    assert process.wait(100) == 126
     assert process.stdout.read() == b""
     assert re.search(rb"cannot start the command: .* timed out\n", process.stderr.read())
-    until(lambda: not started.jobs(), 5, "the job to be gone")
+    until(lambda: not started.jobs(), 60, "the job to be gone")
     assert started.terminate() == 0
 
 
@@ -573,7 +593,7 @@ def test_a_killed_agent_stops_its_jobs(agent, ssh, until):
     assert process.stdout.read(3) == b"up\n"
     started.process.kill()
     started.wait()
-    until(lambda: not processes.with_marker(started.marker), 5, "all jobs to be gone")
+    until(lambda: not processes.with_marker(started.marker), 60, "all jobs to be gone")
 
 
 def own_children_are_reaped_here(agent_pid):
@@ -581,12 +601,12 @@ def own_children_are_reaped_here(agent_pid):
 
 
 def test_stop_kills_orphans_of_a_killed_monitor(agent, ssh):
-    started = agent()
-    process = ssh(started).start("sleep 70 & echo up; wait")
+    started = agent(args=LONG_GRACE)
+    process = ssh(started).start("sleep 200 & echo up; wait")
     assert process.stdout.read(3) == b"up\n"
     (monitor,) = processes.named(started.pid, "berth-job")
     os.kill(monitor, signal.SIGKILL)
-    assert process.wait(10) == 255
+    assert process.wait(60) == 255
     began = time.monotonic()
     assert started.terminate() == 0
     assert not processes.with_marker(started.marker)
@@ -599,7 +619,7 @@ ORPHANS = "i=0; while [ $i -lt 2000 ]; do ( : & ) ; i=$((i+1)); done; exit 12"
 def test_orphans_leave_no_zombies(agent, ssh, until):
     started = agent()
     assert ssh(started).run(ORPHANS).returncode == 12
-    until(lambda: not own_children_are_reaped_here(started.pid), 10, "zombies reaped")
+    until(lambda: not own_children_are_reaped_here(started.pid), 60, "zombies reaped")
 
 
 def test_orphans_of_a_job_are_reparented_to_the_agent(agent, ssh, until):
@@ -607,7 +627,7 @@ def test_orphans_of_a_job_are_reparented_to_the_agent(agent, ssh, until):
     # It writes its PID before the job continues: setsid -f does not wait for the program.
     done = ssh(started).run('echo "$(setsid -f sh -c "echo \\$\\$; exec sleep 1 >&-")"')
     orphan = Path("/proc", str(int(done.stdout)))
-    until(lambda: not orphan.exists(), 5, "reaped")
+    until(lambda: not orphan.exists(), 60, "reaped")
 
 
 @pytest.fixture
@@ -618,7 +638,7 @@ def as_pid_1(agent):
     )
     if probe.returncode:
         pytest.skip("needs the right to make a PID namespace (unshare -pf)")
-    return agent(before=("unshare", "-pf", "--mount-proc", "--kill-child=TERM"))
+    return agent(before=("unshare", "-pf", "--mount-proc", "--kill-child=TERM"), args=LONG_GRACE)
 
 
 def test_pid_1(as_pid_1, ssh, until):
@@ -627,11 +647,11 @@ def test_pid_1(as_pid_1, ssh, until):
     assert client.run("tr '\\0' '\\n' </proc/1/environ").stdout.count(b"SSH_PUBLIC_KEY") == 0
     assert client.run(ORPHANS).returncode == 12
     assert client.run("setsid -f sleep 400; exit 3").returncode == 3
-    assert client.run("sleep 1; grep -l '^State:.Z' /proc/[0-9]*/status").stdout == b""
+    until(lambda: client.run("grep -l '^State:.Z' /proc/[0-9]*/status").stdout == b"")
     (init,) = processes.named(as_pid_1.pid, "berth-agent")
     began = time.monotonic()
     os.kill(init, signal.SIGTERM)
-    until(lambda: not processes.alive(init), 5)
+    until(lambda: not processes.alive(init), 60)
     assert time.monotonic() - began < ENDS_AT_ONCE_S
     assert "berth-agent[1]: info: exiting with status 0" in as_pid_1.log()
 
@@ -640,6 +660,6 @@ def test_subreaper_flag(agent):
     """Not PID 1: orphans of its jobs stay its descendants."""
     started = agent()
     with transport(started) as link:
-        _, text = run(link, "sh -c 'sleep 2 & echo $!'; exit 0")
+        _, text = run(link, "sh -c 'sleep 300 & echo $!'; exit 0")
         orphan = int(text)
         assert orphan in processes.descendants(started.pid)

@@ -117,4 +117,4 @@ def test_other_subsystems_are_refused(agent, ssh):
 def test_no_leftovers_of_sftp(agent, copy, until):
     target = agent()
     assert copy(target, "sftp", ["-b", "-", "HOST"], input=b"pwd\n").returncode == 0
-    until(lambda: not target.jobs(), 5)
+    until(lambda: not target.jobs(), 60)

@@ -21,7 +21,7 @@ def start(programs, *words, env=None):
     full = {k: v for k, v in os.environ.items() if not k.startswith("BERTH_")}
     full.update({k: v for k, v in (env or {}).items() if v is not None})
     done = subprocess.run(
-        [programs.agent, *words], env=full, capture_output=True, text=True, timeout=10, check=False
+        [programs.agent, *words], env=full, capture_output=True, text=True, timeout=60, check=False
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -118,7 +118,7 @@ def test_ready_fd_that_is_not_open(programs):
 def test_listens(agent, where):
     started = agent(args=["--listen", where], listen=None)
     host = "::1" if "::1" in where else "127.0.0.1"
-    with socket.create_connection((host, started.port), 5) as link:
+    with socket.create_connection((host, started.port), 60) as link:
         assert link.recv(8) == b"SSH-2.0-"
 
 

@@ -90,7 +90,7 @@ def test_job_control(agent, terminal):
 
 def test_large_output_through_the_terminal(agent, terminal):
     shell = terminal(agent(), "seq 1 100000; exit 9")
-    status = shell.wait(30)
+    status = shell.wait()
     assert status == 9
     numbers = [int(line) for line in re.findall(rb"^(\d+)\r?$", shell.shown, re.M)]
     assert numbers == list(range(1, 100001))
@@ -101,22 +101,22 @@ def test_signal_of_a_terminal_job(agent, terminal):
 
 
 def test_a_vanished_client_stops_the_interactive_shell(agent, terminal, until):
-    target = agent()
+    target = agent(args=["--grace", "100s"])
     shell = terminal(target, BASH)
     shell.expect("ready> ")
     shell.type(SLEEPER)
     shell.expect("\ngo2\r\n")
     shell.process.kill()
-    until(lambda: not target.jobs(), 5)  # SIGTERM alone would take the whole grace period
+    until(lambda: not target.jobs(), 60)  # SIGTERM alone would take the whole grace period
 
 
 def test_shutdown_stops_the_interactive_shell(agent, terminal):
-    target = agent()
+    target = agent(args=["--grace", "100s"])
     shell = terminal(target, BASH)
     shell.expect("ready> ")
     started = time.monotonic()
     assert target.terminate() == 0
-    assert time.monotonic() - started < 8, "not the grace period"
+    assert time.monotonic() - started < 50, "not the grace period"
     shell.wait()
 
 
@@ -124,7 +124,7 @@ def test_background_process_holds_the_terminal(agent, terminal):
     target = agent()
     shell = terminal(target, "trap '' HUP; sleep 300 & echo left; exit 4")
     shell.expect("left\r\n")
-    assert shell.wait(5) == 4
+    assert shell.wait() == 4
     assert target.jobs()
 
 
@@ -132,9 +132,9 @@ def test_monitor_of_a_leftover_does_not_spin(agent, terminal, until):
     """The monitor of a leftover must not spin on the closed terminal."""
     target = agent()
     shell = terminal(target, "trap '' HUP; sleep 300 </dev/null >/dev/null 2>&1 &")
-    assert shell.wait(10) == 0
-    (monitor,) = until(lambda: processes.named(target.pid, "berth-job"), 5)
-    until(lambda: not processes.named(target.pid, "berth-session"), 5)
+    assert shell.wait() == 0
+    (monitor,) = until(lambda: processes.named(target.pid, "berth-job"), 60)
+    until(lambda: not processes.named(target.pid, "berth-session"), 60)
 
     def ticks():
         total = 0

@@ -17,7 +17,7 @@ from support import processes
 from support.clients import start, transport
 
 
-def banner(port, deadline_s=5.0):
+def banner(port, deadline_s=60.0):
     """A connection without a login, and the server's version line; b'' when refused."""
     connection = socket.create_connection(("127.0.0.1", port), deadline_s)
     try:
@@ -29,70 +29,69 @@ def banner(port, deadline_s=5.0):
 def test_no_login(agent):
     started = time.monotonic()
     target = agent(args=["--connect-timeout", "700ms"])
-    assert target.wait(5) == 0
+    assert target.wait(60) == 0
     assert time.monotonic() - started >= 0.6
     assert "no login within 0.7 s (--connect-timeout)" in target.log()
 
 
 def test_a_port_scan_is_not_a_login(agent):
-    target = agent(args=["--connect-timeout", "1s"])
+    target = agent(args=["--connect-timeout", "4s"])  # on a busy machine a banner takes long
     connection, text = banner(target.port)
     with connection:
         assert text.startswith(b"SSH-2.0-")
-        assert target.wait(5) == 0
+        assert target.wait(60) == 0
 
 
 def test_a_login_ends_the_connect_timeout(agent, ssh):
-    target = agent(args=["--connect-timeout", "1500ms", "--idle-timeout", "0"])
-    assert ssh(target).run("sleep 2; echo there").stdout == b"there\n"
+    target = agent(args=["--connect-timeout", "5s", "--idle-timeout", "0"])
+    assert ssh(target).run("sleep 5; echo there").stdout == b"there\n"
     assert target.process.poll() is None
     assert ssh(target).run("echo again").stdout == b"again\n"
 
 
 def test_idle_after_the_last_job(agent, ssh):
-    target = agent(args=["--idle-timeout", "1s"])
+    target = agent(args=["--idle-timeout", "4s"])  # a login on a busy machine takes seconds
     client = ssh(target)
-    assert client.run("sleep 2; echo done").stdout == b"done\n"  # longer than the timeout
-    ended = time.monotonic()
-    assert target.wait(6) == 0
-    assert time.monotonic() - ended >= 0.8
-    assert "no job and no login for 1.0 s (--idle-timeout)" in target.log()
+    ended = float(client.run("sleep 5; date +%s.%N").stdout)  # longer than the timeout
+    assert target.wait(60) == 0
+    assert time.time() - ended >= 4
+    assert "no job and no login for 4.0 s (--idle-timeout)" in target.log()
 
 
 @pytest.mark.parametrize("claims", [False, True])
 def test_until_a_claim(agent, claims):
     """Logins before it, of the launch, leave the timeout as it is."""
-    target = agent(args=["--claim-timeout", "700ms", "--idle-timeout", "3s"])
+    started = time.monotonic()
+    target = agent(args=["--claim-timeout", "4s", "--idle-timeout", "5s"])
     with transport(target) as client:
         if claims:
             client.open_session().invoke_subsystem("berth-claim")
-        ended = time.monotonic()
-    assert target.wait(8) == 0
-    option, at_least_s = ("--idle-timeout", 2.5) if claims else ("--claim-timeout", 0.5)
-    assert f"({option})" in target.log() and time.monotonic() - ended >= at_least_s
+    assert target.wait(60) == 0
+    option, at_least_s = ("--idle-timeout", 5) if claims else ("--claim-timeout", 3.9)
+    assert f"({option})" in target.log() and time.monotonic() - started >= at_least_s
     assert ("a client has claimed this task" in target.log()) == claims
 
 
 def test_leftovers_do_not_prevent_the_idle_exit(agent, ssh, until):
-    target = agent(args=["--idle-timeout", "1s", "--grace", "1s"])
+    target = agent(args=["--idle-timeout", "4s", "--grace", "1s"])
     assert ssh(target).run("setsid sleep 300 >/dev/null 2>&1 & echo on").stdout == b"on\n"
     assert target.jobs()
-    assert target.wait(8) == 0
-    until(lambda: not target.jobs(), 10)
+    assert target.wait(60) == 0
+    until(lambda: not target.jobs(), 60)
 
 
 def test_lifetime_stops_a_running_job(agent, ssh):
     target = agent(args=["--max-lifetime", "1s", "--grace", "1s"])
     client = ssh(target)
     process = client.start("sleep 300")
-    assert target.wait(6) == 0
-    assert process.wait(5) != 0
+    assert target.wait(60) == 0
+    assert process.wait(60) != 0
     assert "lifetime limit reached after 1.0 s (--max-lifetime)" in target.log()
 
 
 def test_option_by_variable(agent):
     target = agent(env={"BERTH_CONNECT_TIMEOUT": "300ms"})
-    assert target.wait(5) == 0
+    assert target.wait(60) == 0
 
 
 def test_invalid_number_names_the_option(programs):
@@ -129,10 +128,14 @@ def test_login_grace(agent):
     ],
 )
 def test_unauthenticated_connections(agent, args, reason):
-    target = agent(args=args)
-    opened = [banner(target.port) for _ in range(3)]
-    for connection, _ in opened:
-        connection.close()
+    slow = True
+    while slow:  # on a busy machine: after two seconds the first makes room for another
+        target = agent(args=args)
+        began = time.monotonic()
+        opened = [banner(target.port) for _ in range(3)]
+        slow = time.monotonic() - began > 1.9
+        for connection, _ in opened:
+            connection.close()
     assert [text.startswith(b"SSH-2.0-") for _, text in opened] == [True, True, False]
     assert reason in target.log()
 
@@ -143,7 +146,7 @@ def test_a_closed_session_makes_room_at_once(agent):
     with transport(target) as link:
         channels = [start(link, "cat") for _ in range(3)]
         with pytest.raises(paramiko.ChannelException):
-            link.open_session(timeout=10)
+            link.open_session(timeout=60)
         (session,) = processes.named(target.pid, "berth-session")
         for _ in range(5):
             os.kill(session, signal.SIGSTOP)
@@ -152,7 +155,7 @@ def test_a_closed_session_makes_room_at_once(agent):
             channels.append(start(link, "echo in; cat"))
             assert channels[-1].recv(3) == b"in\n"
         with pytest.raises(paramiko.ChannelException):
-            link.open_session(timeout=10)
+            link.open_session(timeout=60)
 
 
 def test_sessions_of_one_connection(agent, ssh, tmp_path):
@@ -171,24 +174,24 @@ def test_sessions_of_one_connection(agent, ssh, tmp_path):
         third = client.run("echo no", options=control)
         assert third.stdout != b"no\n" or b"refused" in third.stderr
         second.stdin.close()
-        assert second.wait(5) == 0
+        assert second.wait(60) == 0
         assert client.run("echo yes", options=control).stdout == b"yes\n"
     finally:
         master.terminate()
-        master.wait(5)
+        master.wait(60)
 
 
 def test_keepalive_detects_a_dead_client(agent, ssh, until):
-    target = agent(args=["--keepalive", "300ms", "--keepalive-count", "2"])
+    target = agent(args=["--keepalive", "1s", "--keepalive-count", "3"])
     process = ssh(target).start("sleep 300")
-    until(lambda: "started" in target.log(), 5)
+    until(lambda: "started" in target.log(), 60)
     process.send_signal(19)  # SIGSTOP: connected, but without replies
     try:
-        until(lambda: "no answer to 2 keepalives" in target.log(), 5)
-        until(lambda: not target.jobs(), 5)
+        until(lambda: "no answer to 3 keepalives" in target.log(), 60)
+        until(lambda: not target.jobs(), 60)
     finally:
         process.send_signal(18)
-    process.wait(5)
+    process.wait(60)
 
 
 def test_rekey_by_volume(agent, ssh):

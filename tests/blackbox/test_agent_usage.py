@@ -79,7 +79,7 @@ def test_json_lines_and_hostile_names(agent, ssh, client_key, client_key_path, u
     client = ssh(server)
     hostile = 'a"b\\c\x1b[31m\x07\x7fd'
     with paramiko.Transport(("127.0.0.1", server.port)) as other:  # OpenSSH sends no such name
-        other.start_client(timeout=10)
+        other.start_client(timeout=60)
         try:  # refused when the agent is root, accepted as itself otherwise
             other.auth_publickey(hostile, paramiko.Ed25519Key(filename=str(client_key_path)))
         except paramiko.AuthenticationException:

@@ -72,7 +72,7 @@ def test_ps_watches(running, berth_driver, until):
     key = running.metadata()["job"].encode() + b"\n"
     assert watch.stdout.readline() == key and watch.stdout.readline() == key
     watch.send_signal(signal.SIGINT)
-    assert watch.wait(30) == 0 or watch.returncode == 130
+    assert watch.wait(60) == 0 or watch.returncode == 130
     # Its reader is gone: it ends by itself.
     watch = berth_driver.start("ps", "--watch", env=berth_driver.environment())
     watch.stdout.readline()
@@ -92,7 +92,7 @@ def test_ps_on_a_terminal(running, berth_driver):
         if select.select([ours], [], [], 1)[0]:
             shown += os.read(ours, 65536)
     watch.terminate()
-    watch.wait(30)
+    watch.wait(60)
     os.close(ours)
 
 

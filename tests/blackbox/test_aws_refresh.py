@@ -56,7 +56,7 @@ def test_expired_credentials_are_not_used(account, metadata, sts, until):
 
     def answer_after_the_end(_):
         metadata.role = None
-        until(lambda: datetime.datetime.now(datetime.UTC) > ends, 10)
+        until(lambda: datetime.datetime.now(datetime.UTC) > ends, 60)
         return "pass"
 
     sts.take = answer_after_the_end

@@ -76,7 +76,7 @@ def test_an_engine_that_does_not_know_is_not_the_tasks_end(docker_job, until, ki
         assert b"reconnecting" in process.stderr.readline()
     proxy.refusing = False
     (home / "go").touch()
-    assert process.wait(30) == BUILD_FAILURE, process.stderr.read()
+    assert process.wait(60) == BUILD_FAILURE, process.stderr.read()
     assert job.exit_code() == "7\n"
 
 
@@ -89,5 +89,5 @@ def test_the_end_of_a_container_is_the_tasks_end(docker_job, inspect, message):
     engine.inspect = inspect
     proxy.refusing = True
     proxy.cut()
-    assert process.wait(15) == SYSTEM_FAILURE
+    assert process.wait(60) == SYSTEM_FAILURE
     assert message in process.stderr.read().decode()

@@ -404,7 +404,7 @@ def test_calls_itself_as_it_is_called(berth_driver, tmp_path, name):
 
     def shown(*words):
         return subprocess.run(
-            [link, *words], capture_output=True, text=True, timeout=20, check=False
+            [link, *words], capture_output=True, text=True, timeout=60, check=False
         )
 
     assert f"Usage: {name} [OPTION...] COMMAND" in shown("--help").stdout
@@ -426,7 +426,7 @@ def test_interrupt_is_quiet(berth_driver, words, number):
         connection, _ = engine.accept()
         with connection:
             process.send_signal(number)
-            _, err = process.communicate(timeout=10)
+            _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert err == b"berth-driver: interrupted\n"
 
@@ -448,7 +448,7 @@ def test_errors_have_colour_on_a_terminal_only(berth_driver, terminal, variables
     process = berth_driver.start("frob", config=False, env=env, stderr=theirs)
     os.close(theirs)
     shown = os.read(ours, 4096)
-    assert process.wait(20) == 2
+    assert process.wait(60) == 2
     os.close(ours)
     word = rb"\033\[31;1merror\033\[0m" if coloured else b"error"
     assert re.match(rb"berth-driver: " + word + rb": unknown command", shown), shown

@@ -33,7 +33,7 @@ def script(tmp_path_factory, programs):
     def written(shell):
         path = tmp_path_factory.getbasetemp() / f"completion-{shell}"
         done = subprocess.run(
-            [programs.driver, "completion", shell], capture_output=True, timeout=20, check=True
+            [programs.driver, "completion", shell], capture_output=True, timeout=60, check=True
         )
         path.write_bytes(done.stdout)
         return path
@@ -53,7 +53,7 @@ def offered(script, shell, *words):
         argv = [shell, "-fc" if shell == "zsh" else "-c", ZSH if shell == "zsh" else BASH]
         argv += [shell, path, *words]
     done = subprocess.run(
-        argv, capture_output=True, text=True, timeout=20, check=False, env=os.environ | home
+        argv, capture_output=True, text=True, timeout=60, check=False, env=os.environ | home
     )
     assert done.returncode in (0, 1), done.stderr
     lines = [line.split("\t")[0] for line in done.stdout.splitlines() if line]

@@ -18,7 +18,7 @@ from support.rude_server import Command, Flood, Growth, Place, RudeServer, exit_
 
 GRACE_S = 1
 LIMIT_S = GRACE_S + 20
-SLACK_S = 5  # of a loaded machine
+SLACK_S = 10  # of a loaded machine
 MIB = 1 << 20
 
 
@@ -90,7 +90,6 @@ def unread_upload(link):
         link.wait()
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     "play, connections, most_s",
     [
@@ -109,8 +108,8 @@ def test_a_stop_ends_in_time(job, rude, until, play, connections, most_s):
             "custom", "run", script, "build_script", env=job.env,
             stdout=subprocess.DEVNULL, stderr=reported,
         )  # fmt: skip
-    until(lambda: server.connections >= connections, 30, "the driver's links")
-    until(lambda: any(link.introduced for link in server.links), 30, "the script")
+    until(lambda: server.connections >= connections, 60, "the driver's links")
+    until(lambda: any(link.introduced for link in server.links), 60, "the script")
     code, took_s = stop(process)
     assert code == SYSTEM_FAILURE, (job.directory / "reported").read_bytes()[-2000:]
     assert took_s < most_s + SLACK_S
@@ -123,7 +122,6 @@ def silent(connection):
         pass
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     "kind",
     ["no EOF", pytest.param("no answer", marks=pytest.mark.waits), "no login"],
@@ -167,7 +165,7 @@ def test_attach_loops_pause_and_are_logged_once(job, rude):
     assert done.returncode == SYSTEM_FAILURE
     assert 3.5 < time.monotonic() - began < 4 + 2 * SLACK_S
     assert done.stderr.count("is lost") == 1 and "resumed after" not in done.stderr
-    assert 3 <= server.connections <= 10
+    assert 2 <= server.connections <= 10
 
 
 def test_a_job_that_ignores_term_gets_kill_after_the_grace_period(job, rude, until):

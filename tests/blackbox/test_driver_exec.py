@@ -106,7 +106,7 @@ def test_without_standard_descriptors(berth_driver, closed):
 def test_unread_input_does_not_hold_it_up(berth_driver):
     process = berth_driver.start("exec", "echo done", stdin=subprocess.PIPE)
     assert process.stdout.read() == b"done\n"
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
 
 
 def test_stderr_is_apart(berth_driver):
@@ -119,7 +119,7 @@ def test_stopping_it_cleans_up(berth_driver, number):
     process = berth_driver.start("exec", "echo up; sleep 60")
     assert process.stdout.readline() == b"up\n"
     os.kill(process.pid, number)
-    assert process.wait(30) == 128 + number
+    assert process.wait(60) == 128 + number
     assert left(berth_driver) == ([], set())
 
 
@@ -132,7 +132,7 @@ def test_killing_it_ends_the_task(berth_driver, until):
     until(lambda: with_marker(mark))
     process.kill()
     process.wait()
-    until(lambda: not with_marker(mark), 15)
+    until(lambda: not with_marker(mark), 60)
 
 
 def test_own_failures_are_255(berth_driver):
@@ -213,4 +213,4 @@ def test_the_keys_are_not_visible(berth_driver, until):
     )
     assert sleeper
     os.kill(process.pid, signal.SIGTERM)
-    process.wait(20)
+    process.wait(60)

@@ -85,7 +85,7 @@ def test_a_stop_is_logged_as_stopped(job, log):
     process = job.prepare().start("echo up\nsleep 60\n")
     assert process.stdout.readline() == b"up\n"
     process.terminate()
-    assert process.wait(30) == BUILD_FAILURE
+    assert process.wait(60) == BUILD_FAILURE
     assert events(log)[-1]["status"] == "stopped"
 
 
@@ -241,7 +241,7 @@ def test_a_log_that_is_never_read_does_not_hold_up_the_end(job, full_pipe, until
     if end == "stop":
         until(ready.exists, what="the script")
         process.terminate()
-    assert process.wait(30) == BUILD_FAILURE
+    assert process.wait(60) == BUILD_FAILURE
     assert ready.exists() == (end != "no job")
     job.driver.settings["Backend"] = "local"
 
@@ -251,6 +251,6 @@ def test_a_log_that_is_read_a_moment_later_loses_no_line(job, log, full_pipe, un
     process = job.start("true\n", stdout=subprocess.DEVNULL, stderr=full_pipe[1])
     until(lambda: log.exists() and "no task for" in log.read_text(), what="the line in the file")
     reported = os.read(full_pipe[0], 4096)
-    assert process.wait(30) == SYSTEM_FAILURE
+    assert process.wait(60) == SYSTEM_FAILURE
     reported += os.read(full_pipe[0], 4096)
     assert b"no task for" in reported and b"lost" not in reported

@@ -283,7 +283,7 @@ def test_ps_lists_local_tasks(job, tmp_path, until):
     assert other.startswith("job-4712-") and other.split()[2] == "running"
     os.kill(pids[other.split()[0]], signal.SIGKILL)
     state = lambda: run(job.driver, "ps")[0].splitlines()[2].split()[2]  # noqa: E731
-    until(lambda: state() == "ended", 20, "the killed task's end")
+    until(lambda: state() == "ended", 60, "the killed task's end")
     assert second.stage("cleanup").returncode == 0
 
 

@@ -100,7 +100,7 @@ class Payload:
         process = self.proxied.job.driver.start(
             "custom", "run", path, "build_script", env=self.proxied.job.env
         )
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=120)
         self.proxied.proxy.faults = []
         assert process.returncode == BUILD_FAILURE, (faults, self.proxied.log()[-2000:])
         wanted = (self.out + self.err) * self.turns
@@ -152,11 +152,11 @@ def test_a_connection_that_is_down(proxied, until, away_s):
     proxied.proxy.refusing = False
     output, _, _ = process.stdout.read().partition(b"berth: peak memory")  # of a long one
     assert output.split() == [str(i).encode() for i in range(1, lines + 1)]
-    assert process.wait(30) == 0 and OWN_LINE.sub(b"", process.stderr.read()) == b""
+    assert process.wait(60) == 0 and OWN_LINE.sub(b"", process.stderr.read()) == b""
     assert re.search(r"is lost .*reconnecting for up to \d+ s", proxied.log())
     assert len(re.findall("is lost", proxied.log())) == 1
     (took_s,) = re.findall(r"was resumed after ([\d.]+)", proxied.log())
-    assert away_s <= float(took_s) < away_s + 8
+    assert away_s <= float(took_s) < away_s + 15
 
 
 def test_a_connection_that_stays_down_is_a_system_failure(proxied, until):
@@ -164,7 +164,7 @@ def test_a_connection_that_stays_down_is_a_system_failure(proxied, until):
     process = proxied.start("echo up; exec sleep 1000", until)
     proxied.proxy.refusing = True
     proxied.proxy.cut()
-    assert process.wait(30) == SYSTEM_FAILURE
+    assert process.wait(60) == SYSTEM_FAILURE
     assert re.search(r"connection to task local-\d+ was lost 1 s ago .*cleanup", proxied.log())
     assert proxied.marked(), "no connection to signal the job"
     proxied.proxy.refusing = False
@@ -176,7 +176,7 @@ def test_without_reattaching_a_lost_connection_fails_at_once(proxied, until):
     proxied.job.driver.settings["SSH"]["ReattachTimeout"] = 0
     process = proxied.start("echo up; exec sleep 1000", until)
     proxied.proxy.cut()
-    assert process.wait(10) == SYSTEM_FAILURE
+    assert process.wait(60) == SYSTEM_FAILURE
     assert "reconnecting" not in proxied.log()
 
 
@@ -212,7 +212,7 @@ def test_a_killed_session_process_does_not_hurt_the_job(proxied, until):
     os.kill(session, signal.SIGKILL)
     (proxied.home / "go").touch()
     assert process.stdout.read() == b"end\n"
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     assert "was resumed after" in proxied.log()
 
 
@@ -220,7 +220,7 @@ def test_a_killed_monitor_is_a_system_failure(proxied, until):
     process = proxied.start("echo up; exec sleep 1000", until)
     (monitor,) = named(proxied.job.agent_pid(), "berth-job")
     os.kill(monitor, signal.SIGKILL)
-    assert process.wait(20) == SYSTEM_FAILURE
+    assert process.wait(60) == SYSTEM_FAILURE
     assert "the job's monitor process in the task was killed" in proxied.log()
     assert proxied.job.exit_code() is None
     until(lambda: not proxied.marked(), what="the job was ended with it")
@@ -229,7 +229,7 @@ def test_a_killed_monitor_is_a_system_failure(proxied, until):
 def test_a_killed_agent_is_a_system_failure(proxied, until):
     process = proxied.start("echo up; exec sleep 1000", until)
     os.kill(proxied.job.agent_pid(), signal.SIGKILL)
-    assert process.wait(20) == SYSTEM_FAILURE
+    assert process.wait(60) == SYSTEM_FAILURE
     assert "the agent's first process was killed" in proxied.log()
     assert "not a failure of the script" in proxied.log()
     assert proxied.job.exit_code() is None
@@ -238,7 +238,7 @@ def test_a_killed_agent_is_a_system_failure(proxied, until):
 def test_a_killed_task_is_a_system_failure(proxied, until):
     process = proxied.start("echo up; exec sleep 1000", until)
     end_tree(proxied.job.agent_pid())
-    assert process.wait(20) == SYSTEM_FAILURE
+    assert process.wait(60) == SYSTEM_FAILURE
     assert re.search(r"local-\d+ was lost while the job ran, .*has exited", proxied.log())
     assert proxied.job.exit_code() is None
 
@@ -247,7 +247,7 @@ def test_a_killed_task_is_a_system_failure(proxied, until):
 def test_a_task_that_gets_sigterm_is_a_system_failure(proxied, until, trap):
     process = proxied.start(f"{trap}echo up; sleep 1000 & wait", until)
     os.kill(proxied.job.agent_pid(), signal.SIGTERM)
-    assert process.wait(20) == SYSTEM_FAILURE
+    assert process.wait(60) == SYSTEM_FAILURE
     assert "the task received SIGTERM (Spot interruption" in proxied.log()
     assert "not a failure of the script" in proxied.log()
     assert proxied.job.exit_code() is None
@@ -265,7 +265,7 @@ def test_a_stop_request_during_a_lost_connection(proxied, until, text):
     assert proxied.marked() and alive(process.pid)
     assert "was stopped on request" not in proxied.log()
     proxied.proxy.refusing = False
-    code = process.wait(20)
+    code = process.wait(60)
     assert not proxied.marked(), "at the very moment of the driver's exit"
     assert code == BUILD_FAILURE and proxied.job.exit_code() is None
     assert "was stopped on request" in proxied.log()
@@ -280,8 +280,8 @@ def test_a_stop_request_while_the_connection_stays_down(proxied, until):
     until(lambda: "is lost" in proxied.log())
     began = time.monotonic()
     os.kill(process.pid, signal.SIGTERM)
-    assert process.wait(50) == SYSTEM_FAILURE, "no confirmation that the job has ended"
-    assert 8 < time.monotonic() - began < 20, "not the whole ReattachTimeout"
+    assert process.wait(60) == SYSTEM_FAILURE, "no confirmation that the job has ended"
+    assert 8 < time.monotonic() - began < 45, "not the whole ReattachTimeout"
     assert "stop requested, but the connection" in proxied.log() and proxied.job.exit_code() is None
     proxied.proxy.refusing = False
 
@@ -291,7 +291,7 @@ def test_a_connection_that_breaks_during_a_stop_request(proxied, until):
     os.kill(process.pid, signal.SIGTERM)
     until(lambda: not proxied.proxy.faults)
     proxied.proxy.cut()
-    assert process.wait(20) == BUILD_FAILURE
+    assert process.wait(60) == BUILD_FAILURE
     assert not proxied.marked()
 
 
@@ -301,11 +301,11 @@ def test_a_task_that_is_frozen_for_longer_than_the_keepalive(proxied, until):
     script = f"echo up; while [ ! -e {go} ]; do sleep 0.05; done; echo end"
     process = proxied.start(script, until)
     frozen = freeze(proxied.job.agent_pid())
-    until(lambda: "no response to keepalives for 3 s" in proxied.log(), 15)
+    until(lambda: "no response to keepalives for 3 s" in proxied.log(), 60)
     thaw(frozen)
     go.touch()
     assert process.stdout.read() == b"end\n"
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
 
 
 def test_a_reader_that_stops_while_the_connection_breaks(proxied, until):
@@ -315,7 +315,7 @@ def test_a_reader_that_stops_while_the_connection_breaks(proxied, until):
     total = 1
     while chunk := process.stdout.read(1 << 20):
         total += len(chunk)
-    assert (total, process.wait(20)) == (30_000_000, 0)
+    assert (total, process.wait(60)) == (30_000_000, 0)
 
 
 def test_the_resource_usage_is_logged(proxied):
@@ -335,7 +335,7 @@ def test_nothing_of_a_finished_job_is_kept(job, until):
     log = job.prepare().home().parent / "agent.log"
     for code in range(8):
         assert job.run(f"echo some; exit {code}\n").returncode == (BUILD_FAILURE if code else 0)
-    until(lambda: not named(job.agent_pid(), "berth-job"), 5, "the end of the jobs' monitors")
+    until(lambda: not named(job.agent_pid(), "berth-job"), 60, "the end of the jobs' monitors")
     assert "waiting" not in log.read_text()
 
 
@@ -374,7 +374,7 @@ def test_stock_sshd_gets_a_plain_command(proxied, tmp_path, free_port, until):
         assert len(list(proxied.job.driver.metadata.iterdir())) == 1
         process = proxied.start("echo up; exec sleep 1000", until)
         proxied.proxy.cut()
-        assert process.wait(20) == SYSTEM_FAILURE
+        assert process.wait(60) == SYSTEM_FAILURE
         assert "was lost while the job ran" in proxied.log()
     finally:
         end(proxied.marked())

@@ -215,7 +215,7 @@ def test_a_connection_that_breaks_before_the_script_begins(place, begins):
         proxy.cut()
         until(lambda: proxy.connections > before)
         (job.home() / "waiting").unlink()
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
     finally:
         proxy.close()
     assert (process.returncode, out) == (BUILD_FAILURE, b"out\n" if begins else b""), err

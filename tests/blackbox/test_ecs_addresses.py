@@ -42,7 +42,7 @@ def test_the_public_address_is_tried_too(ecs_job, cloud):
     ecs_job.fargate |= {"EnablePublicIP": True}
     begun = time.monotonic()
     done = prepare(ecs_job)
-    assert time.monotonic() - begun < FIRST_TURN_S + 10
+    assert time.monotonic() - begun < FIRST_TURN_S + 40
     assert asked_after_s(cloud) >= FIRST_TURN_S - 0.1
     assert cloud.task().public.encode() in done.stdout and done.stderr == ""
     assert ecs_job.metadata()["host"] == cloud.task().public, "for the other stages"
@@ -56,11 +56,11 @@ def test_an_address_that_answers_late_is_reached_at_once(ecs_job, cloud, until):
     cloud.pending_s = 7
     ecs_job.fargate |= {"EnablePublicIP": True}
     process = ecs_job.driver.start("custom", "prepare", env=ecs_job.env)
-    until(lambda: cloud.tasks and cloud.task().process, 30)
+    until(lambda: cloud.tasks and cloud.task().process, 60)
     begun = time.monotonic()
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert time.monotonic() - begun < 3.5
+    assert time.monotonic() - begun < 6
     assert ecs_job.metadata()["host"] == cloud.task().public
     assert cloud.count("DescribeNetworkInterfaces") == 1
 

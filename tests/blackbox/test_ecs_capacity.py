@@ -166,10 +166,10 @@ def test_every_subnet_is_asked_in_the_second_form(ecs_job, cloud):
     capacity = [{"reason": "Capacity is unavailable at this time. Please try again later"}]
     first = cloud.hold("4711", "RunTask", "before")
     process = ecs_job.driver.start("custom", "prepare", env=ecs_job.env)
-    assert first.reached.wait(30)
+    assert first.reached.wait(60)
     second = cloud.hold("4711", "RunTask", "before")
     first.open.set()
-    assert second.reached.wait(30)
+    assert second.reached.wait(60)
     cloud.faults.append(Fault("RunTask", failures=capacity))
     second.open.set()
     _, err = process.communicate(timeout=60)
@@ -187,7 +187,7 @@ def second_call(cloud, process, when):
     second = cloud.hold("4711", "RunTask", when)
     first.open.set()
     start = process()
-    assert second.reached.wait(30)
+    assert second.reached.wait(60)
     start.kill()
     start.wait()
     return second
@@ -207,7 +207,7 @@ def test_killed_in_the_second_form(ecs_job, cloud, when):
     assert done.returncode == 0, done.stderr
     assert cloud.requests("RunTask")[2] == typed
     gate.open.set()
-    assert gate.passed.wait(30)
+    assert gate.passed.wait(60)
     assert len(cloud.tasks) == 1 and cloud.running() == []
     cloud.listing = True
 

@@ -21,7 +21,7 @@ from support.ecs_requests import Fault, throttled
 SPOT = ("SpotInterruption", "Your Spot Task was interrupted.")
 OOM = "OutOfMemoryError: Container killed due to memory usage"
 LAGS = [0, 3, pytest.param(10, marks=pytest.mark.waits)]
-AFTER_ANSWER_S = 5
+AFTER_ANSWER_S = 20  # on a busy machine; the script runs for a minute
 NEVER = "1h"
 
 
@@ -44,7 +44,7 @@ def started(ecs_job, script="echo up\nsleep 60\n"):
     return process
 
 
-def end(process, deadline_s=40):
+def end(process, deadline_s=100):
     code = process.wait(deadline_s)
     return code, process.stderr.read().decode(), time.monotonic()
 
@@ -126,7 +126,7 @@ def test_a_stop_does_not_wait_for_aws(prepared, ecs_job, cloud, until):
     process.send_signal(signal.SIGTERM)
     code, stderr, ended = end(process)
     assert code in (BUILD_FAILURE, SYSTEM_FAILURE), stderr
-    assert ended - begun < 18
+    assert ended - begun < 45, "AWS does not answer for a minute"
     cloud.faults.clear()
 
 
@@ -221,7 +221,7 @@ def test_a_young_task_is_not_gone_because_ecs_does_not_know_it_yet(prepared, ecs
     task.proxy.cut()
     until(lambda: cloud.count("DescribeTasks") > before, what="a look at the task")
     go.write_text("")
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 0 and out == b"down\n", err
 
 
@@ -234,7 +234,7 @@ def test_aws_that_cannot_be_asked_does_not_end_a_job(prepared, ecs_job, cloud):
     process = started(ecs_job, f"echo up\nuntil [ -e {go} ]; do sleep 0.05; done\necho down\n")
     task.proxy.cut()
     go.write_text("")
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 0 and out == b"down\n", err
     del ecs_job.env["AWS_MAX_ATTEMPTS"]
 
@@ -265,7 +265,7 @@ def test_two_hundred_lost_links_keep_the_pace(prepared, ecs_job, cloud, tmp_path
         env = {**ecs_job.env, "JOB_RESPONSE_FILE": str(response)}
         words = ("--config", config, "custom", "run", ecs_job.script("echo x\n"), "build_script")
         running.append(ecs_job.driver.start(*words, env=env, config=False))
-    stderr = [process.communicate(timeout=60)[1].decode() for process in running]
+    stderr = [process.communicate(timeout=120)[1].decode() for process in running]
     looks = sorted(at for at, name in cloud.times[before:] if name == "DescribeTasks")
     assert all(process.returncode == SYSTEM_FAILURE for process in running)
     assert all(OOM in text for text in stderr), [text for text in stderr if OOM not in text][:3]

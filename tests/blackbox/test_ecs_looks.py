@@ -100,7 +100,7 @@ def test_a_driver_that_ends_while_it_asks_for_all(play, crowd, how):
     one = play(4)
     held = crowd.hold(lambda request: len(request["tasks"]) > 1)
     processes = [start(one, number) for number in range(4)]
-    assert held.wait(30)
+    assert held.wait(60)
     request = next(r for r in crowd.requests("DescribeTasks") if len(r["tasks"]) > 1)
     owner = crowd.tasks[request["tasks"][0]].job_id
     jobs = [job.env["CUSTOM_ENV_CI_JOB_ID"] for job in one.jobs]
@@ -108,13 +108,13 @@ def test_a_driver_that_ends_while_it_asks_for_all(play, crowd, how):
     asking.send_signal(how)
     for process in processes:
         if process is not asking:
-            out, err = process.communicate(timeout=30)
+            out, err = process.communicate(timeout=60)
             assert process.returncode == 0, err
     assert not crowd.released.is_set(), "the call of the first one was never answered"
     crowd.release()
     if how == signal.SIGSTOP:
         asking.send_signal(signal.SIGCONT)
-        _, err = asking.communicate(timeout=30)
+        _, err = asking.communicate(timeout=60)
         assert asking.returncode == 0, err
 
 
@@ -245,7 +245,7 @@ def test_a_task_that_is_missing_is_missing_alone(play, crowd):
     crowd.hidden.add(gone)
     processes = [start(one, number) for number in range(4)]
     for process in processes[1:]:
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
     assert processes[0].poll() is None
     arn = crowd.task_of(gone).arn
@@ -254,7 +254,7 @@ def test_a_task_that_is_missing_is_missing_alone(play, crowd):
         r["tasks"][0] == arn and len(r["tasks"]) > 1 for r in crowd.requests("DescribeTasks")
     )
     crowd.hidden.clear()
-    _, err = processes[0].communicate(timeout=30)
+    _, err = processes[0].communicate(timeout=60)
     assert processes[0].returncode == 0, err
 
 

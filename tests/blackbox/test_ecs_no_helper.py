@@ -90,7 +90,7 @@ def test_a_closed_port_is_the_jobs_alone(job, cloud):
     job.driver.settings["SSH"]["ConnectTimeout"] = "1s"
     gate = cloud.hold(4711, "DescribeTasks", "before")
     process = job.start_prepare()
-    assert gate.reached.wait(30)
+    assert gate.reached.wait(60)
     cloud.task().private = "127.0.0.99"  # where nothing listens
     gate.open.set()
     stderr = process.communicate(timeout=60)[1].decode()

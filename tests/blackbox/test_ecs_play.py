@@ -51,7 +51,7 @@ def after(name, condition):
 def listens(task, port):
     """RUNNING says that a container was started, not that its agent listens."""
     try:
-        socket.create_connection((task.private, port), 5).close()
+        socket.create_connection((task.private, port), 60).close()
     except OSError:
         return False
     return True
@@ -68,7 +68,7 @@ def connect(task, port, host_key, client_key_path, directory):
 def test_the_skeleton_of_a_job(cloud, play, until, client_key, client_key_path, tmp_path, inject):
     keys = {JOB: KeyPair(), HELPER: KeyPair()}
     task = play.run(skeleton(inject=inject), overrides=overrides(client_key, *keys.values()))
-    until(lambda: play.described(task)["lastStatus"] == "RUNNING", 30)
+    until(lambda: play.described(task)["lastStatus"] == "RUNNING", 60)
     rows = {row["name"]: row for row in play.described(task)["containers"]}
     assert rows.keys() == {INJECT, HELPER, JOB}
     assert (rows[INJECT]["lastStatus"], rows[INJECT]["exitCode"]) == ("STOPPED", 0)
@@ -250,6 +250,6 @@ def test_a_killed_container_and_a_slow_one(cloud, play, until):
 
 def test_the_end_of_a_test_does_not_wait_for_timeouts(cloud, play, until):
     task = play.run(one(shell("trap '' TERM; while :; do sleep 0.1; done", stopTimeout=60)))
-    until(lambda: play.described(task)["lastStatus"] == "RUNNING", 30)
+    until(lambda: play.described(task)["lastStatus"] == "RUNNING", 60)
     task.join()
     assert task.containers["c0"].exit_code == 137 and task.status == "STOPPED"

@@ -113,7 +113,7 @@ def test_no_stage_leaks_a_secret(secrets, cloud, until):
     output = {"config": run(secrets, "custom", "config")}
     gate = cloud.hold(4711, "DescribeTasks", "after")
     process = job.driver.start("--debug", "custom", "prepare", env=job.env)
-    assert gate.reached.wait(30)
+    assert gate.reached.wait(60)
     secrets.learn_seeds()
     secrets.learn_roles(cloud.sts_answers)
     assert "role's secret" in secrets.found
@@ -135,7 +135,7 @@ def test_no_stage_leaks_a_secret(secrets, cloud, until):
     process = job.driver.start(*words, env=job.env)
     assert process.stdout.readline() == b"up\n"
     looks = cloud.count("DescribeTasks")
-    until(lambda: cloud.count("DescribeTasks") > looks, 20, "the watch")
+    until(lambda: cloud.count("DescribeTasks") > looks, 60, "the watch")
     secrets.check_processes()
     secrets.check_files(kept=True)
     (job.directory / "go").write_text("")

@@ -213,7 +213,7 @@ def test_a_shell_in_a_running_job(ecs_job, cloud, until):
         )
         assert (done.returncode, done.stdout) == (3, b"hello\n"), done.stderr
     (ecs_job.directory / "go").write_text("")
-    assert process.wait(30) == 0, "the job did not notice"
+    assert process.wait(60) == 0, "the job did not notice"
     process.stdout.close()
 
 

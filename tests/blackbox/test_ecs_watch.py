@@ -31,7 +31,7 @@ def started(ecs_job, cloud, until):
     return start
 
 
-def end(process, deadline_s=15):
+def end(process, deadline_s=60):
     begun = time.monotonic()
     code = process.wait(deadline_s)
     return code, process.stderr.read().decode(), time.monotonic() - begun
@@ -44,7 +44,7 @@ def test_spot_interruption_is_no_failure_of_the_script(started, cloud, ecs_job, 
     code, stderr, took = end(process)
     assert code == SYSTEM_FAILURE, stderr
     assert SPOT[0] in stderr and SPOT[1] in stderr and "retry: runner_system_failure" in stderr
-    assert ecs_job.exit_code() is None and took < 10
+    assert ecs_job.exit_code() is None and took < 30
 
 
 @pytest.mark.parametrize("image", ["agent", "sshd"])
@@ -64,7 +64,7 @@ def test_a_task_that_is_gone_without_a_word(started, cloud, ecs_job, image, unti
     finally:
         processes.end(stopped)  # or what is below an sshd would outlive it
     assert code == SYSTEM_FAILURE and "The host was lost." in stderr, stderr
-    assert took < 12
+    assert took < 30
 
 
 def test_the_one_who_looks_keeps_nothing_of_the_runners(started, ecs_job, until):
@@ -80,7 +80,7 @@ def test_the_one_who_looks_keeps_nothing_of_the_runners(started, ecs_job, until)
     kept = {os.stat(f"/proc/{watcher}/fd/{fd}").st_ino for fd in os.listdir(f"/proc/{watcher}/fd")}
     assert not runners & kept
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == BUILD_FAILURE
+    assert process.wait(60) == BUILD_FAILURE
 
 
 def test_out_of_memory_is_named(started, cloud, ecs_job):

@@ -43,7 +43,7 @@ def probe(programs, environment):
         command = [programs.tool("http-probe"), f"url={url}", *words]
         command += [f"{name}={value}" for name, value in values.items()]
         done = subprocess.run(
-            command, env=environment | (env or {}), capture_output=True, timeout=30, check=False
+            command, env=environment | (env or {}), capture_output=True, timeout=60, check=False
         )
         assert done.returncode == 0, done.stderr.decode()
         answers = [json.loads(line) for line in done.stdout.splitlines()]
@@ -233,7 +233,7 @@ def test_a_signal_ends_the_call(programs, server, environment, until):
     )
     until(lambda: server.requests, what="the request")
     process.send_signal(signal.SIGTERM)
-    answer = json.loads(process.communicate(timeout=10)[0])
+    answer = json.loads(process.communicate(timeout=60)[0])
     assert not answer["ok"] and answer["failure"] == STOPPED
     assert answer["message"].startswith("stopped by a signal") and answer["took_ms"] < 10000
 

@@ -300,5 +300,5 @@ def test_at_a_terminal(berth_driver, path):
     os.write(master, b"\n")
     read_until(master, b"] ")
     process.terminate()
-    assert process.wait(20) != 0 and not path.exists()
+    assert process.wait(60) != 0 and not path.exists()
     os.close(master)

@@ -319,9 +319,9 @@ def test_options(push, ecr):
 def test_a_request_to_stop(push, ecr):
     ecr.always["UploadLayerPart"] = "silent"
     process = push.driver.start("push-agent", push.repository, env=push.env)
-    until(lambda: ecr.count("UploadLayerPart"), 20, "an upload")
+    until(lambda: ecr.count("UploadLayerPart"), 60, "an upload")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) != 0
+    assert process.wait(60) != 0
 
 
 # --- the helper ---

@@ -115,7 +115,7 @@ def test_nothing_starts_before_the_input_is_complete(resumable, until):
     assert not instance.mark.exists()
 
 
-def run_through(instance, private_key, faults, script, deadline_s=60):
+def run_through(instance, private_key, faults, script, deadline_s=120):
     """One job over connections that break: reconnects and attaches like the driver."""
     name = new_name()
     outputs = [bytearray(), bytearray()]
@@ -223,7 +223,7 @@ def test_exit_with_the_end_of_output_is_reported_at_once(resumable):
     for _ in range(5):
         with instance.connect() as job:
             job.start(new_name(), "exit 5")
-            assert job.collect(deadline_s=20).exit == (5, "")
+            assert job.collect(deadline_s=60).exit == (5, "")
             job.release()
 
 
@@ -364,7 +364,7 @@ def test_a_client_that_does_not_read_blocks_no_job_with_room_in_its_spool(
     written = tmp_path / "written"
     with instance.connect() as job:  # its window has 2 MiB, the pipe 256 KiB
         job.start(new_name(), f"head -c 24000000 /dev/zero; : >{written}; exit 3")
-        until(written.exists, 20, "the job to write all of it")
+        until(written.exists, 60, "the job to write all of it")
         assert job.collect().exit == (3, "")
         job.release()
     assert bytes(job.outputs[0]) == bytes(24_000_000)
@@ -563,13 +563,13 @@ def test_sigterm_of_the_agent_is_reported_before_the_exit(resumable):
 
 
 def test_sigterm_stops_detached_jobs_with_a_full_spool(resumable, until):
-    instance = resumable("--spool-limit", "512KiB")
+    instance = resumable("--spool-limit", "512KiB", "--grace", "100s")
     with instance.connect(acknowledge=False) as job:
         job.start(new_name(), "cat /dev/zero")
     until(lambda: "detached" in instance.log())
     started = time.monotonic()
     assert instance.terminate() == 0
-    assert time.monotonic() - started < 8, "not the grace period"
+    assert time.monotonic() - started < 50, "not the grace period"
 
 
 @pytest.mark.parametrize(
@@ -600,7 +600,7 @@ def test_garbage_closes_only_its_channel(resumable, raw):
             job.next()
         with pytest.raises(LinkLost):
             job.next()
-        channel = job.transport.open_session(timeout=10)
+        channel = job.transport.open_session(timeout=60)
         channel.exec_command("echo alive")
         assert channel.recv(100) == b"alive\n"
 
@@ -623,5 +623,5 @@ def test_many_jobs_do_not_mix(resumable):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert not problems

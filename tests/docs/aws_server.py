@@ -52,7 +52,7 @@ class AwsServer:
 
     def stop(self):
         os.killpg(self.process.pid, signal.SIGTERM)
-        self.process.wait(20)
+        self.process.wait(60)
 
 
 def path():

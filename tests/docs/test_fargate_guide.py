@@ -273,7 +273,7 @@ def test_printed_command_downloads_the_files(account, tmp_path):
         r"^sudo curl -fsS -o /root/setup.tar.gz '(http.+)'$", "\n".join(printed), re.M
     )
     archive = tmp_path / "setup.tar.gz"
-    with urllib.request.urlopen(url, timeout=20) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         archive.write_bytes(answer.read())
     subprocess.run(["tar", "-xzf", archive, "-C", tmp_path], check=True)
     assert (tmp_path / "berth-driver").read_bytes() == DRIVER.read_bytes()

@@ -101,7 +101,7 @@ def test_ps_shows_the_job(job):
         return b"RUNNING" in done.stdout
 
     # The login works as soon as there is an address, before ECS calls the task running.
-    until(shown, 20, "a running task")
+    until(shown, 60, "a running task")
 
 
 def test_the_driver_needs_no_call_that_the_policy_does_not_allow(account, cloud, job):

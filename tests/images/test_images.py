@@ -71,7 +71,7 @@ def until_healthy():
     from support.waiting import until
 
     def wait(task):
-        until(lambda: task.inspect()["State"]["Health"]["Status"] == "healthy", 30, "health")
+        until(lambda: task.inspect()["State"]["Health"]["Status"] == "healthy", 60, "health")
 
     return wait
 
@@ -156,7 +156,7 @@ def scan(address):
         words = ["ssh-keyscan", "-t", "ed25519", address]
         return subprocess.run(words, capture_output=True, text=True, check=False).stdout
 
-    return until(ask, 20, "ssh-keyscan")
+    return until(ask, 60, "ssh-keyscan")
 
 
 @pytest.mark.parametrize("name", ["runner", "alpine"])

@@ -60,7 +60,7 @@ def root_archives():
     for process in running.values():
         if process.poll() is None:
             process.terminate()
-            process.wait(30)
+            process.wait(60)
 
 
 class Root:

@@ -18,7 +18,7 @@ def run(top, files):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(f'#include "{other}"\n' for other in included))
     ran = subprocess.run(
-        [sys.executable, SCRIPT, top], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, SCRIPT, top], capture_output=True, text=True, timeout=60, check=False
     )
     return ran.returncode, ran.stdout.splitlines()
 

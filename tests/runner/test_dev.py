@@ -26,7 +26,7 @@ COMMANDS += ["clean"]
 
 def dev(*words):
     return subprocess.run(
-        [TOP / "dev", *words], capture_output=True, text=True, timeout=30, check=False
+        [TOP / "dev", *words], capture_output=True, text=True, timeout=60, check=False
     )
 
 
@@ -104,7 +104,7 @@ command_test "${@:3}"
 
 def run_steps(tmp_path, *steps):
     command = ["bash", "-c", STEPS, "dev", TOP, tmp_path, *steps]
-    return subprocess.run(command, cwd=TOP, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, cwd=TOP, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_what_failed_is_said_again_at_the_end(tmp_path):
@@ -179,7 +179,7 @@ def without(directory, *names):
 def test_a_build_without_apt_names_all_missing_programs_at_once(tmp_path):
     env = without(tmp_path, "apt-get", "dpkg-query", "ninja", "patch")
     shown = subprocess.run(
-        [TOP / "dev", "build"], capture_output=True, text=True, timeout=30, check=False, env=env
+        [TOP / "dev", "build"], capture_output=True, text=True, timeout=60, check=False, env=env
     )
     assert shown.returncode == 1 and shown.stdout == ""
     assert shown.stderr == (
@@ -191,6 +191,6 @@ def test_a_build_without_apt_looks_for_programs_not_for_packages(tmp_path):
     env = without(tmp_path, "apt-get", "dpkg-query")
     script = f"top={TOP}; . {TOP}/scripts/lib.sh; missing_packages build"
     shown = subprocess.run(
-        ["bash", "-c", script], capture_output=True, text=True, timeout=30, check=True, env=env
+        ["bash", "-c", script], capture_output=True, text=True, timeout=60, check=True, env=env
     )
     assert (shown.stdout, shown.stderr) == ("", "")

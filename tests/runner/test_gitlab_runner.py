@@ -254,7 +254,7 @@ def test_cancel_ends_the_stage_by_term_then_kill(setup, ignore_term):
     thread.start()
     wait_for_stage(setup, "build_script")
     runner.cancel()
-    thread.join(20)
+    thread.join(60)
     assert results[0].status == "canceled"
     assert results[0].phase("step_script").exit_code == (-9 if ignore_term else -15)
     assert setup.stages[-1] == "cleanup"

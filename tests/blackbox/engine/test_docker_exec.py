@@ -86,7 +86,7 @@ def test_ctrl_c(run, docker_driver, engine, number):
     process = run("echo up; sleep 300", start=True)
     assert process.stdout.readline() == b"up\n"
     os.kill(process.pid, number)
-    assert process.wait(30) == 128 + number
+    assert process.wait(60) == 128 + number
     assert engine.labelled(docker_driver.label)["containers"] == []
 
 
@@ -114,7 +114,7 @@ def test_in_a_terminal(run, docker_driver, engine, busybox):
         terminal.type("\x03")
         terminal.type("echo after $?; exit 7\n")
         terminal.expect("after 130")
-        assert terminal.wait(30) == 7
+        assert terminal.wait(60) == 7
     finally:
         terminal.close()
 

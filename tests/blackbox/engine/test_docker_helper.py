@@ -468,7 +468,7 @@ def test_cancel_in_the_helper(job):
     process = job.start("echo up; sleep 300 & wait\n", "get_sources")
     assert process.stdout.readline() == b"up\n"
     os.kill(process.pid, signal.SIGTERM)
-    assert process.wait(20) == BUILD_FAILURE
+    assert process.wait(60) == BUILD_FAILURE
     assert b"sleep" not in job.run("ps\n", "get_sources").stdout
 
 
@@ -512,8 +512,8 @@ def starts(front):
 def test_both_containers_start_at_the_same_time(job, front, until):
     gate = front.hold("POST", START)
     process = job.driver.start("custom", "prepare", env=job.env)
-    assert gate.reached.wait(30), "the helper's"
-    until(lambda: starts(front) == 2, 30, "the job's, while the helper's has no answer")
+    assert gate.reached.wait(60), "the helper's"
+    until(lambda: starts(front) == 2, 60, "the job's, while the helper's has no answer")
     gate.open.set()
     assert process.wait(60) == 0, process.stderr.read()
     assert job.run("command -v git\n", "get_sources").returncode == 0
@@ -524,7 +524,7 @@ def test_both_containers_start_at_the_same_time(job, front, until):
 def test_a_prepare_that_ends_while_both_start_leaves_nothing(job, front, engine, until, stop):
     gate = front.hold("POST", START)
     process = job.driver.start("custom", "prepare", env=job.env)
-    until(lambda: starts(front) == 2, 30)
+    until(lambda: starts(front) == 2, 60)
     process.send_signal(stop)
     gate.open.set()
     process.wait(60)

@@ -311,7 +311,7 @@ def test_a_lost_metadata_file_does_not_block_the_name(docker_job, engine):
 def test_cleanup_finds_what_a_killed_prepare_made(docker_job, engine, until):
     """Killed when the container exists, before its address is known."""
     process = docker_job.driver.start("custom", "prepare", env=docker_job.env)
-    until(lambda: engine.labelled(docker_job.driver.label)["containers"], 20)
+    until(lambda: engine.labelled(docker_job.driver.label)["containers"], 60)
     process.kill()
     process.wait()
     assert docker_job.stage("cleanup").returncode == 0
@@ -322,16 +322,16 @@ def test_cleanup_finds_what_the_engine_makes_a_moment_later(docker_job, engine, 
     """Prepare was killed during a request, which the engine still completes."""
     label = docker_job.driver.label
     process = docker_job.driver.start("custom", "prepare", env=docker_job.env)
-    until(lambda: engine.labelled(label)["containers"], 20)
+    until(lambda: engine.labelled(label)["containers"], 60)
     process.kill()
     process.wait()
     found = engine.good("GET", "/containers/json?all=1")
     (made,) = [one for one in found if label in [f"{k}={v}" for k, v in one["Labels"].items()]]
     cleanup = docker_job.driver.start("custom", "cleanup", env=docker_job.env)
-    until(lambda: engine.labelled(label)["containers"] == [], 20)
+    until(lambda: engine.labelled(label)["containers"] == [], 60)
     body = {"Image": busybox, "Cmd": ["true"], "Labels": made["Labels"]}
     engine.good("POST", f"/containers/create?name={made['Names'][0].lstrip('/')}", body)
-    assert cleanup.wait(30) == 0
+    assert cleanup.wait(60) == 0
     assert engine.labelled(label)["containers"] == []
 
 
@@ -392,7 +392,7 @@ def test_cancel(docker_job, until):
     process = docker_job.start("echo up; sleep 300 & wait\n")
     assert process.stdout.readline() == b"up\n"
     os.kill(process.pid, signal.SIGTERM)
-    assert process.wait(20) == BUILD_FAILURE
+    assert process.wait(60) == BUILD_FAILURE
     assert b"sleep" not in docker_job.run("ps\n").stdout
 
 

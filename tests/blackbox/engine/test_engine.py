@@ -15,7 +15,7 @@ def test_it_answers_over_tls_to_its_own_client_only(engine):
         return subprocess.run(
             ["/usr/bin/docker", "--tlsverify", "version", "--format", "{{.Server.APIVersion}}"],
             env={**os.environ, "DOCKER_HOST": engine.tls_url, **more},
-            capture_output=True, text=True, timeout=30, check=False,
+            capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
 
     newest = engine.good("GET", "/version")["ApiVersion"]

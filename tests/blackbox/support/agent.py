@@ -9,8 +9,8 @@ import time
 
 from support import processes
 
-START_DEADLINE_S = 10.0
-STOP_DEADLINE_S = 20.0
+START_DEADLINE_S = 60.0
+STOP_DEADLINE_S = 60.0
 
 
 class Agent:

@@ -75,7 +75,7 @@ class Attacker:
 
     def close(self):
         self.listener.close()
-        self.thread.join(5)
+        self.thread.join(60)
 
 
 class BitFlipper(Attacker):

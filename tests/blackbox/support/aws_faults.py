@@ -129,7 +129,7 @@ class AwsHandler(Handler):
             self.reply(b"{}" if self.is_json else b"<R><a>b</a></R>")
             return
         target = urllib.parse.urlsplit(faults.upstream)
-        connection = http.client.HTTPConnection(target.hostname, target.port, timeout=30)
+        connection = http.client.HTTPConnection(target.hostname, target.port, timeout=60)
         headers = dict(self.headers.items())
         connection.request(self.command, self.path, self.sent, headers)
         answer = connection.getresponse()

@@ -12,7 +12,7 @@ import socket
 
 import paramiko
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 def paramiko_key(pair):
@@ -27,6 +27,7 @@ def transport(agent, pair=None, user=None, login=True, **how):
     link = socket.create_connection(("127.0.0.1", agent.port), DEADLINE_S)
     link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     result = paramiko.Transport(link, **how)
+    result.banner_timeout = result.handshake_timeout = result.auth_timeout = DEADLINE_S
     try:
         result.start_client(timeout=DEADLINE_S)
         if agent.host_key is not None:

@@ -135,7 +135,7 @@ class Flood:
         )
 
     def close(self):
-        text, _ = self.process.communicate(timeout=20)
+        text, _ = self.process.communicate(timeout=60)
         words = text.split()
         self.finished, self.cut_off, self.cpu = int(words[0]), int(words[1]), float(words[2])
 

@@ -14,7 +14,7 @@ import paramiko
 
 START, INPUT, INPUT_END, ATTACH, ACK, SIGNAL, RELEASE = range(1, 8)
 STARTED, ATTACHED, OUTPUT, EXIT, NOTICE, REFUSED = range(65, 71)
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 class LinkLost(Exception):
@@ -49,12 +49,12 @@ class Job:
         self._acknowledge = acknowledge
         self._pending = b""
         try:
-            connection = socket.create_connection(("127.0.0.1", port), 5)
+            connection = socket.create_connection(("127.0.0.1", port), DEADLINE_S)
             self.transport = paramiko.Transport(connection)
-            self.transport.banner_timeout = 10
-            self.transport.start_client(timeout=10)
+            self.transport.banner_timeout = self.transport.auth_timeout = DEADLINE_S
+            self.transport.start_client(timeout=DEADLINE_S)
             self.transport.auth_publickey(user, private_key)
-            self.channel = self.transport.open_session(window_size=2 << 20, timeout=10)
+            self.channel = self.transport.open_session(window_size=2 << 20, timeout=DEADLINE_S)
             self.channel.settimeout(DEADLINE_S)
             self.channel.invoke_subsystem("berth-job")
         except (OSError, EOFError, paramiko.SSHException) as problem:

@@ -62,7 +62,7 @@ class Proxy:
                 _reset(client)
                 continue
             try:
-                server = socket.create_connection((self.server, self.target), 5)
+                server = socket.create_connection((self.server, self.target), 60)
             except OSError:
                 client.close()
                 continue
@@ -133,7 +133,7 @@ class Proxy:
         self._listener.close()
         self.cut()
         for thread in self._threads:
-            thread.join(5)
+            thread.join(60)
 
     def __enter__(self):
         return self

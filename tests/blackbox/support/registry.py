@@ -119,7 +119,7 @@ class Registry:
     def __exit__(self, *_):
         for process in self.processes:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
     def _auth(self, auth):
         if auth == "basic":
@@ -151,7 +151,7 @@ class Registry:
                 ["docker-registry", "serve", str(path)], stdout=log, stderr=log
             )
         self.processes.append(process)
-        until(lambda: self._answers(port), 20, "docker-registry")
+        until(lambda: self._answers(port), 60, "docker-registry")
 
     @staticmethod
     def _answers(port):
@@ -175,7 +175,7 @@ class Registry:
         address = path if path.startswith("http") else f"http://127.0.0.1:{self.open_port}{path}"
         headers.setdefault("Content-Type", "application/octet-stream")
         request = urllib.request.Request(address, data, headers, method=method)
-        return urllib.request.urlopen(request, timeout=20)
+        return urllib.request.urlopen(request, timeout=60)
 
     def put_blob(self, repository, data):
         with self._call("POST", f"/v2/{repository}/blobs/uploads/", b"") as answer:
@@ -236,7 +236,7 @@ class _Server:
     def __exit__(self, *_):
         self.server.shutdown()
         self.server.server_close()
-        self.thread.join(10)
+        self.thread.join(60)
 
 
 class _TokenHandler(_Silent):

@@ -4,7 +4,7 @@
 import getpass
 import subprocess
 
-RUN_DEADLINE_S = 60.0
+RUN_DEADLINE_S = 200.0
 
 
 class Ssh:

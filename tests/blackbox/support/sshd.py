@@ -51,4 +51,4 @@ class Sshd:
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(60)

@@ -47,7 +47,7 @@ class Terminal:
         self.shown += chunk
         return bool(chunk)
 
-    def expect(self, pattern, deadline_s=15.0):
+    def expect(self, pattern, deadline_s=60.0):
         """Waits until the output not yet expected matches; drops it. Returns the match."""
         end = time.monotonic() + deadline_s
         while True:
@@ -58,7 +58,7 @@ class Terminal:
             if not self.read(end - time.monotonic()):
                 raise AssertionError(f"no {pattern!r} in {self.shown!r}")
 
-    def wait(self, deadline_s=15.0):
+    def wait(self, deadline_s=60.0):
         """Reads to the end; the client's exit status."""
         end = time.monotonic() + deadline_s
         while self.read(end - time.monotonic()):
