@@ -48,6 +48,7 @@ struct backend_task {
                                    defaults */
     bool wants_git;             /* set by fetch(): without a helper the job's image needs git, and
                                    gitlab-runner */
+    bool lost_helper;           /* with wants_git: a retry may get the helper's image */
     bool two_addresses;         /* set by launch(): second_address() may find another than 'host' */
     struct backend_start start; /* filled by fetch and launch as far as they know */
     struct signals *signals;    /* may be NULL */

@@ -90,7 +90,8 @@ int helper_check_job(struct task *task, struct ssh_connection *connection, int64
                      struct error *err)
 {
     bool never = strcmp(task->backend_task.config->helper.use, "never") == 0;
-    int files = never ? has_files(err) : 0;
+    enum error_kind kind = task->backend_task.lost_helper ? ERROR_SYSTEM : ERROR_USAGE;
+    int files = has_files(err);
     if (files < 0) {
         return -1;
     }
@@ -106,7 +107,7 @@ int helper_check_job(struct task *task, struct ssh_connection *connection, int64
             return -1;
         }
         if (found == 0) {
-            (void)error_set(err, ERROR_USAGE, 0,
+            (void)error_set(err, kind, 0,
                             "the job's image has no %s, and there is no helper container to %s",
                             rows[i].program, rows[i].purpose);
             return error_hint(err, never ? "install it in the image, or set [Helper] Use = \"auto\""

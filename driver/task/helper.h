@@ -14,8 +14,7 @@ int helper_check(struct task *task, struct ssh_connection *connection, int64_t d
                  struct error *err) __attribute__((warn_unused_result));
 
 /* The same in the job's container of a task without a helper: git, unless the job has no sources;
- * gitlab-runner for a job with artifacts or a cache, if [Helper] Use = "never" says that images
- * bring it. 'connection' is one to it. */
+ * gitlab-runner for a job with artifacts or a cache. 'connection' is one to it. */
 int helper_check_job(struct task *task, struct ssh_connection *connection, int64_t deadline_ms,
                      struct error *err) __attribute__((warn_unused_result));
 

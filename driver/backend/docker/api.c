@@ -174,9 +174,9 @@ int docker_call(struct docker *docker, const char *method, const char *path, con
  * request, or a user or group that the image lacks, stays wrong. */
 static bool may_pass(int status, const char *message)
 {
-    static const char *const lasting[] = {"unable to find user", "unable to find group",
-                                          "authorization denied by plugin",
-                                          "executable file not found"}; /* podman: 500 */
+    static const char *const lasting[] = {
+        "unable to find user", "unable to find group", "uids and gids must be in range",
+        "authorization denied by plugin", "executable file not found"}; /* podman: 500 */
     for (size_t i = 0; i < sizeof(lasting) / sizeof(lasting[0]); i++) {
         if (message != NULL && strcasestr(message, lasting[i]) != NULL) {
             return false;

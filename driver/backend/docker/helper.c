@@ -9,6 +9,7 @@
 #include "driver/backend/docker/image.h"
 #include "driver/backend/docker/task.h"
 #include "driver/backend/helper_image.h"
+#include "driver/record/pool.h"
 #include "driver/registry/name.h"
 
 /* The processor of the engine, or what our agent is for: the helper needs the agent, too. */
@@ -50,7 +51,8 @@ int docker_helper_fetch(struct backend_task *task, struct docker *docker, struct
     if (ensure_image(docker, image, err) == 0) {
         return docker_set_state(task, BACKEND_HELPER_IMAGE, image, err);
     }
-    if (strcmp(use, "always") == 0 || signals_pending(task->signals)) {
+    bool warm = pool_has_key(task->metadata->job); /* for jobs that may need the helper */
+    if (strcmp(use, "always") == 0 || warm || signals_pending(task->signals)) {
         return error_wrap(err, "helper container");
     }
     char text[ERROR_TEXT_BYTES];
@@ -58,5 +60,6 @@ int docker_helper_fetch(struct backend_task *task, struct docker *docker, struct
              "gitlab-runner",
              error_text(err, text));
     task->wants_git = true;
+    task->lost_helper = err->kind == ERROR_SYSTEM;
     return 0;
 }

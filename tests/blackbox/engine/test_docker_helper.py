@@ -424,6 +424,34 @@ def test_neither_a_helper_nor_git(job, engine, version, words):
     assert engine.labelled(job.driver.label) == {"containers": [], "networks": [], "volumes": []}
 
 
+def test_a_registry_that_is_away_is_a_system_failure(job, engine, free_port):
+    """GitLab Runner tries 'prepare' again, and 'retry: runner_system_failure' works."""
+    job.driver.settings["Helper"] |= {"Use": "auto", "Image": f"127.0.0.1:{free_port()}/helper:1"}
+    done = job.stage("prepare")
+    assert done.returncode == SYSTEM_FAILURE, done.stderr
+    assert "the job's image has no git, and there is no helper container" in done.stderr
+    assert engine.labelled(job.driver.label) == {"containers": [], "networks": [], "volumes": []}
+
+
+@pytest.mark.parametrize(
+    ("part", "code"), [("artifacts", BUILD_FAILURE), ("cache", BUILD_FAILURE), ("services", 0)]
+)
+def test_neither_a_helper_nor_gitlab_runner(job, engine, part, code):
+    """Its artifacts would be missing from a job that passes."""
+    image = f"berth-test/git-alone:{TAG}"
+    engine.import_image(image, helper_tar(runner=False), ["ENV PATH=/usr/bin:/bin"])
+    job.driver.settings["Docker"] |= {"Image": image, "PullPolicy": "never"}
+    job.driver.settings["Helper"] |= {"Use": "auto", "Image": "no/such:1"}
+    response = json.loads(job.response_file.read_text())
+    response[part] = [{"name": "x", "paths": ["out"]}] if code else []
+    job.response_file.write_text(json.dumps(response))
+    done = job.stage("prepare")
+    assert done.returncode == code, done.stderr
+    assert code == 0 or "the job's image has no gitlab-runner, and there is no" in done.stderr
+    job.stage("cleanup")
+    engine.remove_image(image)
+
+
 def test_a_job_without_sources_needs_no_git(job):
     job.driver.settings["Docker"]["PullPolicy"] = "never"
     job.driver.settings["Helper"] = {"Use": "auto", "Image": "no/such:1"}

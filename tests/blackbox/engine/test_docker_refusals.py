@@ -87,6 +87,7 @@ CREATE, START = "/containers/create", "/containers/[0-9a-f]+/start"
             "unable to find group 99x: no matching entries in group file",
             BUILD_FAILURE,
         ),
+        ("POST", START, 500, "uids and gids must be in range 0-2147483647", BUILD_FAILURE),
         ("PUT", "/containers/[0-9a-f]+/archive", 404, "No such container: x", SYSTEM_FAILURE),
     ],
 )

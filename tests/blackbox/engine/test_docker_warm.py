@@ -183,6 +183,15 @@ def test_with_a_helper(pool, engine):
     pool.driver.settings["Helper"] = {"Image": image, "Busybox": "none"}
 
 
+def test_without_its_helper_no_task_is_ready(pool, free_port):
+    """Jobs that claimed it would have none, though its image may be there again."""
+    pool.driver.settings["Helper"] = {"Image": f"127.0.0.1:{free_port()}/h:1", "Busybox": "none"}
+    pool.entry["Tasks"] = 1
+    errors = pool.warm(good=False).stderr
+    assert "helper container: cannot pull" in errors and "no helper container" not in errors
+    assert pool.ready() == {} and pool.containers() == []
+
+
 def test_the_task_waits_for_as_long_as_it_may(pool, engine):
     pool.entry |= {"Tasks": 1, "MaxAge": "2h"}
     pool.warm()
