@@ -49,7 +49,7 @@ declare -A step_packages=(
     [dockerfiles]=python [images]="build engine images python"
     [arm64]="build arm64 blackbox python" [agent-image]="build engine images python"
     [ruby]="build engine images python"
-    [fuzz]="build fuzz" [docs]="build lint unit docs python" [binaries]="build blackbox python"
+    [fuzz]="build fuzz" [docs]="build lint unit docs package python" [binaries]="build blackbox python"
     [package]="build package package-test python" [demo]="build demo python"
 )
 declare -A step_builds=(

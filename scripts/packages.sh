@@ -16,7 +16,7 @@ declare -A packages=(
     [interop]="dropbear-bin putty-tools golang-go nodejs npm"
     [engine]="docker.io docker-registry podman runc iproute2 iptables busybox-static util-linux git git-lfs
         redis-server postgresql-15"
-    [docs]="zsh"
+    [docs]="zsh rpm util-linux"
     [python]="python3 python3-venv"
     [fuzz]="clang clang-14 libclang-rt-14-dev llvm-14"
     [bench]="gcc libc6-dev golang-go openssh-server openssh-client dropbear-bin tini dumb-init openssl

@@ -2,10 +2,12 @@
 """Stacks of the template, made once for the tests of this directory."""
 
 import os
+import platform
+import subprocess
 
 import pytest
 
-from deploy.stack import STACKS, TOKEN, deploy, parameters
+from deploy.stack import BUSYBOX, STACKS, TOKEN, TOP, deploy, parameters, sha256
 from support.ecs_moto import Moto
 from support.home import empty_home  # noqa: F401
 
@@ -20,6 +22,20 @@ def moto(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def package(tmp_path_factory):
+    """The bytes of the .rpm that './dev package' makes for this machine."""
+    directory = tmp_path_factory.mktemp("dist")
+    processor = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
+    done = subprocess.run(
+        [TOP / "dev", "package", processor], capture_output=True, text=True, check=False,
+        env={**os.environ, "BERTH_DIST": str(directory)}, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    (path,) = directory.glob("*.rpm")
+    return path.read_bytes()
+
+
+@pytest.fixture(scope="session")
 def secret(moto):
     """The ARN of the runner's token."""
     client = moto.client("secretsmanager")
@@ -29,7 +45,10 @@ def secret(moto):
 @pytest.fixture(scope="session")
 def stack(moto, secret, tmp_path_factory):
     """The template with a network of its own and every option."""
-    options = {"VpcEndpoints": "true", "MonthlyBudget": "50", "BudgetEmail": "ci@example.com"}
+    options = {
+        "VpcEndpoints": "true", "MonthlyBudget": "50", "BudgetEmail": "ci@example.com",
+        "BusyboxUrl": "https://packages.example/busybox?v=1", "BusyboxSha256": sha256(BUSYBOX),
+    }  # fmt: skip
     home = tmp_path_factory.mktemp("deploy")
     return deploy(moto, "Berth-1", home, **parameters(secret, **options))
 

@@ -4,14 +4,16 @@
 moto's server is moto_stacks.py. The host's user data runs in a directory of its own, with AWS
 behind a proxy that checks each request (HostAws) and the Internet of support/registry.py: GitLab's
 registry and package server, Docker Hub, the place of Berth's package and that of the wait
-condition's signal. dnf, systemctl and gitlab-runner are stand-ins (stand_ins.py); bash, curl, aws,
-python3, berth-driver and its agent are the real ones.
+condition's signal. dnf, systemctl and gitlab-runner are stand-ins (stand_ins.py), dnf with the real
+rpm; bash, curl, aws, python3 and the .rpm of './dev package' with its programs are the real ones.
 """
 
 import base64
 import hashlib
 import json
 import os
+import secrets
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -33,6 +35,7 @@ STACKS = Path(__file__).with_name("moto_stacks.py")
 STAND_INS = Path(__file__).with_name("stand_ins.py")
 ACCOUNT = "123456789012"
 PACKAGE = b"\xed\xab\xee\xdb a package of Berth"
+BUSYBOX = Path("/bin/busybox").read_bytes()
 TOKEN = "glrt-t1_Example-Token.01.0a1b2c3d4"
 HELPER = "gitlab-org/gitlab-runner/gitlab-runner-helper"
 RUNNER_VERSION = "19.4.0"
@@ -67,9 +70,13 @@ def parameters(secret, **more):
     return {
         "TokenSecretArn": secret,
         "PackageUrl": "https://packages.example/berth-1.aarch64.rpm?X-Amz-Date=1&X-Amz-Signature=2",
-        "PackageSha256": hashlib.sha256(PACKAGE).hexdigest(),
+        "PackageSha256": sha256(PACKAGE),
         **more,
     }
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
 
 
 def keys_of(moto, role):
@@ -112,7 +119,7 @@ class Stack:
             InstanceId=self.outputs["RunnerHost"], Attribute="userData"
         )["UserData"]["Value"]
         # moto makes no wait conditions.
-        return base64.b64decode(data).decode().replace("${HostReadyHandle}", SIGNAL)
+        return base64.b64decode(data).decode().replace("${SetupHandle}", SIGNAL)
 
     def policies(self, role):
         """The inline policies of a role of the template, {name: document}."""
@@ -159,14 +166,31 @@ class HostAws(Ecr):
         super().__init__(
             stack.moto.url, {self.keys["AWS_ACCESS_KEY_ID"]: self.keys["AWS_SECRET_ACCESS_KEY"]}
         )
-        self.statements = [
+        rows = [
             statement
             for document in stack.policies("HostRole").values()
             for statement in document["Statement"]
         ]
+        self.statements = [row for row in rows if row["Effect"] == "Allow"]
+        (denied,) = [row for row in rows if row["Effect"] == "Deny"]
+        assert {action.partition(":")[0] for action in denied["Action"]} == {"ssm"}
         self.immutable = True
 
+    def signals(self):
+        """What SignalResource was called with, without what every call has."""
+        return [
+            {
+                key: value
+                for key, value in call.parameters.items()
+                if key not in ("Action", "Version")
+            }
+            for call in self.calls
+            if call.operation == "SignalResource"
+        ]
+
     def take(self, call):
+        if call.operation == "SignalResource":
+            return "body:<SignalResourceResponse/>"
         if call.operation == "SimulatePrincipalPolicy":
             asked = call.parameters
             context = {
@@ -220,7 +244,7 @@ class Outside(Internet):
 
     def __init__(self, directory, aws):
         super().__init__(directory, *HOSTS)
-        self.signals = []
+        self.signals, self.handle_status = [], 200
         self.hosts[HOSTS[5]].answers = EcrImages(aws)
         for name, image in (("x86_64", Image()), ("arm64", Image("arm64"))):
             self.hosts[HOSTS[0]].put_image(HELPER, f"{name}-v{RUNNER_VERSION}", image)
@@ -231,6 +255,7 @@ class Outside(Internet):
         )
         self.hosts[HOSTS[2]].put_image("library/debian", "13", Image())
         self.package(PACKAGE)
+        self.hosts[HOSTS[3]].put("/busybox", BUSYBOX)
         self.hosts[HOSTS[4]].answers[("PUT", "/wait")] = self._take_signal
 
     def package(self, data):
@@ -239,23 +264,27 @@ class Outside(Internet):
     def _take_signal(self, handler):
         assert handler.headers["Content-Type"] is None, "the URL is signed without one"
         self.signals.append(json.loads(handler.rfile.read(int(handler.headers["Content-Length"]))))
-        handler.reply(200)
+        handler.reply(self.handle_status)
 
 
 class Host:
-    """A runner host of a stack, below 'directory'."""
+    """A runner host of a stack, below 'directory', with the package of './dev package'."""
 
-    def __init__(self, stack, aws, outside, directory):
+    def __init__(self, stack, aws, outside, directory, package):
         self.stack, self.aws, self.outside, self.root = stack, aws, outside, directory
-        for name in ("bin", "usr/bin", "var/log", "root", "tmp"):
+        self.package, self.instance = package, f"i-{secrets.token_hex(8)}"
+        outside.package(package)
+        for name in ("bin", "stand-ins", "usr/bin", "var/log", "root", "tmp", "var/lib/cloud/data"):
             (directory / name).mkdir(parents=True)
-        for name in ("dnf", "systemctl"):
-            (directory / "bin" / name).symlink_to(STAND_INS)
+        for name in ("dnf", "systemctl", "sleep"):
+            (directory / "stand-ins" / name).symlink_to(STAND_INS)
+        # For the scripts of packages.
+        shutil.copy("/bin/busybox", directory / "bin/sh")
+        (directory / "var/lib/cloud/data/instance-id").write_text(f"{self.instance}\n")
         self.environment = {
-            "PATH": f"{directory}/bin:{directory}/usr/bin:{BIN}:/usr/bin:/bin",
+            "PATH": f"{directory}/stand-ins:{directory}/usr/bin:{BIN}:/usr/bin:/bin",
             "TMPDIR": str(directory / "tmp"),
             "STAND_IN_ROOT": str(directory),
-            "STAND_IN_PROGRAMS": str(DRIVER.parent),
             "AWS_ENDPOINT_URL": aws.url,
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_CONFIG_FILE": "/dev/null",
@@ -274,14 +303,18 @@ class Host:
             ("/var/log/", f"{self.root}/var/log/"),
             ("/etc/gitlab-runner", f"{self.root}/etc/gitlab-runner"),
             ("/usr/bin/berth-driver", f"{self.root}/usr/bin/berth-driver"),
+            ("/usr/lib/berth/", f"{self.root}/usr/lib/berth/"),
             ("[SSH]\n", f'[TaskMetadata]\nDirectory = "{self.root}/metadata"\n\n[SSH]\n'),
+            ("/var/lib/cloud/", f"{self.root}/var/lib/cloud/"),
+            (sha256(PACKAGE), sha256(self.package)),
         ):
             assert before in text, before
             text = text.replace(before, here)
         return text
 
     def boot(self):
-        """Runs it. Returns its exit status, the signal and the log."""
+        """Runs it. Returns its exit status, what the wait condition got, and the log."""
+        before = len(self.aws.signals())
         path = self.root / "user-data"
         path.write_text(self.script())
         path.chmod(0o700)
@@ -292,8 +325,19 @@ class Host:
         assert (done.stdout, done.stderr) == ("", "")
         assert not list((self.root / "tmp").iterdir())
         (signal,) = self.outside.signals
+        assert self.aws.signals()[before:] == [
+            {"StackName": self.stack.name, "LogicalResourceId": "RunnerHost",
+             "UniqueId": self.instance, "Status": signal["Status"]}
+        ]  # fmt: skip
         log = (self.root / "var/log/berth-setup.log").read_text(errors="replace")
         return done.returncode, signal, log
+
+    def kept_log(self):
+        """What the log group has of this host's first boot."""
+        (event,) = self.stack.moto.client("logs").get_log_events(
+            logGroupName=self.stack.outputs["LogGroup"], logStreamName=f"setup/{self.instance}"
+        )["events"]
+        return event["message"]
 
     def calls(self):
         """What the stand-ins were called with: their argv, and the names of their environment."""

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Stand-ins for dnf, systemctl and gitlab-runner on a runner host below STAND_IN_ROOT.
+"""Stand-ins for dnf, systemctl, gitlab-runner and sleep on a runner host below STAND_IN_ROOT.
 
-'dnf install -y' puts the programs of gitlab-runner, or of Berth's package, to /usr/bin; with a file
-dnf-fails it prints that and fails. Options of 'gitlab-runner register' and what it does with them
+'dnf install -y' puts gitlab-runner to /usr/bin, or installs Berth's package by rpm, whose
+dependencies the root does not have; with a file dnf-fails it prints that and fails. 'sleep' does
+not. Options of 'gitlab-runner register' and what it does with them
 are those of commands/register.go of GitLab Runner 19.4: the token of the environment must be a
 runner's, tags and the like are refused, the template has one [[runners]], and the configuration
 that exists is kept.
@@ -12,7 +13,7 @@ that exists is kept.
 import argparse
 import json
 import os
-import shutil
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -37,14 +38,22 @@ def dnf(words):
         (ROOT / "etc/gitlab-runner").mkdir(parents=True)
     else:
         assert words[2].endswith(".rpm") and os.path.getsize(words[2]) > 0
-        for name in ("berth-driver", "berth-agent"):
-            shutil.copy(Path(os.environ["STAND_IN_PROGRAMS"]) / name, ROOT / "usr/bin")
-        (ROOT / "var/log/berth").mkdir(mode=0o750)
+        rpm("--install", "--nodeps", words[2])
     print("Complete!")
+
+
+def rpm(*words):
+    """Its scripts run below the root, for which rpm must be root. Debian's has a path of its own
+    for the database."""
+    rights = [] if os.geteuid() == 0 else ["unshare", "--map-root-user"]
+    command = ["rpm", "--root", ROOT, "--dbpath", "/var/lib/rpm", *words]
+    subprocess.run([*rights, *command], check=True)
 
 
 def systemctl(words):
     assert words[0] in ("enable", "restart", "stop"), words
+    for unit in words[1:]:
+        assert unit == "gitlab-runner" or (ROOT / "usr/lib/systemd/system" / unit).exists(), unit
 
 
 def register(words):
@@ -77,6 +86,6 @@ def gitlab_runner(words):
 
 
 record()
-{"dnf": dnf, "systemctl": systemctl, "gitlab-runner": gitlab_runner}[
+{"dnf": dnf, "systemctl": systemctl, "gitlab-runner": gitlab_runner, "sleep": len}[
     sys.argv[0].rpartition("/")[2]
 ](sys.argv[1:])

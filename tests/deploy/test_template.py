@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cfnlint
 import yaml
 
 from deploy.stack import TEMPLATE, TOKEN, parameters, shellcheck, template
@@ -93,10 +94,55 @@ def test_moto_creates_all_but_these(stack):
 def test_the_host_waits_for_its_network():
     """By the host itself: CloudFormation refuses updates of a wait condition's handle."""
     whole = template()["Resources"]
-    assert set(whole["HostReadyHandle"]) == {"Type"}
+    assert set(whole["SetupHandle"]) == {"Type"}
     needed = {"AWS::EC2::Route", "AWS::EC2::SubnetRouteTableAssociation", "AWS::EC2::VPCEndpoint"}
     named = set(re.findall(r"'Ref': '(\w+)'", str(whole["RunnerHost"]["Metadata"])))
     assert {logical for logical, row in whole.items() if row["Type"] in needed} <= named
+
+
+def test_each_host_is_waited_for(stack):
+    """The creation of the stack by the wait condition, which has a reason, and each host by its
+    signal. The condition must not wait for the host, which waits for the same script."""
+    whole = template()["Resources"]
+    waiting = [logical for logical, row in whole.items() if "CreationPolicy" in row]
+    assert waiting == ["RunnerHost"]
+    assert whole["RunnerHost"]["CreationPolicy"]["ResourceSignal"]["Count"] == 1
+    assert "--logical-resource-id RunnerHost " in stack.user_data()
+    needed, seen = {"Setup"}, set()
+    while needed - seen:
+        logical = (needed - seen).pop()
+        seen.add(logical)
+        row = whole[logical]
+        after = row.get("DependsOn", [])
+        needed |= {after} if isinstance(after, str) else set(after)
+        needed |= set(re.findall(r"'(?:Ref|Fn::GetAtt)': \[?'(\w+)'", str(row))) & set(whole)
+    assert "HostPolicy" in seen and "RunnerHost" not in seen
+
+
+def test_all_resources_are_allowed_only_where_aws_knows_no_others():
+    """By cfn-lint's copy of AWS's reference. ListTasks has the cluster as a condition."""
+    data = Path(cfnlint.__file__).with_name("data") / "AdditionalSpecs/Policies.json"
+    known = json.loads(data.read_text())
+    statements = [
+        statement
+        for row in template()["Resources"].values()
+        if row["Type"] in ("AWS::IAM::Role", "AWS::IAM::Policy")
+        for policy in [row["Properties"], *row["Properties"].get("Policies", [])]
+        if "PolicyDocument" in policy
+        for statement in policy["PolicyDocument"]["Statement"]
+    ]
+    assert len(statements) > 15
+    everywhere = set()
+    for statement in statements:
+        if statement["Effect"] == "Allow" and statement["Resource"] in ("*", ["*"]):
+            actions = statement["Action"]
+            actions = [actions] if isinstance(actions, str) else actions
+            everywhere |= {(action, "Condition" in statement) for action in actions}
+    assert len(everywhere) > 8
+    for action, conditional in everywhere:
+        service, _, name = action.partition(":")
+        of_action = known[service]["Actions"][name.lower()]
+        assert not of_action.get("Resources") or conditional, action
 
 
 def test_the_token_is_nowhere_but_in_its_secret(stack):

@@ -2,11 +2,13 @@
 """The first boot of the template's runner host: what it installs and writes, that 'doctor' is green
 a whole job runs, and that the stack fails with the reason otherwise."""
 
+import io
 import json
+import tarfile
 
 import pytest
 
-from deploy.stack import DRIVER, PACKAGE, TOKEN, Host, HostAws, Outside, resources
+from deploy.stack import BUSYBOX, DRIVER, PACKAGE, TOKEN, Host, HostAws, Outside, resources
 from runner import job as runner_job
 from runner.gitlab_runner import Runner
 from support.driver import Driver
@@ -23,11 +25,11 @@ def aws(stack):
 
 
 @pytest.fixture(scope="module")
-def booted(stack, aws, tmp_path_factory):
+def booted(stack, aws, package, tmp_path_factory):
     """A host that has come up; tests only look at it."""
     directory = tmp_path_factory.mktemp("booted")
     with Outside(directory, aws) as outside:
-        host = Host(stack, aws, outside, directory / "host")
+        host = Host(stack, aws, outside, directory / "host", package)
         host.status, host.signal, host.log = host.boot()
         yield host
 
@@ -37,7 +39,7 @@ def host(booted, aws, tmp_path):
     """The next host of the stack, as after an update: the images are there already."""
     before = len(aws.calls)
     with Outside(tmp_path, aws) as outside:
-        yield Host(booted.stack, aws, outside, tmp_path / "host")
+        yield Host(booted.stack, aws, outside, tmp_path / "host", booted.package)
     assert "UploadLayerPart" not in [call.operation for call in aws.calls[before:]]
 
 
@@ -49,6 +51,13 @@ def test_the_stack_succeeds_once_doctor_is_green(booted):
                     "ecs:RegisterTaskDefinition is allowed", "iam:PassRole is allowed",
                     "'debian:13' exists"):  # fmt: skip
         assert finding in booted.log, booted.log
+
+
+def test_the_next_host_reports_without_a_wait_condition(host):
+    """As an update of the stack makes it: the address of the handle has expired."""
+    host.outside.handle_status = 403
+    status, signal, log = host.boot()
+    assert (status, signal["Status"]) == (0, "SUCCESS"), log
 
 
 def test_doctor_has_no_warning_either(booted):
@@ -85,6 +94,16 @@ def test_files_and_calls(booted):
     ]
 
 
+def test_images_without_a_shell_get_the_busybox(booted, aws):
+    """Where push-agent looks, and in the agent's image."""
+    path = booted.root / "usr/lib/berth/busybox-x86_64"
+    assert path.read_bytes() == BUSYBOX and path.stat().st_mode & 0o777 == 0o755
+    tag = booted.config("fargate.toml")["Helper"]["AgentImage"].rpartition(":")[2]
+    (layer,) = json.loads(aws.images[aws.tags[tag]])["layers"]
+    with tarfile.open(fileobj=io.BytesIO(aws.layers[layer["digest"]])) as files:
+        assert files.extractfile("busybox").read() == BUSYBOX
+
+
 def test_where_the_token_is(booted):
     """In config.toml of mode 0600, and in the environment of 'register' alone."""
     config = booted.root / "etc/gitlab-runner/config.toml"
@@ -94,7 +113,7 @@ def test_where_the_token_is(booted):
         assert ("CI_SERVER_TOKEN" in environment) == (words[:1] == ["register"]), program
     files = [path for path in booted.root.rglob("*") if path.is_file() and not path.is_symlink()]
     assert [path for path in files if TOKEN.encode() in path.read_bytes()] == [config]
-    assert TOKEN not in json.dumps(booted.signal)
+    assert TOKEN not in json.dumps(booted.signal) + booted.kept_log()
     assert (booted.root / "var/log/berth-setup.log").stat().st_mode & 0o777 == 0o600
 
 
@@ -116,8 +135,10 @@ def test_the_rest_of_the_role_is_what_the_first_boot_and_the_cache_need(booted):
     assert found == push - {"ecr:CreateRepository"}
     assert {action for sid, action in rows if sid != "PushImages"} == {
         "secretsmanager:GetSecretValue", "s3:ListBucket", "s3:GetObject", "s3:PutObject",
+        "cloudformation:SignalResource", "logs:CreateLogStream", "logs:PutLogEvents",
+        "ssm:GetParameter", "ssm:GetParameters",
     }  # fmt: skip
-    assert not any("*" in found for found, _ in rows.values())
+    assert {sid for (sid, _), (found, _) in rows.items() if "*" in found} == {"NoParameters"}
 
 
 def test_the_host_calls_nothing_that_its_role_does_not_allow(booted):
@@ -133,8 +154,9 @@ def fails(host, step):
     assert status != 0 and signal["Status"] == "FAILURE", log
     assert signal["Reason"].startswith(f"{step}: "), signal
     assert len(signal["Reason"]) < 1200 and signal["Reason"].isprintable()
+    assert host.kept_log()[-300:] in log and len(host.kept_log()) > 100
     words = [words[:1] for _, words, _ in host.calls()]
-    assert ["restart"] not in words
+    assert ["restart"] not in words and ["60"] in words
     return signal["Reason"]
 
 
@@ -161,7 +183,7 @@ def test_the_reason_is_short_and_text(host):
 
 
 def test_a_package_of_other_bytes_is_not_installed(host):
-    host.outside.package(PACKAGE + b"!")
+    host.outside.package(PACKAGE)
     assert "did NOT match" in fails(host, "Install Berth")
     assert not (host.root / "usr/bin/berth-driver").exists()
 
