@@ -78,6 +78,7 @@ def test_files_and_calls(booted):
     config = booted.config("config.toml")
     assert config["concurrent"] == 4
     (runner,) = config["runners"]
+    assert runner["request_concurrency"] == 4
     assert (runner["executor"], runner["url"]) == ("custom", "https://gitlab.com/")
     for stage in ("config", "prepare", "run", "cleanup"):
         program = runner["custom"][f"{stage}_exec"]

@@ -293,6 +293,7 @@ def test_config_toml_names_the_driver_for_every_stage(account):
     config = tomllib.loads((account.directory / "config.toml").read_text())
     (runner,) = config["runners"]
     assert runner["executor"] == "custom"
+    assert runner["request_concurrency"] == config["concurrent"]
     assert runner["url"] == "https://gitlab.com/"
     for stage in ("config", "prepare", "run", "cleanup"):
         assert runner["custom"][f"{stage}_exec"] == "/usr/bin/berth-driver"
