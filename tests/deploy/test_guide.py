@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from deploy.stack import BIN, PACKAGE, TOP, Stack, cli, shellcheck, template
+from deploy.stack import BIN, PACKAGE, TEMPLATE, TOP, Stack, cli, shellcheck, template
 from docs.guide import Guide
 
 
@@ -79,6 +79,13 @@ def test_the_log_of_the_newest_host_is_shown(deployed, guide, run, moto):
     done = run(guide.block("describe-stack-events"))
     assert (done.returncode, "FAIL setup/i-1\n" in done.stdout) == (0, True), done.stderr
     assert "setup/i-2" not in done.stdout
+
+
+def test_the_page_of_errors_names_the_steps_of_the_first_boot():
+    page = Guide(TOP / "docs/troubleshooting.md").prose()
+    steps = set(re.findall(r"^ +say '(.+)'$", TEMPLATE.read_text(), re.M))
+    named = set(re.findall(r"^\| `(.+?): `", page, re.M))
+    assert len(named) > 4 and named <= steps
 
 
 REMOVE = TOP / "deploy/cloudformation/remove.sh"

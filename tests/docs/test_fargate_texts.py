@@ -152,7 +152,7 @@ def quotations(text):
             yield line[3:].rstrip("`")
         elif line.startswith("| "):
             cell = line.split("|")[-2].strip()
-            if cell.startswith("`") and cell.count("`") == 2:
+            if re.fullmatch("`[^`]+`", cell):
                 yield cell.strip("`")
 
 
