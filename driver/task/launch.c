@@ -159,11 +159,13 @@ static int reach_helper(struct task *task, int64_t deadline_ms, struct error *er
     if (result == 0) {
         result = helper_check(task, connection, deadline_ms, err);
     }
-    if (result == 0) {
-        result = settle(task, connection, deadline_ms, err);
+    if (result < 0) {
+        (void)error_wrap(err, "helper container");
+    } else {
+        result = settle(task, connection, deadline_ms, err); /* its errors name the service */
     }
     ssh_connection_free(connection);
-    return result < 0 ? error_wrap(err, "helper container") : 0;
+    return result;
 }
 
 /* Without a helper: what it would do is done by the job's container. */

@@ -166,6 +166,7 @@ def test_a_request_to_stop_ends_the_wait_for_services(job, cloud, until):
     assert "warning: stage 'prepare' was stopped on request" in text and "not ready" not in text, (
         text
     )
+    assert "helper container" not in text, text
 
 
 def test_services_do_not_see_builds_if_it_is_off(job, cloud):
