@@ -12,9 +12,9 @@
 
 /* The signs go between these parts. The unset comes first so that a variable of this name in the
  * container's environment loses its export, and is on the same line as the script's first line, so
- * that line numbers in error messages stay right. bash reads the script itself; other shells, and
- * bash without /proc or with a socket, start 'cat'. The markers are compared byte by byte
- * (LC_ALL=C): in other locales bash may not find them. */
+ * that line numbers in error messages stay right. bash reads the agent's file itself; other
+ * shells, and bash with a pipe or socket or without /proc, start 'cat'. The markers are compared
+ * byte by byte (LC_ALL=C): in other locales bash may not find them. */
 static const char before_ready[] =
     "unset berth_s; berth_m=%s; exec 2>&1; "
     "if command -v cat >/dev/null; then berth_c=cat; "
@@ -22,7 +22,8 @@ static const char before_ready[] =
     "else echo \"berth: error: no cat in PATH ($PATH); the image needs it to receive scripts\"; "
     "exit 127; fi; ";
 static const char before_begun[] =
-    "; [ -z \"${BASH_VERSION-}\" ] || { berth_s=$(</proc/self/fd/3); } 2>/dev/null; "
+    "; if [ -n \"${BASH_VERSION-}\" ] && [ -f /proc/self/fd/3 ] && [ -r /proc/self/fd/3 ]; then "
+    "{ berth_s=$(</proc/self/fd/3); } 2>/dev/null; fi; "
     "[ -n \"${berth_s-}\" ] || berth_s=$(command $berth_c <&3); exec 3<&-; "
     "berth_l=${LC_ALL-}; berth_u=${LC_ALL+x}; { LC_ALL=C; } 2>/dev/null; "
     "case $berth_s in \"$berth_m\"*\"$berth_m\") ;; "

@@ -5,6 +5,8 @@
 #include "tests/unit/driver/rows.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "common/cleanup.h"
@@ -14,8 +16,9 @@
 
 struct shell {
     const char *name;
-    const char *argv[4]; /* in front of the command */
-    const char *path;    /* PATH for it: one with or without bash */
+    const char *argv[4];                         /* in front of the command */
+    const char *path;                            /* PATH for it: one with or without bash */
+    enum { PIPE, SOCKET, FILE_IN_MEMORY } input; /* the last is the agent's */
 };
 
 static char bin_without_bash[128];
@@ -23,12 +26,15 @@ static char bin_with_false_cat[128];
 
 /* A PATH in which cat is the only program makes the bootstrap stay in the login shell. */
 static const struct shell shells[] = {
-    {"bash", {"/bin/bash", "-c"}, NULL},
-    {"sh", {"/bin/sh", "-c"}, NULL},
-    {"sh alone", {"/bin/sh", "-c"}, bin_without_bash},
-    {"dash alone", {"/bin/dash", "-c"}, bin_without_bash},
-    {"busybox alone", {"/bin/busybox", "sh", "-c"}, bin_without_bash},
-    {"bash as sh", {"/bin/bash", "--posix", "-c"}, bin_without_bash},
+    {"bash", {"/bin/bash", "-c"}, NULL, PIPE},
+    {"sh", {"/bin/sh", "-c"}, NULL, PIPE},
+    {"sh alone", {"/bin/sh", "-c"}, bin_without_bash, PIPE},
+    {"dash alone", {"/bin/dash", "-c"}, bin_without_bash, PIPE},
+    {"busybox alone", {"/bin/busybox", "sh", "-c"}, bin_without_bash, PIPE},
+    {"bash as sh", {"/bin/bash", "--posix", "-c"}, bin_without_bash, PIPE},
+    {"bash with a socket", {"/bin/bash", "-c"}, NULL, SOCKET},
+    {"bash with a file", {"/bin/bash", "-c"}, NULL, FILE_IN_MEMORY},
+    {"sh with a file", {"/bin/sh", "-c"}, bin_without_bash, FILE_IN_MEMORY},
 };
 
 static int make_path(void **state)
@@ -92,12 +98,33 @@ static int take_signs(const struct script_bootstrap *script, struct buffer *outp
     return 2;
 }
 
+/* The end that the shell reads, and the one for the script; -1: it has been written. */
+static void open_input(const struct shell *shell, const struct script_bootstrap *script,
+                       size_t length, int out_input[2])
+{
+    switch (shell->input) {
+    case PIPE:
+        assert_int_equal(pipe2(out_input, O_CLOEXEC), 0);
+        break;
+    case SOCKET:
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, out_input), 0);
+        break;
+    case FILE_IN_MEMORY:
+        out_input[0] = memfd_create("script", MFD_CLOEXEC);
+        out_input[1] = -1;
+        assert_int_equal(
+            fd_write_all(out_input[0], script->input.bytes, length, clock_deadline_ms(60000)), 0);
+        assert_int_equal(lseek(out_input[0], 0, SEEK_SET), 0);
+        break;
+    }
+}
+
 /* Gives 'length' bytes of the framed input to the shell; returns its exit status. */
 static int run(const struct shell *shell, const struct script_bootstrap *script, size_t length,
                struct buffer *output)
 {
     int input[2], result[2];
-    assert_int_equal(pipe2(input, O_CLOEXEC), 0);
+    open_input(shell, script, length, input);
     assert_int_equal(pipe2(result, O_CLOEXEC), 0);
     pid_t reader = fork();
     if (reader == 0) {
@@ -107,7 +134,9 @@ static int run(const struct shell *shell, const struct script_bootstrap *script,
     (void)close(result[1]);
     pid_t writer = fork(); /* so that neither side can wait for the other for ever */
     if (writer == 0) {
-        (void)fd_write_all(input[1], script->input.bytes, length, clock_deadline_ms(60000));
+        if (input[1] >= 0) {
+            (void)fd_write_all(input[1], script->input.bytes, length, clock_deadline_ms(60000));
+        }
         _exit(0);
     }
     (void)close(input[1]);
@@ -222,7 +251,7 @@ static void large_scripts_arrive(void **state)
 static void a_missing_cat_is_named(void **state)
 {
     (void)state;
-    static const struct shell shell = {"no cat", {"/bin/dash", "-c"}, "/nonexistent"};
+    static const struct shell shell = {"no cat", {"/bin/dash", "-c"}, "/nonexistent", PIPE};
     struct script_bootstrap script;
     struct buffer output;
     buffer_init(&output, OUTPUT_CEILING_BYTES);
@@ -241,8 +270,10 @@ static void only_other_shells_start_cat(void **state)
         struct shell shell;
         int status;
     } rows[] = {
-        {{"bash", {"/bin/bash", "-c"}, bin_with_false_cat}, 5},
-        {{"dash", {"/bin/dash", "-c"}, bin_with_false_cat}, SCRIPT_BOOTSTRAP_CUT_OFF_STATUS},
+        {{"bash", {"/bin/bash", "-c"}, bin_with_false_cat, FILE_IN_MEMORY}, 5},
+        {{"bash -e with a socket", {"/bin/bash", "-ec"}, NULL, SOCKET}, 5},
+        {{"dash", {"/bin/dash", "-c"}, bin_with_false_cat, FILE_IN_MEMORY},
+         SCRIPT_BOOTSTRAP_CUT_OFF_STATUS},
     };
     struct script_bootstrap script;
     assert_int_equal(make("exit 5", 6, &script, NULL), 0);
@@ -337,14 +368,14 @@ static void signs_are_taken_out(void **state)
         {"noise before, between", "noise\nRmore\nBout\n", "out\n", "noise\nmore\n", true},
         {"nothing after", "RB", "", "", true},
         {"output that looks like them", "RBRBrb", "RBrb", "", true},
-        {"none", "noise", "", "noise", false},
-        {"the first alone", "xRy", "", "xy", false},
-        {"the second alone", "xBy", "", "xBy", false},
+        {"none", "noise", "", "noise", PIPE},
+        {"the first alone", "xRy", "", "xy", PIPE},
+        {"the second alone", "xBy", "", "xBy", PIPE},
         {"nearly the first", "r!RB.", ".", "r!", true},
         {"begins twice", "rRB.", ".", "r", true},
         {"begins as its middle does", "0000001RB.", ".", "0000001", true},
-        {"cut off", "noise r", "", "noise r", false},
-        {"cut off in the second", "Rb", "", "b", false},
+        {"cut off", "noise r", "", "noise r", PIPE},
+        {"cut off in the second", "Rb", "", "b", PIPE},
     };
     for (size_t i = 0; i < ROW_COUNT(rows); i++) {
         for (size_t piece = 1; piece < 80; piece += 1 + piece / 4) {
