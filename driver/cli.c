@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/nearest.h"
+#include "driver/base/program.h"
 #include "driver/cli_table.h"
 
 #define COMMON_OPTIONS " config backend log-level debug log-format log-file help version "
@@ -436,29 +437,23 @@ static void hint_docker_option(struct error *err)
     }
 }
 
-static int unexpected_argument(const char *word, struct error *err)
+static int unexpected(const char *word, struct error *err)
 {
     (void)error_set(err, ERROR_USAGE, 0, "unexpected argument '%s'", word);
     return error_hint(err, "try --help");
-}
-
-const char *cli_program_name(const char *path)
-{
-    const char *slash = path == NULL ? NULL : strrchr(path, '/');
-    const char *name = slash == NULL ? path : slash + 1;
-    return name != NULL && strcmp(name, CLI_FARGATE) == 0 ? CLI_FARGATE : CLI_PROGRAM;
 }
 
 int cli_parse(struct cli *cli, int argc, char *const argv[], struct error *err)
 {
     struct option_row rows[ROW_COUNT];
     memcpy(rows, cli_options, sizeof(rows));
-    *cli = (struct cli){.program = cli_program_name(argc > 0 ? argv[0] : NULL)};
+    *cli = (struct cli){.help = false};
     if (argc == 2 && strcmp(argv[1], "-v") == 0) { /* as with the Fargate driver */
         cli->version = true;
         return 0;
     }
     int position = 0;
+    bool by_word = false; /* 'help' instead of --help, which takes one command */
     for (;;) {
         int next = 0;
         if (options_parse(rows, ROW_COUNT, cli, argc - position, argv + position, &next, err) < 0) {
@@ -469,23 +464,22 @@ int cli_parse(struct cli *cli, int argc, char *const argv[], struct error *err)
             rows[i].environment = NULL; /* read it once: later it would win over options */
         }
         position += next;
-        if (cli->command != NULL || position >= argc) {
+        if (cli->command != NULL || cli->keys || position >= argc) {
             break;
         }
+        bool help = cli->help;
         if (take_word(cli, argv[position], err) < 0) {
             return -1;
         }
+        by_word = by_word || (cli->help && !help);
     }
     cli->argc = argc - position;
     cli->argv = argv + position;
+    if (cli->argc > 0 && (by_word || cli->command->run == NULL)) {
+        return unexpected(cli->argv[0], err);
+    }
     cli->help = cli->help || (cli->in_group && cli->command == NULL && !cli->version);
-    if (cli->help) {
-        return 0;
-    }
-    if (cli->command != NULL && cli->command->run == NULL && cli->argc > 0) {
-        return unexpected_argument(cli->argv[0], err); /* of 'version' */
-    }
-    if (cli->version) {
+    if (cli->help || cli->version) {
         return 0;
     }
     if (cli->command == NULL) {
@@ -495,10 +489,10 @@ int cli_parse(struct cli *cli, int argc, char *const argv[], struct error *err)
     if (cli->argc == 0 && cli->command->needs != NULL) {
         (void)error_set(err, ERROR_USAGE, 0, "'%s' needs %s", cli->command->name,
                         cli->command->needs);
-        return error_hint(err, "try '%s %s'", cli->program, cli->command->needs_example);
+        return error_hint(err, "try '%s %s'", program_name(), cli->command->needs_example);
     }
     if (cli->argc > cli->command->arguments_ceiling) {
-        return unexpected_argument(cli->argv[cli->command->arguments_ceiling], err);
+        return unexpected(cli->argv[cli->command->arguments_ceiling], err);
     }
     return check_options(cli, err);
 }

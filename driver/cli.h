@@ -28,12 +28,7 @@ struct cli_command {
     command_run *run;
 };
 
-#define CLI_PROGRAM "berth-driver"
-/* The name of GitLab's driver, under which this one may be installed. */
-#define CLI_FARGATE "fargate"
-
 struct cli {
-    const char *program; /* CLI_PROGRAM or CLI_FARGATE */
     struct config_options options;
     bool help, version;
     bool keys; /* "help config": print the configuration keys */
@@ -54,8 +49,6 @@ struct cli {
     char *const *argv; /* the words after the command */
 };
 
-/* CLI_FARGATE if the program's path ends so, else CLI_PROGRAM. */
-const char *cli_program_name(const char *path);
 int cli_parse(struct cli *cli, int argc, char *const argv[], struct error *err)
     __attribute__((warn_unused_result));
 /* Fails for an option that the backend of this name does not use. */
@@ -63,6 +56,6 @@ int cli_check_backend(const struct cli *cli, const char *backend, struct error *
     __attribute__((warn_unused_result));
 /* For the program, for the given command, or the configuration keys. */
 void cli_print_help(const struct cli *cli);
-void cli_print_version(const struct cli *cli);
+void cli_print_version(void);
 
 #endif

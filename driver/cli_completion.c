@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/nearest.h"
+#include "driver/base/program.h"
 #include "driver/cli_table.h"
 
 /* Options whose values are known words. Files and directories follow from the placeholder. */
@@ -158,9 +159,10 @@ static void print_names(bool grouped)
 
 static void print_bash(void)
 {
-    (void)printf("# bash completion of berth-driver\n_berth_driver() {\n"
+    (void)printf("# bash completion of %s\n_berth_driver() {\n"
                  "    local command= word list current=${COMP_WORDS[COMP_CWORD]}\n"
-                 "    COMPREPLY=()\n");
+                 "    COMPREPLY=()\n",
+                 program_name());
     print_search(&bash_syntax);
     print_values(&bash_syntax);
     (void)printf("    if [[ $current == -* ]]; then\n");
@@ -172,7 +174,8 @@ static void print_bash(void)
     (void)printf("' ;;\n        completion) list='bash zsh fish' ;;\n"
                  "        *) compopt -o default; return ;;\n        esac\n    fi\n"
                  "    COMPREPLY=($(compgen -W \"$list\" -- \"$current\"))\n}\n"
-                 "complete -F _berth_driver berth-driver\n");
+                 "complete -F _berth_driver %s\n",
+                 program_name());
 }
 
 static void print_zsh_commands(bool grouped)
@@ -189,8 +192,9 @@ static void print_zsh_commands(bool grouped)
 
 static void print_zsh(void)
 {
-    (void)printf("#compdef berth-driver\n_berth_driver() {\n    local command= word\n"
-                 "    local -a list\n");
+    (void)printf("#compdef %s\n_berth_driver() {\n    local command= word\n"
+                 "    local -a list\n",
+                 program_name());
     print_search(&zsh_syntax);
     print_values(&zsh_syntax);
     (void)printf("    if [[ ${words[CURRENT]} == -* ]]; then\n");
@@ -202,16 +206,17 @@ static void print_zsh(void)
     print_zsh_commands(false);
     (void)printf("        completion) list=(bash zsh fish) ;;\n"
                  "        *) _files; return ;;\n        esac\n    fi\n"
-                 "    _describe 'berth-driver' list\n}\n"
+                 "    _describe '%s' list\n}\n"
                  "if [[ $funcstack[1] == _berth_driver ]]; then _berth_driver; else "
-                 "compdef _berth_driver berth-driver; fi\n");
+                 "compdef _berth_driver %s; fi\n",
+                 program_name(), program_name());
 }
 
 static void print_fish_option(const struct option_row *row)
 {
     const char *words = words_of(row);
     bool first = true;
-    (void)printf("complete -c berth-driver -l %s", row->name);
+    (void)printf("complete -c %s -l %s", program_name(), row->name);
     if (row->letter != 0) {
         (void)printf(" -s %c", row->letter);
     }
@@ -235,13 +240,15 @@ static void print_fish_option(const struct option_row *row)
 
 static void print_fish(void)
 {
-    (void)printf("# fish completion of berth-driver\n"
-                 "complete -c berth-driver -f -n __fish_use_subcommand -a custom "
+    const char *name = program_name();
+    (void)printf("# fish completion of %s\n"
+                 "complete -c %s -f -n __fish_use_subcommand -a custom "
                  "-d 'stages of a job, called by GitLab Runner'\n"
-                 "complete -c berth-driver -f -n '__fish_seen_subcommand_from completion' "
-                 "-a 'bash zsh fish'\n");
+                 "complete -c %s -f -n '__fish_seen_subcommand_from completion' "
+                 "-a 'bash zsh fish'\n",
+                 name, name, name);
     for (const struct cli_command *row = cli_commands; row->name != NULL; row++) {
-        (void)printf("complete -c berth-driver -f -n %s -a %s -d '",
+        (void)printf("complete -c %s -f -n %s -a %s -d '", name,
                      row->group != NULL ? "'__fish_seen_subcommand_from custom'"
                                         : "__fish_use_subcommand",
                      row->name);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/revision.h"
+#include "driver/base/program.h"
 #include "driver/cli_table.h"
 #include "driver/config/schema.h"
 
@@ -79,15 +80,15 @@ static void print_options(const struct cli_command *only)
 /* Examples begin with the name under which the program is usually installed. */
 static void print_examples(const struct cli *cli)
 {
-    static const char general[] = CLI_PROGRAM
-        " init\n" CLI_PROGRAM " --config /etc/gitlab-runner/fargate.toml doctor\n" CLI_PROGRAM
-        " exec --image node:16 -- npm test\n" CLI_PROGRAM " ssh 4711\n";
-    const size_t own = strlen(CLI_PROGRAM);
+    static const char general[] = PROGRAM_NAME
+        " init\n" PROGRAM_NAME " --config /etc/gitlab-runner/fargate.toml doctor\n" PROGRAM_NAME
+        " exec --image node:16 -- npm test\n" PROGRAM_NAME " ssh 4711\n";
+    const size_t own = strlen(PROGRAM_NAME);
     (void)printf("\nExamples:\n");
     for (const char *at = cli->command != NULL ? cli->command->examples : general; *at != '\0';) {
         int length = (int)strcspn(at, "\n");
-        bool named = strncmp(at, CLI_PROGRAM " ", own + 1) == 0;
-        (void)printf("  %s%.*s\n", named ? cli->program : "", length - (int)(named ? own : 0),
+        bool named = strncmp(at, PROGRAM_NAME " ", own + 1) == 0;
+        (void)printf("  %s%.*s\n", named ? program_name() : "", length - (int)(named ? own : 0),
                      at + (named ? own : 0));
         at += length + 1;
     }
@@ -150,7 +151,7 @@ static void print_overview(const struct cli *cli)
                  "Driver of GitLab Runner's custom executor: runs each GitLab CI job in its own\n"
                  "Fargate task, container or process.\n\n"
                  "Commands:\n",
-                 cli->program, cli->program, cli->program, cli->program);
+                 program_name(), program_name(), program_name(), program_name());
     for (const struct cli_command *row = cli_commands; row->name != NULL; row++) {
         if (!cli->in_group || row->group != NULL) {
             print_command(row);
@@ -167,7 +168,7 @@ void cli_print_help(const struct cli *cli)
         return;
     }
     if (only != NULL) {
-        (void)printf("Usage: %s [OPTION...] %s%s%s%s%s\n\n%c%s.\n\n", cli->program,
+        (void)printf("Usage: %s [OPTION...] %s%s%s%s%s\n\n%c%s.\n\n", program_name(),
                      only->group == NULL ? "" : only->group, only->group == NULL ? "" : " ",
                      only->name, only->arguments[0] == '\0' ? "" : " ", only->arguments,
                      toupper((unsigned char)only->help[0]), only->help + 1);
@@ -179,9 +180,9 @@ void cli_print_help(const struct cli *cli)
     print_exit_statuses(only);
 }
 
-void cli_print_version(const struct cli *cli)
+void cli_print_version(void)
 {
-    (void)printf("%s %s (%s)\nlibssh %s\n%s\nlibsodium %s\ncJSON %s\n", cli->program, BERTH_VERSION,
-                 revision_text, ssh_version(0), OpenSSL_version(OPENSSL_VERSION),
+    (void)printf("%s %s (%s)\nlibssh %s\n%s\nlibsodium %s\ncJSON %s\n", program_name(),
+                 BERTH_VERSION, revision_text, ssh_version(0), OpenSSL_version(OPENSSL_VERSION),
                  sodium_version_string(), cJSON_Version());
 }

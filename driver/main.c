@@ -14,6 +14,7 @@
 #include "common/fd.h"
 #include "common/log.h"
 #include "driver/backend/backend.h"
+#include "driver/base/program.h"
 #include "driver/cli.h"
 #include "driver/commands/job_history.h"
 #include "driver/record/keys.h"
@@ -250,7 +251,7 @@ static void end_at_signals(const struct program *program)
     bool changes = run == command_gc && (cli->stop || cli->task_definitions);
     if (!changes && (run == command_ps || run == command_doctor || run == command_gc ||
                      run == command_logs || run == command_history)) {
-        (void)snprintf(end_text, sizeof(end_text), "%s: interrupted\n", cli->program);
+        (void)snprintf(end_text, sizeof(end_text), "%s: interrupted\n", program_name());
         (void)sigaction(SIGINT, &action, NULL);
         (void)sigaction(SIGTERM, &action, NULL);
         signals_unblock(SIGINT);
@@ -292,7 +293,7 @@ static int run_command(struct program *program, struct result *out_result, struc
     cli->options.is_exec = run == command_exec;
     cli->options.only_a_named_file = run == command_init; /* 'init' can replace a broken file */
     if (config_load(&program->config, &cli->options, err) < 0 ||
-        open_log(cli->program, &program->config, run != stage_cleanup, err) < 0) {
+        open_log(program_name(), &program->config, run != stage_cleanup, err) < 0) {
         return -1;
     }
     if (run != command_doctor) { /* doctor reports them itself */
@@ -338,7 +339,7 @@ static int print_text(const struct cli *cli, struct error *err)
     if (cli->help) {
         cli_print_help(cli);
     } else {
-        cli_print_version(cli);
+        cli_print_version();
     }
     return fflush(stdout) == 0 ? 0 : error_set(err, ERROR_SYSTEM, errno, "cannot write to stdout");
 }
@@ -404,9 +405,10 @@ int main(int argc, char **argv)
     struct result result = {.kind = RESULT_SUCCESS};
     signals_block();
     protect_memory();
-    log_open(cli_program_name(argc > 0 ? argv[0] : NULL), LOG_INFO, LOG_TEXT, STDERR_FILENO);
+    program_set_name(argc > 0 ? argv[0] : NULL);
+    log_open(program_name(), LOG_INFO, LOG_TEXT, STDERR_FILENO);
     log_wait_at_most(LOG_WAIT_MS);
-    log_prefix(cli_program_name(argc > 0 ? argv[0] : NULL));
+    log_prefix(program_name());
     log_colour(log_wants_colour(STDERR_FILENO));
     int done = start(&program, argc, argv, &err);
     if (done == 0) {

@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "driver/aws/client.h"
+#include "driver/base/program.h"
 
 #define ATTEMPT_CEILING_MS  (60 * 1000)
 #define STALL_MS            (25 * 1000)
@@ -145,8 +146,7 @@ static void set_error(const struct aws_call *call, const struct aws_error_body *
     (void)error_set(err, ERROR_SYSTEM, 0, "%s %s: %s%s%s%s", service, exchange->operation,
                     body->code, body->text[0] == '\0' ? "" : ": ", body->text, id);
     if (call->meaning == AWS_NOT_ALLOWED) {
-        (void)error_hint(err,
-                         "'berth-driver doctor --policy' prints the policy that the runner needs");
+        (void)error_hint(err, "%s", program_policy_hint());
     }
 }
 

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "common/nearest.h"
+#include "driver/base/program.h"
 
 static const struct backend *const backends[] = {&backend_local, &backend_docker, &backend_ecs};
 #define BACKEND_COUNT (sizeof(backends) / sizeof(backends[0]))
@@ -24,7 +25,7 @@ static void no_backend_error(const struct config *config, struct error *err)
     if (config->path == NULL) {
         (void)error_set(err, ERROR_USAGE, 0,
                         "no backend: no --config, and '" CONFIG_DEFAULT_PATH "' cannot be read");
-        (void)error_hint(err, "set --config, or write a file with 'berth-driver init'");
+        (void)error_hint(err, "set --config, or write a file with '%s init'", program_name());
     } else {
         (void)error_set(err, ERROR_USAGE, 0, "'%s' sets no backend%s", config->path,
                         config->unknown_at_root ? ", and has an unknown key or table" : "");

@@ -12,6 +12,7 @@
 #include "common/memory_text.h"
 #include "driver/base/json.h"
 #include "driver/base/pattern.h"
+#include "driver/base/program.h"
 #include "driver/commands/command.h"
 #include "driver/commands/job_log.h"
 #include "driver/commands/table.h"
@@ -271,8 +272,9 @@ static int show(const struct command_context *context, const struct history *his
         }
     }
     (void)error_set(err, ERROR_USAGE, 0, "no job '%s' in '%s'", name, history->path);
-    return error_hint(err, "'berth-driver history' lists the jobs that have ended, and "
-                           "'berth-driver ps' those that run");
+    return error_hint(err,
+                      "'%s history' lists the jobs that have ended, and '%s ps' those that run",
+                      program_name(), program_name());
 }
 
 int command_history(struct command_context *context, struct result *out_result, struct error *err)

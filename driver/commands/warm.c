@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/escape.h"
 #include "common/log.h"
+#include "driver/base/program.h"
 #include "driver/commands/command.h"
 #include "driver/warm/backoff.h"
 #include "driver/warm/warm.h"
@@ -119,7 +120,7 @@ static int check(const struct command_context *context, const struct backend *ba
     }
     if (context->config->warm_count == 0 && !context->drain) {
         (void)error_set(err, ERROR_USAGE, 0, "the configuration has no [[Warm]]");
-        return error_hint(err, "see 'berth-driver help config'");
+        return error_hint(err, "see '%s help config'", program_name());
     }
     return backend->check(context->config, err);
 }

@@ -10,6 +10,7 @@
 
 #include "common/fd.h"
 #include "common/nearest.h"
+#include "driver/base/program.h"
 #include "driver/config/store.h"
 #include "driver/config/toml/toml.h"
 
@@ -279,7 +280,7 @@ int config_file_load(struct config *config, const char *path, struct error *err)
         err->kind = ERROR_USAGE; /* a retry by the runner would not find the file either */
         (void)error_wrap(err, "cannot read the configuration");
         if (err->errnum == ENOENT) {
-            (void)error_hint(err, "'berth-driver init %s' writes one", path);
+            (void)error_hint(err, "'%s init %s' writes one", program_name(), path);
         }
     } else {
         result = load_text(config, path, &text, err);

@@ -316,9 +316,7 @@ const struct schema_row schema_rows[] = {
      "GitLab's gitlab-runner-helper of the runner's version",
      "Image with git, git-lfs and gitlab-runner-helper (or gitlab-runner).", NULL},
     {"Helper", "AgentImage", SCHEMA_TEXT, FIELD(helper.agent_image), 0, 0, NULL, NULL,
-     "Image with the agent for generated task definitions on ECS; 'berth-driver push-agent' pushes "
-     "it.",
-     NULL},
+     "Image with the agent for generated task definitions on ECS; 'push-agent' pushes it.", NULL},
     {"Helper", "Busybox", SCHEMA_TEXT, FIELD(helper.busybox), 0, 0, "\"/bin/busybox\"", NULL,
      "Static busybox that replaces the shell in images without one; \"none\": no replacement.",
      NULL},
@@ -455,7 +453,7 @@ void schema_print(FILE *out)
     (void)fputs(
         "The configuration file is TOML. Keys are matched in any case. A wrong type or\n"
         "value is an error with file, line and key; an unknown key is a warning with the\n"
-        "closest known one, and a failure in 'berth-driver doctor'.\n"
+        "closest known one, and a failure in 'doctor'.\n"
         "\n"
         "A duration is \"500ms\", \"30s\", \"5m\", \"2h\" or a number of seconds; a size is\n"
         "\"512MiB\", \"2G\" or a number of bytes. In patterns, * matches any text without /,\n"

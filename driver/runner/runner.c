@@ -11,6 +11,7 @@
 #include "common/fd.h"
 #include "common/parse.h"
 #include "driver/base/json.h"
+#include "driver/base/program.h"
 
 #define KEY_HASH_BYTES 8
 
@@ -192,7 +193,8 @@ static int identity_from_variables(struct identity *identity, struct error *err)
         return error_set(
             err, ERROR_USAGE, 0,
             "no job: neither JOB_RESPONSE_FILE nor CUSTOM_ENV_CI_JOB_ID is set; GitLab Runner runs "
-            "this command; to try a configuration manually, use 'berth-driver exec'");
+            "this command; to try a configuration manually, use '%s exec'",
+            program_name());
     }
     if (parse_integer(id, 0, INT64_MAX, &identity->id) < 0) {
         identity->id = 0; /* not a number: its text still counts in the hash */

@@ -10,6 +10,7 @@
 
 #include "common/fd.h"
 #include "common/log.h"
+#include "driver/base/program.h"
 #include "driver/warm/warm.h"
 
 #define PROGRAM      "/proc/self/exe"
@@ -66,7 +67,7 @@ __attribute__((noreturn)) static void become(char *const words[])
 
 void warm_replace(const struct config *config, const struct backend *backend)
 {
-    static char program[] = "berth-driver", backend_option[] = "--backend",
+    static char program[] = PROGRAM_NAME, backend_option[] = "--backend",
                 config_option[] = "--config", log_option[] = "--log-file", command[] = "warm",
                 if_due[] = "--if-due";
     char name[16];
@@ -95,6 +96,7 @@ void warm_replace(const struct config *config, const struct backend *backend)
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
     if (pid < 0 || status != 0) {
-        log_warn("cannot start a process that replaces a warm task; 'berth-driver warm' does it");
+        log_warn("cannot start a process that replaces a warm task; '%s warm' does it",
+                 program_name());
     }
 }

@@ -366,6 +366,14 @@ def test_wrong_number_of_arguments(berth_driver, tmp_path):
     [
         (["ps", "more"], "unexpected argument 'more'; try --help"),
         (["init", "file", "more"], "unexpected argument 'more'; try --help"),
+        (["doctor", "more"], "unexpected argument 'more'; try --help"),
+        (["completion", "bash", "more"], "unexpected argument 'more'; try --help"),
+        (["version", "more"], "unexpected argument 'more'; try --help"),
+        (["help", "exec", "more"], "unexpected argument 'more'; try --help"),
+        (["help", "custom", "run", "more"], "unexpected argument 'more'; try --help"),
+        (["custom", "help", "run", "more"], "unexpected argument 'more'; try --help"),
+        (["help", "config", "more"], "unexpected argument 'more'; try --help"),
+        (["help", "version", "more"], "unexpected argument 'more'; try --help"),
         (["exec"], "'exec' needs a command; try 'berth-driver exec -- uname -a'"),
         (["ssh"], "'ssh' needs a job: GitLab's job id"),
         (["logs"], "'logs' needs a job, as 'ps' lists them; try 'berth-driver ps'"),
@@ -382,7 +390,7 @@ def test_wrong_number_of_arguments(berth_driver, tmp_path):
 )
 def test_a_wrong_command_line_exits_with_2(berth_driver, words, message, runner):
     """Of every command but the stages, whatever the runner's variables say."""
-    if runner and words == ["versoin"]:
+    if runner and (words[0] == "versoin" or {"custom", "config"} & set(words)):
         return  # might have been meant as a stage: the runner's code
     env = in_runner(berth_driver) if runner else None
     done = berth_driver.run(*words, env=env)
@@ -404,7 +412,7 @@ def test_calls_itself_as_it_is_called(berth_driver, tmp_path, name):
 
     def shown(*words):
         return subprocess.run(
-            [link, *words], capture_output=True, text=True, timeout=60, check=False
+            [link, *words], input="\n" * 40, capture_output=True, text=True, timeout=60, check=False
         )
 
     assert f"Usage: {name} [OPTION...] COMMAND" in shown("--help").stdout
@@ -412,6 +420,28 @@ def test_calls_itself_as_it_is_called(berth_driver, tmp_path, name):
     assert shown("version").stdout.startswith(f"{name} 0.")
     assert shown("frob").stderr.startswith(f"{name}: error: ")
     assert f"try '{name} exec -- uname -a'" in shown("exec").stderr
+    missing = tmp_path / "none.toml"
+    assert f"; '{name} init {missing}' writes one" in shown("--config", missing, "ps").stderr
+    assert f"or write one with '{name} init'" in shown("doctor").stdout
+    written = tmp_path / "written.toml"
+    shown("--backend", "local", "init", written)
+    assert f"# '{name} --config FILE doctor' checks" in written.read_text()
+    assert f"complete -F _berth_driver {name}\n" in shown("completion", "bash").stdout
+    assert f"#compdef {name}\n" in shown("completion", "zsh").stdout
+    assert f"complete -c {name} -f -n" in shown("completion", "fish").stdout
+
+
+def test_no_message_has_the_name_in_it(top):
+    """It has program_name(), as the program may be installed as 'fargate'."""
+    literal = re.compile(r'"((?:[^"\\\n]|\\.)*)"')
+    named = [
+        f"{path.relative_to(top)}: {text}"
+        for path in sorted((top / "driver").rglob("*.c"))
+        if path.name != "cli.c"  # examples, whose name the help replaces
+        for text in literal.findall(path.read_text())
+        if re.search(r"'berth-driver|berth-driver [-a-z]+'", text)
+    ]
+    assert named == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

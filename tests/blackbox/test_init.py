@@ -236,7 +236,7 @@ def test_images_of_jobs_on_ecs(berth_driver, path):
     answers = [*UP_TO_SPOT, "no image!", IMAGE, "", "postgres:*, redis:*", "", "", ""]
     done = ask(berth_driver, path, *answers, env=NO_AWS)
     assert done.returncode == 0, done.stderr
-    assert "'berth-driver push-agent' pushes it" in done.stderr
+    assert "'push-agent' pushes it" in done.stderr
     assert "invalid: 'no image!' is not a valid image name" in done.stderr
     assert "push-agent --helper" not in done.stderr
     settings = tomllib.loads(path.read_text())

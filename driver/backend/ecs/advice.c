@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "driver/backend/ecs/ecs.h"
+#include "driver/base/program.h"
 
 #define PATTERN_BYTES 64
 
@@ -10,6 +11,9 @@ struct row {
     const char *pattern; /* '*': anything */
     struct ecs_advice advice;
 };
+
+/* Stands for program_policy_hint(). */
+static const char policy_hint[] = "";
 
 /* The first row whose pattern the text contains, ignoring case, is used: special ones come first.
  * Shortages occur both in refusals and in stopped tasks. */
@@ -65,10 +69,8 @@ static const struct row refusals[] = {
      {ECS_PERMANENT, "CPU and memory must be one of Fargate's pairs; check FARGATE_CPU and "
                      "FARGATE_MEMORY"}},
     {"iam:PassRole", {ECS_PERMANENT, "allow the runner iam:PassRole for the task's roles"}},
-    {"not authorized to perform",
-     {ECS_PERMANENT, "'berth-driver doctor --policy' prints the policy that the runner needs"}},
-    {"AccessDenied",
-     {ECS_PERMANENT, "'berth-driver doctor --policy' prints the policy that the runner needs"}},
+    {"not authorized to perform", {ECS_PERMANENT, policy_hint}},
+    {"AccessDenied", {ECS_PERMANENT, policy_hint}},
     {"platform version", {ECS_PERMANENT, "check [Fargate] PlatformVersion"}},
     {"subnet", {ECS_PERMANENT, "check [Fargate] Subnet: it must be in Region"}},
     {"security group",
@@ -152,7 +154,11 @@ bool ecs_advice_lacks_definition(const char *text)
 
 static struct ecs_advice first(const struct ecs_advice *a, const struct ecs_advice *b)
 {
-    return a != NULL ? *a : b != NULL ? *b : (struct ecs_advice){ECS_UNKNOWN, NULL};
+    struct ecs_advice advice = a != NULL   ? *a
+                               : b != NULL ? *b
+                                           : (struct ecs_advice){ECS_UNKNOWN, NULL};
+    advice.hint = advice.hint == policy_hint ? program_policy_hint() : advice.hint;
+    return advice;
 }
 
 struct ecs_advice ecs_advice_of_refusal(const char *text)

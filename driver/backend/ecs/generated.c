@@ -14,6 +14,7 @@
 #include "driver/backend/ecs/ecs.h"
 #include "driver/backend/ecs/service_logs.h"
 #include "driver/base/json.h"
+#include "driver/base/program.h"
 #include "driver/registry/ecr_name.h"
 #include "driver/registry/name.h"
 #include "driver/registry/platform.h"
@@ -276,8 +277,7 @@ static int check_agent_image(const struct config *config, struct error *err)
     (void)error_set(err, ERROR_USAGE, 0,
                     "a job with an image of its own needs [Helper] AgentImage, from which "
                     "berth-agent is copied into its task");
-    return error_hint(err, "'berth-driver push-agent' pushes such an image to ECR and prints the "
-                           "key");
+    return error_hint(err, "%s", program_push_hint());
 }
 
 static int read_request(const struct config *config, struct job_keywords *request,

@@ -25,6 +25,7 @@
 #include "driver/backend/local/logs.h"
 #include "driver/base/json.h"
 #include "driver/base/process_id.h"
+#include "driver/base/program.h"
 #include "driver/record/metadata_directory.h"
 
 #define LOG_CEILING    (1UL << 20)
@@ -249,7 +250,7 @@ exec_agent(const struct backend_task *task, struct start *start, char *const env
     } else {
         embedded_agent_exec(start->agent_fd < 0 ? -1 : CHILD_AGENT_FD, copy, arguments, envp);
     }
-    dprintf(STDERR_FILENO, "berth-driver: cannot execute the agent: %s\n", strerror(errno));
+    dprintf(STDERR_FILENO, "%s: cannot execute the agent: %s\n", program_name(), strerror(errno));
     _exit(127);
 }
 

@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "driver/backend/ecs/client.h"
 #include "driver/base/json.h"
+#include "driver/base/program.h"
 #include "driver/commands/doctor/calls.h"
 #include "driver/commands/doctor/checks.h"
 
@@ -57,9 +58,12 @@ void doctor_check_account(struct doctor *doctor)
                   aws_client_region(doctor->client), doctor->account);
     const char *name = strrchr(doctor->caller, ':');
     if (name != NULL && strcmp(name, ":root") == 0) {
-        doctor_report(doctor, DOCTOR_WARN,
-                      "give the runner host a role with the policy that 'berth-driver doctor "
-                      "--policy' prints",
+        char remedy[128];
+        (void)snprintf(remedy, sizeof(remedy),
+                       "give the runner host a role with the policy that '%s doctor --policy' "
+                       "prints",
+                       program_name());
+        doctor_report(doctor, DOCTOR_WARN, remedy,
                       "the credentials of %s are those of the account's root user",
                       aws_client_source(doctor->client));
     } else {

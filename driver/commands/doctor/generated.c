@@ -5,14 +5,13 @@
 #include "driver/backend/ecs/generated.h"
 #include "driver/backend/elf_file.h"
 #include "driver/base/json.h"
+#include "driver/base/program.h"
 #include "driver/commands/doctor/checks.h"
 #include "driver/commands/doctor/task_definition.h"
 #include "driver/registry/ecr_name.h"
 #include "driver/registry/image_choice.h"
 
 #define BUSYBOX_CEILING_BYTES (64UL << 20)
-
-#define PUSH_REMEDY "'berth-driver push-agent' pushes such an image to ECR and prints the key"
 
 /* As a job chooses it: 1 for an image that its registry has, 0 without an answer, -1 with 'err'. */
 static int look_up(struct doctor *doctor, const char *image, const char *architecture,
@@ -56,16 +55,17 @@ static void check_agent_image(struct doctor *doctor, const char *architecture)
     struct error err = {0};
     if (image == NULL) {
         doctor_report(
-            doctor, DOCTOR_FAIL, PUSH_REMEDY,
+            doctor, DOCTOR_FAIL, program_push_hint(),
             "[Helper] AgentImage is not set: jobs with an image of their own are refused");
         return;
     }
-    if (check_image(doctor, "[Helper] AgentImage", image, architecture, PUSH_REMEDY) == 1) {
+    if (check_image(doctor, "[Helper] AgentImage", image, architecture, program_push_hint()) == 1) {
         bool both = look_up(doctor, image, other, &err) == 1;
-        doctor_report(doctor, DOCTOR_OK,
-                      both ? NULL
-                           : "for such jobs push the agents for both processors: 'berth-driver "
-                             "push-agent --help'",
+        char remedy[128];
+        (void)snprintf(remedy, sizeof(remedy),
+                       "for such jobs push the agents for both processors: '%s push-agent --help'",
+                       program_name());
+        doctor_report(doctor, DOCTOR_OK, both ? NULL : remedy,
                       "[Helper] AgentImage: '%s' exists, for linux/%s%s%s", image, architecture,
                       both ? " and linux/" : "; jobs that ask for another platform cannot use it",
                       both ? other : "");
@@ -77,13 +77,16 @@ static void check_images(struct doctor *doctor, const char *architecture)
 {
     const struct config *config = doctor->config;
     bool has_helper = strcmp(config->helper.use, "never") != 0;
+    char remedy[160];
+    (void)snprintf(remedy, sizeof(remedy),
+                   "name an image with git and gitlab-runner-helper; '%s push-agent --helper' "
+                   "copies GitLab's to ECR",
+                   program_name());
     const struct {
         const char *key, *image, *remedy;
     } rows[] = {
         {"[Fargate] Image", config->fargate.image, "name an image that exists for this processor"},
-        {"[Helper] Image", has_helper ? config->helper.image : NULL,
-         "name an image with git and gitlab-runner-helper; 'berth-driver push-agent --helper' "
-         "copies GitLab's to ECR"},
+        {"[Helper] Image", has_helper ? config->helper.image : NULL, remedy},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         const char *image = rows[i].image;
@@ -111,8 +114,10 @@ static void check_busybox(struct doctor *doctor, const char *architecture)
         doctor_report_error(doctor, &err, NULL);
     } else if (found == 0 && doctor->config->helper.busybox != NULL &&
                strcmp(doctor->config->helper.busybox, "none") != 0) {
-        doctor_report(doctor, DOCTOR_UNKNOWN,
-                      "install the package busybox-static before 'berth-driver push-agent'",
+        char remedy[96];
+        (void)snprintf(remedy, sizeof(remedy),
+                       "install the package busybox-static before '%s push-agent'", program_name());
+        doctor_report(doctor, DOCTOR_UNKNOWN, remedy,
                       "whether jobs in images without a shell can run depends on where AgentImage "
                       "was pushed: this machine has no static busybox");
     }

@@ -11,6 +11,7 @@
 #include "common/cleanup.h"
 #include "driver/backend/backend.h"
 #include "driver/base/pattern.h"
+#include "driver/base/program.h"
 #include "driver/commands/doctor/checks.h"
 #include "driver/history/store.h"
 #include "driver/record/metadata_directory.h"
@@ -31,10 +32,11 @@ static void check_file(struct doctor *doctor)
 {
     const char *path = doctor->config->path;
     struct stat stat_of;
+    char remedy[96];
+    (void)snprintf(remedy, sizeof(remedy), "name a file with --config, or write one with '%s init'",
+                   program_name());
     if (path == NULL) {
-        doctor_report(doctor, DOCTOR_WARN,
-                      "name a file with --config, or write one with 'berth-driver init'",
-                      "no configuration file: using defaults");
+        doctor_report(doctor, DOCTOR_WARN, remedy, "no configuration file: using defaults");
     } else if (stat(path, &stat_of) == 0 && (stat_of.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
         doctor_report(doctor, DOCTOR_WARN, "run 'chmod go-w' on it",
                       "'%s' is writable by other users", path);

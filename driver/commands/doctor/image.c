@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "driver/aws/failure.h"
 #include "driver/base/json.h"
+#include "driver/base/program.h"
 #include "driver/commands/doctor/calls.h"
 #include "driver/commands/doctor/checks.h"
 #include "driver/commands/doctor/platforms.h"
@@ -20,7 +21,6 @@
 #define REMEDY_BYTES         1024
 #define AMD64                "linux/amd64"
 #define ARM64                "linux/arm64"
-#define POLICY_REMEDY        "'berth-driver doctor --policy' prints the policy that the runner needs"
 
 static const char *const media_types[] = {
     "application/vnd.oci.image.index.v1+json",
@@ -165,7 +165,7 @@ static void check_config(const struct look *look, const char *digest)
     json_text(request, "layerDigest", digest, &ok);
     if (ask(look, "GetDownloadUrlForLayer", request, ok, &answer, &failure, &err) < 0) {
         if (is_denied(&failure)) {
-            doctor_report(look->doctor, DOCTOR_UNKNOWN, POLICY_REMEDY,
+            doctor_report(look->doctor, DOCTOR_UNKNOWN, program_policy_hint(),
                           "image '%s' exists, but its platform was not checked: "
                           "ecr:GetDownloadUrlForLayer is not allowed",
                           look->image);
@@ -262,7 +262,7 @@ static void judge_failure(const struct look *look, const struct aws_failure *fai
     if (strcmp(failure->code, "RepositoryNotFoundException") == 0) {
         report_no_repository(look);
     } else if (is_denied(failure)) {
-        doctor_report(look->doctor, DOCTOR_UNKNOWN, POLICY_REMEDY,
+        doctor_report(look->doctor, DOCTOR_UNKNOWN, program_policy_hint(),
                       "image '%s' was not checked: ecr:BatchGetImage is not allowed", look->image);
     } else { /* the task may reach ECR by another route */
         report_not_checked(look, err->message);

@@ -11,13 +11,13 @@
 
 #include "driver/aws/failure.h"
 #include "driver/base/json.h"
+#include "driver/base/program.h"
 #include "driver/commands/doctor/calls.h"
 #include "driver/commands/doctor/checks.h"
 #include "driver/commands/doctor/policy.h"
 
 #define NO_SUCH_TASK     "00000000000000000000000000000000"
 #define NO_SUCH_REVISION 2147483647
-#define REMEDY           "'berth-driver doctor --policy' prints the policy that the runner needs"
 
 enum answer { ALLOWED, DENIED, NOT_KNOWN };
 
@@ -28,8 +28,8 @@ static void report(struct doctor *doctor, const struct policy_row *row, const ch
     if (answer == ALLOWED) {
         doctor_report(doctor, DOCTOR_OK, NULL, "%s is allowed", action);
     } else if (answer == DENIED) {
-        doctor_report(doctor, optional ? DOCTOR_WARN : DOCTOR_FAIL, REMEDY, "%s is not allowed%s%s",
-                      action, what[0] != '\0' ? " on " : "", what);
+        doctor_report(doctor, optional ? DOCTOR_WARN : DOCTOR_FAIL, program_policy_hint(),
+                      "%s is not allowed%s%s", action, what[0] != '\0' ? " on " : "", what);
     } else {
         doctor_report(doctor, DOCTOR_UNKNOWN, NULL, "%s: %s", action, what);
     }

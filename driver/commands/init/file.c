@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "driver/base/program.h"
 #include "driver/commands/init/init.h"
 #include "driver/config/schema.h"
 
@@ -120,9 +121,10 @@ static int write_section(const struct init_dialog *init, size_t index, struct bu
 
 int init_write_file(const struct init_dialog *init, struct buffer *out)
 {
-    int result = buffer_append_text(
-        out, "# Configuration of berth-driver. 'berth-driver help config' lists all keys;\n"
-             "# 'berth-driver --config FILE doctor' checks this file.\n");
+    int result = buffer_printf(out,
+                               "# Configuration of berth-driver. '%s help config' lists all keys;\n"
+                               "# '%s --config FILE doctor' checks this file.\n",
+                               program_name(), program_name());
     for (size_t i = 0; i < init_question_count && result == 0; i++) {
         if (init_applies(init, &init_questions[i]) && !section_is_written(init, i)) {
             result = write_section(init, i, out);

@@ -26,7 +26,7 @@ const struct init_question init_questions[] = {
      NULL},
     {"ecs", "Helper", "AgentImage",
      "Image with the agent, for jobs with 'image:' and 'services:' of their own "
-     "('berth-driver push-agent' pushes it and prints its name; none: not yet)?",
+     "(the command 'push-agent' pushes it and prints its name; none: not yet)?",
      "", INIT_NONE, NULL},
     {"ecs", "Fargate", "AllowedImages",
      "Images that jobs may name with 'image:' (* any text without /, ** any text)?", "**",
