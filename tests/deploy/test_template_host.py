@@ -4,6 +4,8 @@ a whole job runs, and that the stack fails with the reason otherwise."""
 
 import io
 import json
+import os
+import subprocess
 import tarfile
 
 import pytest
@@ -58,6 +60,16 @@ def test_the_next_host_reports_without_a_wait_condition(host):
     host.outside.handle_status = 403
     status, signal, log = host.boot()
     assert (status, signal["Status"]) == (0, "SUCCESS"), log
+
+
+def test_the_package_is_installed_whole(booted):
+    """As rpm's database has it: owners, modes and digests."""
+    rights = [] if os.geteuid() == 0 else ["unshare", "--map-root-user"]
+    done = subprocess.run(
+        [*rights, "rpm", "--root", booted.root, "--dbpath", "/var/lib/rpm", "--verify", "--nodeps",
+         "berth"], check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
 def test_doctor_has_no_warning_either(booted):
