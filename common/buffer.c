@@ -80,6 +80,16 @@ int buffer_append_text(struct buffer *buffer, const char *text)
     return buffer_append(buffer, text, strlen(text));
 }
 
+int buffer_append_last(struct buffer *buffer, const void *bytes, size_t length)
+{
+    size_t taken = length < buffer->ceiling_bytes ? length : buffer->ceiling_bytes;
+    size_t room = buffer->ceiling_bytes - taken;
+    if (buffer->length > room) {
+        buffer_consume(buffer, buffer->length - room);
+    }
+    return buffer_append(buffer, (const char *)bytes + (length - taken), taken);
+}
+
 int buffer_printf(struct buffer *buffer, const char *format, ...)
 {
     va_list arguments;

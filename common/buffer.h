@@ -26,6 +26,9 @@ void buffer_clear(struct buffer *buffer);
 int buffer_append(struct buffer *buffer, const void *bytes, size_t length)
     __attribute__((warn_unused_result));
 int buffer_append_text(struct buffer *buffer, const char *text) __attribute__((warn_unused_result));
+/* Keeps the last bytes: at the ceiling the oldest give way. -1: no memory; some may be gone. */
+int buffer_append_last(struct buffer *buffer, const void *bytes, size_t length)
+    __attribute__((warn_unused_result));
 int buffer_printf(struct buffer *buffer, const char *format, ...)
     __attribute__((format(printf, 2, 3), warn_unused_result));
 /* Removes 'length' bytes from the front. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/escape.h"
+#include "common/log.h"
 
 #define LINE_BYTES 4096 /* longer lines are broken */
 
@@ -20,5 +21,21 @@ void log_lines_print(FILE *out, const char *text, size_t length)
         take += end != NULL ? 1 : 0;
         text += take;
         length -= take;
+    }
+}
+
+void log_lines_warn(char *text)
+{
+    char *start = text == NULL ? NULL : text + strlen(text);
+    int lines = 0;
+    while (start > text && (start[-1] != '\n' || lines++ < LOG_LINES_TAIL)) {
+        start--;
+    }
+    for (char *line = start; line != NULL && *line != '\0';) {
+        char *end = line + strcspn(line, "\n");
+        char *next = *end == '\0' ? end : end + 1;
+        *end = '\0';
+        log_warn("  %s", line);
+        line = next;
     }
 }

@@ -11,7 +11,7 @@
 #include "driver/base/json.h"
 
 #define PATH_BYTES         1024
-#define LOG_FRAMES_CEILING (256UL << 10)
+#define LOG_FRAMES_CEILING (1UL << 20) /* 50 frames of 16 KiB, the most that Docker writes */
 #define RETRY_MS           100
 #define REMOVE_SPARE_MS    10000
 #define MTU_OPTION         "com.docker.network.driver.mtu"

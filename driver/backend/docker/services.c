@@ -21,6 +21,7 @@
 #include "driver/backend/docker/service_logs.h"
 #include "driver/backend/docker/volumes.h"
 #include "driver/backend/job_keywords.h"
+#include "driver/backend/log_lines.h"
 #include "driver/base/json.h"
 #include "driver/registry/name.h"
 #include "driver/registry/platform.h"
@@ -385,18 +386,6 @@ static int look_at_all(struct wait *wait, int count, int64_t deadline_ms, struct
     return waiting;
 }
 
-static void log_lines(char *text)
-{
-    for (char *line = text; line != NULL && *line != '\0';) {
-        char *end = strchr(line, '\n');
-        if (end != NULL) {
-            *end = '\0';
-        }
-        log_warn("  %s", line);
-        line = end == NULL ? NULL : end + 1;
-    }
-}
-
 static void log_failures(const struct wait *wait, const cJSON *services)
 {
     int index = 0;
@@ -415,7 +404,7 @@ static void log_failures(const struct wait *wait, const cJSON *services)
         docker_container_logs(wait->docker, name, clock_deadline_ms(LOG_MS), &text);
         log_warn("service '%s' %s, continuing without it; %s", image == NULL ? "" : image,
                  wait->whys[i], text.length > 0 ? "end of its log:" : "its log is empty");
-        log_lines(text.bytes);
+        log_lines_warn(text.bytes);
         buffer_done(&text);
     }
 }

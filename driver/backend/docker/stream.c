@@ -81,7 +81,7 @@ void docker_frames_text(const char *bytes, size_t length, struct buffer *out)
         int64_t text = frame_length((const unsigned char *)bytes, length);
         size_t skip = text < 0 ? 0 : FRAME_HEADER_BYTES;
         size_t take = text < 0 || (uint64_t)text > length - skip ? length - skip : (size_t)text;
-        if (take > 0 && buffer_append(out, bytes + skip, take) < 0) {
+        if (take > 0 && buffer_append_last(out, bytes + skip, take) < 0) {
             return;
         }
         bytes += skip + take;

@@ -33,8 +33,8 @@ int docker_lines_feed(struct docker_lines *lines, const char *bytes, size_t leng
 /* Handles what came after the last newline. */
 int docker_lines_end(struct docker_lines *lines) __attribute__((warn_unused_result));
 
-/* Appends the text of all complete frames to 'out' until it is full. Bytes without frames, as of a
- * container with a terminal, are appended as is. */
+/* Appends the text of all complete frames to 'out', which keeps its end when it is full. Bytes
+ * without frames, as of a container with a terminal, are appended as is. */
 void docker_frames_text(const char *bytes, size_t length, struct buffer *out);
 
 /* The next complete frame of 'at'; its text stays there. Returns false at the end, and for an

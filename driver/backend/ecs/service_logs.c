@@ -12,9 +12,10 @@
 #include "driver/backend/ecs/ecs.h"
 #include "driver/backend/ecs/log_events.h"
 #include "driver/backend/ecs/pace.h"
+#include "driver/backend/log_lines.h"
 #include "driver/base/json.h"
 
-#define TAIL_EVENTS   50
+#define TAIL_EVENTS   LOG_LINES_TAIL
 #define TAIL_MS       3000
 #define ROUND_MS      2000 /* less than a stage waits for the process that reads */
 #define POLL_MS       5000
@@ -63,21 +64,6 @@ int ecs_service_logs_init(struct backend_task *task, const cJSON *definition,
 
 /* --- the end of a log --- */
 
-/* The oldest bytes give way. */
-static int append_last(struct buffer *out, const char *message)
-{
-    size_t length = strlen(message);
-    size_t most = out->ceiling_bytes - 1;
-    if (length > most) {
-        message += length - most;
-        length = most;
-    }
-    if (out->length + length > most) {
-        buffer_consume(out, out->length + length - most);
-    }
-    return buffer_append(out, message, length) < 0 ? -1 : buffer_append(out, "\n", 1);
-}
-
 /* 1: the stream does not exist. */
 static int read_end(struct aws_client *client, const cJSON *entry, int64_t deadline_ms,
                     struct buffer *out, struct error *err)
@@ -94,7 +80,9 @@ static int read_end(struct aws_client *client, const cJSON *entry, int64_t deadl
     bool ok = true;
     cJSON_ArrayForEach(event, json_at(answer, "events"))
     {
-        ok = append_last(out, json_text_or_empty(event, "message")) == 0 && ok;
+        const char *message = json_text_or_empty(event, "message");
+        ok = ok && buffer_append_last(out, message, strlen(message)) == 0 &&
+             buffer_append_last(out, "\n", 1) == 0;
     }
     cJSON_Delete(answer);
     return ok ? 0 : out_of_memory(err);
@@ -117,22 +105,6 @@ int ecs_service_logs_tail(const struct backend_task *task, size_t index, struct 
         log_debug("the log of a service: %s", err.message);
     }
     return result < 0 ? -1 : 0;
-}
-
-void ecs_service_logs_warn(char *text)
-{
-    char *start = text + strlen(text);
-    int lines = 0;
-    while (start > text && (start[-1] != '\n' || lines++ < TAIL_EVENTS)) {
-        start--;
-    }
-    for (char *line = start; *line != '\0';) {
-        char *end = line + strcspn(line, "\n");
-        char *next = *end == '\0' ? end : end + 1;
-        *end = '\0';
-        log_warn("  %s", line);
-        line = next;
-    }
 }
 
 /* --- while a stage runs --- */

@@ -26,8 +26,6 @@ int ecs_service_logs_init(struct backend_task *task, const cJSON *definition,
 /* Appends the last lines of a service to 'out', whose ceiling is ECS_SERVICE_TAIL_BYTES; none if
  * the stream does not exist. -1: no answer within 3 s, which is a debug line. */
 int ecs_service_logs_tail(const struct backend_task *task, size_t index, struct buffer *out);
-/* Logs each line of 'text' as a warning; changes it. */
-void ecs_service_logs_warn(char *text);
 
 /* backend.h: service_logs(). Each service is read every 5 s, once per second while there is more
  * than fits, less often after failures; all drivers of the host together make no more than

@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "driver/backend/ecs/service_logs.h"
 #include "driver/backend/ecs/services.h"
+#include "driver/backend/log_lines.h"
 #include "driver/base/json.h"
 #include "driver/runner/runner.h"
 
@@ -249,7 +250,7 @@ static void warn_unready(const struct ecs_service_state *state, size_t index,
         log_warn("service '%s' is not ready: nothing accepts connections on port %d%s; end of its "
                  "log:",
                  state->name, state->ports[0], others);
-        ecs_service_logs_warn(log.bytes);
+        log_lines_warn(log.bytes);
         return;
     }
     log_warn("service '%s' is not ready: nothing accepts connections on port %d%s; its log is "

@@ -44,6 +44,27 @@ static void test_printf(void **state)
     assert_string_equal(buffer.bytes, row->content);
 }
 
+static const struct append_row last_rows[] = {
+    {"two texts join", 100, "one", "two", 0, "onetwo"},
+    {"exactly the ceiling", 6, "one", "two", 0, "onetwo"},
+    {"one byte over", 5, "one", "two", 0, "netwo"},
+    {"all old bytes give way", 3, "one", "two", 0, "two"},
+    {"longer than the ceiling", 4, "one", "fifteen", 0, "teen"},
+    {"nothing appended", 3, "one", "", 0, "one"},
+    {"ceiling of zero keeps nothing", 0, "", "x", 0, ""},
+};
+
+static void test_append_last(void **state)
+{
+    const struct append_row *row = *state;
+    cleanup_buffer struct buffer buffer;
+    buffer_init(&buffer, row->ceiling);
+    assert_int_equal(buffer_append_text(&buffer, row->first), 0);
+    assert_int_equal(buffer_append_last(&buffer, row->second, strlen(row->second)), row->result);
+    assert_int_equal(buffer.length, strlen(row->content));
+    assert_string_equal(buffer.bytes, row->content);
+}
+
 struct consume_row {
     const char *name;
     size_t length;
@@ -111,5 +132,6 @@ int main(void)
         cmocka_unit_test(clear_keeps_the_memory_and_done_gives_it_back),
     };
     return rows_run(append_rows, test_append) + rows_run(append_rows, test_printf) +
-           rows_run(consume_rows, test_consume) + cmocka_run_group_tests(others, NULL, NULL);
+           rows_run(last_rows, test_append_last) + rows_run(consume_rows, test_consume) +
+           cmocka_run_group_tests(others, NULL, NULL);
 }

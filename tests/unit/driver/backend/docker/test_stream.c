@@ -114,12 +114,23 @@ static void takes_texts_out_of_frames(void **state)
     }
 }
 
+static void keeps_the_end_of_a_long_log(void **state)
+{
+    (void)state;
+    static const char bytes[] = OUT("\x03") "abc" OUT("\x03") "def" ERR("\x03") "ghi";
+    cleanup_buffer struct buffer out;
+    buffer_init(&out, 5);
+    docker_frames_text(bytes, sizeof(bytes) - 1, &out);
+    assert_string_equal(out.bytes, "efghi");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_lines_in_any_pieces),
         cmocka_unit_test(ends_a_line_at_its_ceiling),
         cmocka_unit_test(takes_texts_out_of_frames),
+        cmocka_unit_test(keeps_the_end_of_a_long_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
