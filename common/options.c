@@ -2,11 +2,23 @@
 #include "common/options.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/nearest.h"
 #include "common/parse.h"
+
+static void write_number(const struct option_row *row, int64_t number, char out[PARSE_TEXT_BYTES])
+{
+    if (row->type == OPTION_DURATION) {
+        duration_text(number, out);
+    } else if (row->type == OPTION_SIZE) {
+        size_text(number, out);
+    } else {
+        (void)snprintf(out, PARSE_TEXT_BYTES, "%lld", (long long)number);
+    }
+}
 
 static int bad_value(const struct option_row *row, const char *source, const char *value,
                      struct error *err)
@@ -24,8 +36,12 @@ static int bad_value(const struct option_row *row, const char *source, const cha
                          row->argument);
     }
     if (row->minimum != 0 || row->maximum != 0) {
-        return error_set(err, ERROR_USAGE, 0, "%s: '%s' is not %s from %lld to %lld", source, value,
-                         wanted[row->type], (long long)row->minimum, (long long)row->maximum);
+        char least[PARSE_TEXT_BYTES];
+        char most[PARSE_TEXT_BYTES];
+        write_number(row, row->minimum, least);
+        write_number(row, row->maximum, most);
+        return error_set(err, ERROR_USAGE, 0, "%s: '%s' is not %s, from %s to %s", source, value,
+                         wanted[row->type], least, most);
     }
     return error_set(err, ERROR_USAGE, 0, "%s: '%s' is not %s", source, value, wanted[row->type]);
 }

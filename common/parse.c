@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -83,4 +84,20 @@ int parse_size_bytes(const char *text, int64_t *out_bytes)
         {"g", 1L << 30},   {"gb", 1L << 30}, {"gib", 1L << 30},
     };
     return number_with_unit(text, units, sizeof(units) / sizeof(units[0]), out_bytes);
+}
+
+void duration_text(int64_t ms, char out[PARSE_TEXT_BYTES])
+{
+    int64_t unit = ms != 0 && ms % 3600000 == 0 ? 3600000 : ms % 1000 == 0 ? 1000 : 1;
+    (void)snprintf(out, PARSE_TEXT_BYTES, "%lld%s", (long long)(ms / unit),
+                   unit == 3600000 ? "h"
+                   : unit == 1000  ? "s"
+                                   : "ms");
+}
+
+void size_text(int64_t bytes, char out[PARSE_TEXT_BYTES])
+{
+    bool mebibytes = bytes != 0 && bytes % (1L << 20) == 0;
+    (void)snprintf(out, PARSE_TEXT_BYTES, "%lld%s", (long long)(mebibytes ? bytes >> 20 : bytes),
+                   mebibytes ? "MiB" : " bytes");
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * parse.h - parses numbers, durations and sizes.
+ * parse.h - parses numbers, durations and sizes, and writes durations and sizes.
  *
  * Strict: the whole text must be the value; no octal, no silent overflow. Returns -1 and leaves the
  * output unchanged if the text is not valid or out of range.
@@ -19,5 +19,10 @@ int parse_duration_ms(const char *text, int64_t *out_ms) __attribute__((warn_unu
 
 /* "65536", "64k", "64M", "2G" (powers of 1024; "KiB" and "kB" spellings too), to bytes. */
 int parse_size_bytes(const char *text, int64_t *out_bytes) __attribute__((warn_unused_result));
+
+/* "24h", "60s" or "500ms"; "6MiB" or "1000 bytes": for messages about ranges. */
+#define PARSE_TEXT_BYTES 32
+void duration_text(int64_t ms, char out[PARSE_TEXT_BYTES]);
+void size_text(int64_t bytes, char out[PARSE_TEXT_BYTES]);
 
 #endif

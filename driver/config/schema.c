@@ -393,29 +393,14 @@ const struct schema_row *schema_find(const char *section, const char *name)
     return NULL;
 }
 
-#define MEBIBYTE ((int64_t)1 << 20)
-
-static void write_duration(int64_t ms, char out[SCHEMA_NUMBER_BYTES])
+void schema_write_number(const struct schema_row *row, int64_t number, char out[PARSE_TEXT_BYTES])
 {
-    int64_t unit = ms % HOUR_MS == 0 && ms > 0 ? HOUR_MS : ms % SECOND_MS == 0 ? SECOND_MS : 1;
-    (void)snprintf(out, SCHEMA_NUMBER_BYTES, "%lld%s", (long long)(ms / unit),
-                   unit == HOUR_MS     ? "h"
-                   : unit == SECOND_MS ? "s"
-                                       : "ms");
-}
-
-void schema_write_number(const struct schema_row *row, int64_t number,
-                         char out[SCHEMA_NUMBER_BYTES])
-{
-    bool mebibytes = row->type == SCHEMA_SIZE && number > 0 && number % MEBIBYTE == 0;
     if (row->type == SCHEMA_DURATION) {
-        write_duration(number, out);
+        duration_text(number, out);
+    } else if (row->type == SCHEMA_SIZE) {
+        size_text(number, out);
     } else {
-        (void)snprintf(out, SCHEMA_NUMBER_BYTES, "%lld%s",
-                       (long long)(mebibytes ? number / MEBIBYTE : number),
-                       mebibytes                  ? "MiB"
-                       : row->type == SCHEMA_SIZE ? " bytes"
-                                                  : "");
+        (void)snprintf(out, PARSE_TEXT_BYTES, "%lld", (long long)number);
     }
 }
 
@@ -433,8 +418,8 @@ static void write_type(const struct schema_row *row, char *out, size_t room)
         [SCHEMA_IGNORED] = "ignored",
     };
     _Static_assert(sizeof(names) / sizeof(names[0]) == SCHEMA_IGNORED + 1, "a name for each type");
-    char least[SCHEMA_NUMBER_BYTES];
-    char most[SCHEMA_NUMBER_BYTES];
+    char least[PARSE_TEXT_BYTES];
+    char most[PARSE_TEXT_BYTES];
     const char *name = names[row->type];
     if (row->type == SCHEMA_INTEGER || row->type == SCHEMA_DURATION) {
         schema_write_number(row, row->minimum, least);

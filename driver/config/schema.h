@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "common/parse.h"
+
 enum schema_type {
     SCHEMA_TEXT,     /* char * */
     SCHEMA_CHOICE,   /* char *, one of 'choices' */
@@ -56,9 +58,7 @@ bool schema_same_section(const char *a, const char *b);
 bool schema_is_entry(const struct schema_row *row);
 
 /* A number of an integer, duration or size as the file would have it: "100", "60s", "6MiB". */
-#define SCHEMA_NUMBER_BYTES 32
-void schema_write_number(const struct schema_row *row, int64_t number,
-                         char out[SCHEMA_NUMBER_BYTES]);
+void schema_write_number(const struct schema_row *row, int64_t number, char out[PARSE_TEXT_BYTES]);
 
 /* All keys with type, default and meaning, in at most 80 columns. */
 void schema_print(FILE *out);

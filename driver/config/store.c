@@ -113,8 +113,8 @@ static int store_in_range(const struct config_reading *reading, const struct sch
 {
     if (number < row->minimum || number > row->maximum) {
         char what[128];
-        char least[SCHEMA_NUMBER_BYTES];
-        char most[SCHEMA_NUMBER_BYTES];
+        char least[PARSE_TEXT_BYTES];
+        char most[PARSE_TEXT_BYTES];
         schema_write_number(row, row->minimum, least);
         schema_write_number(row, row->maximum, most);
         if (row->maximum == INT64_MAX) {

@@ -102,7 +102,7 @@ def test_invalid_number_names_the_option(programs):
         check=False,
     )
     assert got.returncode == 2
-    assert b"--login-tries: '0' is not a whole number from 1 to 1000" in got.stderr
+    assert b"--login-tries: '0' is not a whole number, from 1 to 1000" in got.stderr
 
 
 def test_login_grace(agent):

@@ -99,8 +99,32 @@ static void test_size(void **state)
     assert_true(value == row->value);
 }
 
+struct text_row {
+    const char *name;
+    int64_t number;
+    const char *duration, *size;
+};
+
+static const struct text_row text_rows[] = {
+    {"nothing", 0, "0s", "0 bytes"},
+    {"less than a unit", 500, "500ms", "500 bytes"},
+    {"seconds", 60000, "60s", "60000 bytes"},
+    {"hours", 86400000, "24h", "86400000 bytes"},
+    {"mebibytes", 6 << 20, "6291456ms", "6MiB"},
+};
+
+static void test_text(void **state)
+{
+    const struct text_row *row = *state;
+    char text[PARSE_TEXT_BYTES];
+    duration_text(row->number, text);
+    assert_string_equal(text, row->duration);
+    size_text(row->number, text);
+    assert_string_equal(text, row->size);
+}
+
 int main(void)
 {
     return rows_run(integer_rows, test_integer) + rows_run(duration_rows, test_duration) +
-           rows_run(size_rows, test_size);
+           rows_run(size_rows, test_size) + rows_run(text_rows, test_text);
 }
