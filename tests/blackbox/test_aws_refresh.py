@@ -50,7 +50,7 @@ def test_failed_refresh_uses_valid_credentials(account, metadata, sts):
 def test_expired_credentials_are_not_used(account, metadata, sts, until):
     """The refresh fails; a request with the expired credentials would be refused."""
     instance(account, metadata)
-    metadata.credentials = credentials("ASIAFIRST", hours=3 / 3600)
+    metadata.credentials = credentials("ASIAFIRST", hours=8 / 3600)
     ends = datetime.datetime.fromisoformat(metadata.credentials["Expiration"])
     account.env["AWS_ENDPOINT_URL"] = sts.url
 

@@ -355,7 +355,7 @@ def test_a_slow_reader_does_not_lose_the_connection(job, programs, way):
     """The connection is paused only for moments: the agent's keepalives are still answered. The
     driver has none of its own here, since it receives whenever it sends."""
     job.driver.settings["SSH"] = {"Keepalive": "0"}
-    settings = ["BERTH_KEEPALIVE=500ms", "BERTH_KEEPALIVE_COUNT=3"]
+    settings = ["BERTH_KEEPALIVE=1500ms", "BERTH_KEEPALIVE_COUNT=3"]
     job.put_before_agent(["env", *settings], programs.agent)
     total = 20_000_000
     command = f"head -c {total} /dev/zero"
@@ -365,7 +365,7 @@ def test_a_slow_reader_does_not_lose_the_connection(job, programs, way):
         number = job.prepare().env["CUSTOM_ENV_CI_JOB_ID"]
         process = job.driver.start("ssh", number, "--", command, env=job.env)
     read = 0
-    until_s = time.monotonic() + 6
+    until_s = time.monotonic() + 10
     while time.monotonic() < until_s:
         read += len(os.read(process.stdout.fileno(), 1024))
         time.sleep(0.08)  # which is what makes it slow
@@ -409,7 +409,7 @@ def test_an_agent_that_dies_at_start(job, tmp_path, agent, message):
     program.write_text(agent)
     program.chmod(0o755)
     job.driver.settings["Local"]["Agent"] = str(program)
-    job.driver.settings["SSH"] = {"ConnectTimeout": "1s"}
+    job.driver.settings["SSH"] = {"ConnectTimeout": "5s"}  # in which a busy machine starts a shell
     done = job.stage("prepare")
     assert done.returncode == SYSTEM_FAILURE and message in done.stderr
     assert done.stderr.count("\n") == 1 and job.nothing_kept() == []

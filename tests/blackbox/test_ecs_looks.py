@@ -20,6 +20,8 @@ SLOT = struct.Struct("=16s16s6q")  # struct looks_slot; the last two: expires_ms
 JOBS = 12
 CALLS_PER_SECOND = 10  # the default
 
+START_S = 6  # in which a busy machine starts all drivers of a play
+
 
 @pytest.fixture
 def crowd(programs, tmp_path, nothing_left):
@@ -77,7 +79,7 @@ def start(play, number):
 
 
 def test_waiting_drivers_ask_together(play, crowd):
-    crowd.provisioning_s = 2
+    crowd.provisioning_s = START_S
     one = play(JOBS)
     prepared = one.prepare()
     all_ready(prepared)
@@ -96,7 +98,7 @@ def test_waiting_drivers_ask_together(play, crowd):
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_driver_that_ends_while_it_asks_for_all(play, crowd, how):
     """The others do not wait for it, and get their answers from the next one."""
-    crowd.provisioning_s = 2
+    crowd.provisioning_s = START_S
     one = play(4)
     held = crowd.hold(lambda request: len(request["tasks"]) > 1)
     processes = [start(one, number) for number in range(4)]
@@ -180,7 +182,7 @@ def test_an_answer_to_an_earlier_stage_is_none_to_the_next(play, crowd, until):
     process = job.start("true\n")
     until(
         lambda: process.poll() is not None or len(crowd.times("DescribeTasks")) > asked,
-        15, "a call or the end",
+        60, "a call or the end",
     )  # fmt: skip
     assert process.poll() is None, process.stderr.read()
     process.kill()
@@ -203,7 +205,7 @@ OTHERS = [
 )
 def test_only_the_same_request_is_shared(play, crowd, other):
     """Jobs that differ in login, endpoint, cluster or region never ask together."""
-    crowd.provisioning_s = 2
+    crowd.provisioning_s = START_S
     one = play(4)
     settings = one.driver.settings["Fargate"]
     theirs = {job.env["CUSTOM_ENV_CI_JOB_ID"] for job in one.jobs[2:]}
@@ -239,7 +241,7 @@ def test_only_the_same_request_is_shared(play, crowd, other):
 
 def test_a_task_that_is_missing_is_missing_alone(play, crowd):
     """'failures' names it; the other tasks of the same answer have their addresses."""
-    crowd.provisioning_s = 1.5
+    crowd.provisioning_s = START_S
     one = play(4)
     gone = one.jobs[0].env["CUSTOM_ENV_CI_JOB_ID"]
     crowd.hidden.add(gone)
@@ -260,7 +262,7 @@ def test_a_task_that_is_missing_is_missing_alone(play, crowd):
 
 def test_a_login_that_may_not_see_them_all(play, crowd):
     """A policy by tags refuses the call for several tasks; then each driver asks for its own."""
-    crowd.provisioning_s = 1.5
+    crowd.provisioning_s = START_S
     crowd.most = 1
     one = play(4)
     prepared = one.prepare()
@@ -296,7 +298,7 @@ def test_no_driver_waits_for_a_slow_answer_longer_than_alone(play, crowd):
     all_ready(prepared)
     # First look, one call under way, one second until it is given up, a call.
     assert max(float(one.log.split("address")[1].split("after ")[1].split()[0])
-               for one in prepared) < 0.7 + 1.5 + 1 + 1.5 + 2  # fmt: skip
+               for one in prepared) < 0.7 + 1.5 + 1 + 1.5 + 6  # fmt: skip
 
 
 @pytest.mark.waits
@@ -313,7 +315,7 @@ def test_many_jobs_some_of_them_warm(play, crowd):
     cold = [one for one in prepared if not one.is_warm]
     own_tasks(play_of_all, cold)
     latencies = play_of_all.latencies(cold)
-    assert len(latencies) == count - warm and percentile(latencies, 0.95) <= 5
+    assert len(latencies) == count - warm and percentile(latencies, 0.95) <= 10
     for operation in ("RunTask", "DescribeTasks"):
         times = sorted(crowd.times(operation))
         for number, at in enumerate(times):  # a loaded machine bunches them up, but never ahead

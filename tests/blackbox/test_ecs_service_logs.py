@@ -181,7 +181,7 @@ def test_rude_logs_do_no_harm(job, rude, mode):
     began = time.monotonic()
     done = job.run("sleep 2.5; echo done\n")
     assert done.returncode == 0 and b"done\n" in done.stdout, done.stderr
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 60
     lines = [line for line in done.stderr.splitlines() if NAME in line]
     if mode == "denied":
         assert done.stderr.count("cannot print the logs of the services") == 1

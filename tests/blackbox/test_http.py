@@ -156,9 +156,9 @@ def test_a_password_in_a_url_is_not_printed(probe, free_port):
 
 @pytest.mark.parametrize("path", ["silent", "stall"])
 def test_deadline(probe, server, path):
-    answer = probe(f"{server.url}/{path}", method="POST", deadline_ms=300)
+    answer = probe(f"{server.url}/{path}", method="POST", deadline_ms=2000)
     assert not answer["ok"] and answer["failure"] == MAYBE_SENT
-    assert 250 <= answer["took_ms"] < 5000
+    assert 1900 <= answer["took_ms"] < 15_000
 
 
 def test_deadline_while_connecting_was_not_sent(probe):
@@ -178,19 +178,19 @@ def test_deadline_while_connecting_was_not_sent(probe):
             filler.close()
     for answer in (by_deadline, by_connect):
         assert not answer["ok"] and answer["failure"] == NOT_SENT, answer
-        assert answer["took_ms"] < 5000
+        assert answer["took_ms"] < 15_000
 
 
 @pytest.mark.parametrize("path", ["silent", "stall"])
 def test_stall(probe, server, path):
-    answer = probe(f"{server.url}/{path}", stall_ms=300)
+    answer = probe(f"{server.url}/{path}", stall_ms=1500)
     assert not answer["ok"] and answer["failure"] == MAYBE_SENT
-    assert "sent nothing for 300 ms" in answer["message"] and answer["took_ms"] < 5000
+    assert "sent nothing for 1500 ms" in answer["message"] and answer["took_ms"] < 15_000
 
 
 def test_a_slow_answer_is_no_stall(probe, server):
-    answer = probe(f"{server.url}/drip/12", stall_ms=400)
-    assert answer["ok"] and answer["length"] == 12 and answer["took_ms"] > 450
+    answer = probe(f"{server.url}/drip/80", stall_ms=3000)
+    assert answer["ok"] and answer["length"] == 80 and answer["took_ms"] > 3500
 
 
 @pytest.mark.parametrize("path", ["reset", "cut"])
@@ -235,7 +235,7 @@ def test_a_signal_ends_the_call(programs, server, environment, until):
     process.send_signal(signal.SIGTERM)
     answer = json.loads(process.communicate(timeout=60)[0])
     assert not answer["ok"] and answer["failure"] == STOPPED
-    assert answer["message"].startswith("stopped by a signal") and answer["took_ms"] < 10000
+    assert answer["message"].startswith("stopped by a signal") and answer["took_ms"] < 18_000
 
 
 def test_tls_with_a_ca(probe, authority):
