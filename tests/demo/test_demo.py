@@ -12,7 +12,7 @@ TOP = Path(__file__).resolve().parents[2]
 
 def demo(*words):
     return subprocess.run(
-        [TOP / "dev", "demo", *words], capture_output=True, text=True, timeout=300, check=False
+        [TOP / "dev", "demo", *words], capture_output=True, text=True, timeout=900, check=False
     )
 
 
@@ -22,7 +22,7 @@ def phases(output):
     return {name: (int(status), code) for name, status, code in rows}
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1000)
 def test_demo():
     ran = demo()
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -36,7 +36,7 @@ def test_demo():
     assert "NOT" not in re.findall(r"^ +(ok|NOT) ", ran.stdout, re.MULTILINE)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1000)
 def test_demo_fail():
     ran = demo("--fail")
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -49,7 +49,7 @@ def test_demo_fail():
     assert "nothing is left running" in ran.stdout
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1000)
 def test_demo_shows_all_when_asked():
     ran = demo("--full", "--size", "100k")
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -152,7 +152,7 @@ def deploy(moto, name, home, **overrides):
     done = subprocess.run(
         ["aws", "cloudformation", "deploy", "--stack-name", name, "--template-file", TEMPLATE,
          "--capabilities", "CAPABILITY_IAM", "--parameter-overrides", *words],
-        env=cli(moto, home), check=False, capture_output=True, text=True, timeout=120,
+        env=cli(moto, home), check=False, capture_output=True, text=True, timeout=250,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return Stack(moto, name)
@@ -319,7 +319,7 @@ class Host:
         path.write_text(self.script())
         path.chmod(0o700)
         done = subprocess.run(
-            [path], check=False, capture_output=True, text=True, timeout=120, cwd=self.root,
+            [path], check=False, capture_output=True, text=True, timeout=250, cwd=self.root,
             env=self.environment, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         assert (done.stdout, done.stderr) == ("", "")

@@ -32,7 +32,7 @@ def run(moto, secret, tmp_path_factory):
             sums = f"{hashlib.sha256(PACKAGE).hexdigest()}  {name}\n{'0' * 64}  other.rpm\n"
             (directory / "dist/SHA256SUMS").write_text(sums)
         return subprocess.run(
-            ["bash", "-c", block.text], check=False, capture_output=True, text=True, timeout=180,
+            ["bash", "-c", block.text], check=False, capture_output=True, text=True, timeout=250,
             env=cli(moto, directory), cwd=directory, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 

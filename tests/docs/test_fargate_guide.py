@@ -15,7 +15,7 @@ from docs import guide
 from docs.conftest import DRIVER, OTHER_NAMES, REGION, STRICT, UNINSTALL, Account
 
 # The first test runs the fixture: all commands of the guide.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1500)
 
 
 def policy(account, role, name):

@@ -12,7 +12,7 @@ from support.driver import Driver, Job
 from support.ecs import Cloud
 from support.waiting import until
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1500)
 
 
 class GuideCloud(Cloud):

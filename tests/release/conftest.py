@@ -33,7 +33,7 @@ def package_dist(tmp_path_factory):
         directory = tmp_path_factory.mktemp("dist")
         done = subprocess.run(
             [TOP / "dev", "package", "amd64"], capture_output=True, text=True, check=False,
-            env={**os.environ, "BERTH_DIST": str(directory)}, timeout=300,
+            env={**os.environ, "BERTH_DIST": str(directory)}, timeout=900,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return directory
@@ -73,7 +73,7 @@ class Root:
         return subprocess.run(
             ["unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", "-c", ENTER,
              self.path, f"set -e\n{script}"],
-            capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=400, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 
     def check(self, script):
@@ -91,7 +91,7 @@ def fresh_root(request, root_archives, tmp_path_factory):
     archive = ROOTS / f"{suite}.tar"
     if suite in root_archives:
         process = root_archives.pop(suite)
-        out, _ = process.communicate(timeout=300)
+        out, _ = process.communicate(timeout=900)
         assert process.returncode == 0, out
         (ROOTS / f"{suite}.part.tar").rename(archive)
     path = tmp_path_factory.mktemp(suite)

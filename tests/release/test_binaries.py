@@ -143,6 +143,6 @@ def build_copy(directory):
     return hashes(source / "build/release/bin")
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 def test_two_builds_in_two_places_are_the_same_bytes(tmp_path):
     assert build_copy(tmp_path / "another-place" / "with a much longer name") == hashes(BIN)

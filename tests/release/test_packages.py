@@ -32,7 +32,7 @@ stage() { berth-driver --config /etc/gitlab-runner/fargate.toml custom "$@"; }
 
 
 # Packing takes a minute on a busy machine.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1500)
 
 
 def tool(*words, **how):

@@ -298,7 +298,7 @@ static void write_ends_at_its_deadline_when_nobody_reads(void **state)
     int64_t started = clock_now_ms();
     assert_int_equal(fd_write_all(ends[1], block, sizeof(block), clock_deadline_ms(50)), -1);
     assert_int_equal(errno, ETIMEDOUT);
-    assert_in_range(clock_now_ms() - started, 49, 5000);
+    assert_in_range(clock_now_ms() - started, 49, 60000);
     (void)close(ends[0]);
     (void)close(ends[1]);
 }

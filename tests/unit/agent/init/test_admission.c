@@ -30,7 +30,7 @@ struct row {
 
 /* clang-format off */
 static const struct row rows[] = {
-    {"nobody there", STRANGER, 0, 0, STRANGER, 0, 1, 0, true, -1, 0},
+    {"no connection yet", STRANGER, 0, 0, STRANGER, 0, 1, 0, true, -1, 0},
     {"a place is free", STRANGER, 4, 5, STRANGER, YOUNG, 1, 0, true, -1, 0},
     {"a suspect, a place is free", SUSPECT, 4, 5, STRANGER, YOUNG, 1, 0, true, -1, 0},
     {"full of strangers", STRANGER, 0, 10, STRANGER, YOUNG, 1, 0, false, -1, 1990},

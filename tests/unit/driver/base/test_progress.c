@@ -78,7 +78,7 @@ static void a_line_when_it_is_due(void **state)
     log_prefix("berth");
     log_open("berth-test", LOG_INFO, LOG_TEXT, ends[1]);
     progress_begin(&progress, "pulling 'x'");
-    assert_true(progress.next_ms > clock_now_ms() + 9000);
+    assert_true(progress.next_ms > clock_now_ms() + 5000);
     progress_update(&progress, &half);
     assert_int_equal(read(ends[0], text, sizeof(text)), -1);
     progress.next_ms = 0;

@@ -99,6 +99,14 @@ static void refusals_that_need_a_launch_type_are_recognised(void **state)
     }
 }
 
+/* Time stands still in this program: a slot is compared with the one before. */
+int clock_gettime(clockid_t clock_id, struct timespec *tp)
+{
+    (void)clock_id;
+    *tp = (struct timespec){.tv_sec = 1000000, .tv_nsec = 0};
+    return 0;
+}
+
 static void slots_are_spaced_by_kind(void **state)
 {
     (void)state;

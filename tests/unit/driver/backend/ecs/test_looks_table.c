@@ -146,7 +146,7 @@ static void scopes_do_not_meet(void **state)
     assert_true(batch.count == 1 && has(1));
     claim(2);
     assert_true(batch.count == 1 && has(2));
-    looks_table_take_turn(&drivers[1], clock_deadline_ms(5000));
+    looks_table_take_turn(&drivers[1], clock_deadline_ms(60000));
     assert_true(looks_table_is_taken(&drivers[3]));
     assert_false(looks_table_is_taken(&drivers[2]));
     looks_table_end_turn(&drivers[3], 1);
