@@ -172,11 +172,16 @@ def test_a_killed_agent_stops_every_job(agent, ssh, until):
     assert job.wait(60) == 255
 
 
+def own_user():
+    """A user ID of this process alone: a limit counts all processes of a user."""
+    return 1_000_000_000 + os.getpid()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs a user of its own, so root")
 def test_no_process_for_a_session(agent, ssh, programs, until):
     if programs.sanitized:
         pytest.skip("the sanitizer's own processes count")
-    user = 54_321  # no other process has this user ID, so only this test's processes count
+    user = own_user()
     limited = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
     server = agent(before=[*limited, "prlimit", "--nproc=4"])
     client = ssh(server)
@@ -195,7 +200,7 @@ def test_no_process_for_a_session(agent, ssh, programs, until):
 def test_no_process_for_a_job(agent, ssh, programs, processes_left):
     if programs.sanitized:
         pytest.skip("the sanitizer's own processes count")
-    user = 54_322
+    user = own_user()
     limited = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
     server = agent(before=[*limited, "prlimit", f"--nproc={processes_left}"])
     done = ssh(server).run("echo never")

@@ -19,7 +19,7 @@ from support.processes import with_marker
 from support.proxy import Fault as LinkFault
 from support.waiting import until
 
-DEADLINE_S = 60
+DEADLINE_S = 120
 NEVER = 1000
 SIGNALS = {"TERM": signal.SIGTERM, "KILL": signal.SIGKILL}
 # Of a login's and a script's bytes from the server.

@@ -95,7 +95,7 @@ def test_the_skeleton_of_a_job(cloud, play, until, client_key, client_key_path, 
     assert run(JOB, "cat /builds/file; which git || busybox stat -c %a /builds") == "one\n1777\n"
     assert "127.0.0.1 db" in run(JOB, "cat /etc/hosts")
     assert (task.volume("builds") / "file").read_text() == "one\n"
-    reached = f"{AGENT} await --timeout 10s 127.0.0.1:{HELPER_PORT} && echo reached"
+    reached = f"{AGENT} await --timeout 60s 127.0.0.1:{HELPER_PORT} && echo reached"
     assert run(JOB, reached) == "reached\n"
     play.client.stop_task(cluster=cloud.cluster, task=task.arn, reason="enough")
     found, rows = play.ended(task)

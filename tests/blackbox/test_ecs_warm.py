@@ -9,7 +9,7 @@ from support.ecs import FAMILY, EcsJob
 from support.ecs_generated import JOB
 from support.waiting import until
 
-DEADLINE_S = 60
+DEADLINE_S = 120
 
 
 class Pool:

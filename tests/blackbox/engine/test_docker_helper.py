@@ -582,7 +582,7 @@ def test_readiness_of_services_behind_published_ports(job, busybox, use):
     ]  # fmt: skip
     job.env["CUSTOM_ENV_CI_JOB_SERVICES"] = json.dumps(services)
     job.driver.settings["Docker"] |= {"AllowedServices": ["berth-test/*"], "Publish": True}
-    job.driver.settings["Docker"]["ServiceTimeout"] = "3s"
+    job.driver.settings["Docker"]["ServiceTimeout"] = "15s"
     job.driver.settings["Helper"]["Use"] = use
     done = job.stage("prepare")
     assert done.returncode == 0, done.stderr

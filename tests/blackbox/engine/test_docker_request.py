@@ -40,7 +40,7 @@ def asking(docker_job):
     docker_job.driver.settings["Docker"] |= {
         "AllowedImages": ["berth-test/*"],
         "AllowedServices": ["berth-test/*"],
-        "ServiceTimeout": "5s",
+        "ServiceTimeout": "60s",
     }
     return docker_job
 

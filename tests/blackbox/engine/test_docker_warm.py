@@ -18,7 +18,7 @@ from support.engine_front import Front
 from support.host_image import helper_tar
 from support.waiting import until
 
-DEADLINE_S = 60
+DEADLINE_S = 120
 
 
 class Pool:
