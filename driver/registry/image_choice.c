@@ -152,12 +152,11 @@ static const char *find_by_host(const struct config_list *list, const char *regi
     return NULL;
 }
 
-/* Whether the pattern spells the registry out, without a wildcard. */
+/* Whether the pattern spells the registry out: no name of one has a wildcard. */
 static bool spells_registry(const char *pattern, const char *registry)
 {
     size_t length = strcspn(pattern, "/");
-    return pattern[length] == '/' && memchr(pattern, '*', length) == NULL &&
-           memchr(pattern, '?', length) == NULL && same_registry(pattern, length, registry);
+    return pattern[length] == '/' && same_registry(pattern, length, registry);
 }
 
 /* Whether the administrator named the registry. */
