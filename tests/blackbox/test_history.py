@@ -257,6 +257,19 @@ def test_gc_ends_what_no_cleanup_has_ended(job, history):
     }
 
 
+def test_gc_leaves_the_note_of_a_job_that_runs(job, history):
+    """However long it has run without a word."""
+    response(job)
+    job.prepare()
+    (note,) = history.glob("*.note")
+    os.utime(note, (1, 1))
+    assert job.driver.run("gc", "--stop", env=job.driver.environment()).returncode == 0
+    assert note.exists() and not (history / "jobs.jsonl").exists()
+    assert job.run("true").returncode == 0
+    assert job.stage("cleanup").returncode == 0
+    assert [entry["result"] for entry in entries(history)] == ["success"]
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -397,6 +410,22 @@ def test_size_and_age_are_bounded(job, history, filled):
     assert [path.name for path in sorted(history.iterdir())] == ["jobs.jsonl", "totals.json"]
 
 
+def test_a_shorter_history_is_on_the_disk_before_it_has_its_name(job, history, filled, programs):
+    if shutil.which("strace") is None or programs.sanitized:
+        pytest.skip("needs strace, and the leak checker must trace its own process")
+    job.driver.settings["History"] = {"MaxSize": "64KiB"}
+    filled([line(n) for n in range(100)])
+    job.prepare()
+    trace = history.parent / "trace"
+    calls = "trace=openat,fsync,fdatasync,renameat,renameat2"
+    assert job.stage("cleanup", before=["strace", "-o", trace, "-e", calls]).returncode == 0
+    text = trace.read_text()
+    opened = re.search(r'openat\(.*"jobs\.jsonl\.new".*\) = (\d+)', text)
+    synced = re.compile(rf"f(?:data)?sync\({opened[1]}\) += 0").search(text, opened.end())
+    renamed = re.compile(r'rename.*"jobs\.jsonl\.new"').search(text, opened.end())
+    assert synced is not None and synced.start() < renamed.start()
+
+
 RUDE_LINES = [
     b"\n",
     b"{}\n",
@@ -515,4 +544,6 @@ def test_the_price_of_a_job(ecs_job):
     (entry,) = entries(job.driver.directory / "history")
     assert entry["currency"] == "USD" and 0 < entry["cost"] < 1 and entry["vcpus"] > 0
     assert entry["backend"] == "ecs" and entry["task"].startswith("arn:aws:ecs:")
+    parts = entry["start"]
+    assert abs(sum(parts.values()) - entry["start_seconds"]) < 0.01
     assert set(entry) <= documented("history")

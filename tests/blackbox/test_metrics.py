@@ -85,6 +85,15 @@ def test_counters_are_those_of_the_jobs(job):
     assert re.fullmatch(r"\d+\.\d+\.\d+.*", re.search(r'version="(.*)"', metrics(driver)).group(1))
 
 
+def test_a_bucket_counts_all_up_to_its_bound(berth_driver, history):
+    history([line(n, start_seconds=seconds) for n, seconds in enumerate((0.05, 0.5, 24, 9999))])
+    found = samples(metrics(berth_driver))
+    bucket = 'berth_start_seconds_bucket{{backend="ecs",phase="all",le="{}"}}'
+    wanted = {"0.1": 1, "0.5": 2, "1": 2, "20": 2, "30": 3, "600": 3, "+Inf": 4}
+    assert {bound: found[bucket.format(bound)] for bound in wanted} == wanted
+    assert found['berth_start_seconds_sum{backend="ecs",phase="all"}'] == 10023.55
+
+
 @pytest.mark.parametrize("spoil", ["drop", "damage", "empty"])
 def test_counters_do_not_fall(job, history, spoil):
     history([line(n, project="p") for n in range(5)])

@@ -47,6 +47,9 @@ static const struct result_row {
     {"nor does the cache",
      ORIGIN OK("prepare") OK("build_script") BAD("archive_cache", "system_failure"), "success", "",
      "", 0},
+    {"nor the removal of file variables",
+     ORIGIN OK("prepare") OK("build_script") BAD("cleanup_file_variables", "system_failure"),
+     "success", "", "", 0},
     {"artifacts count",
      ORIGIN OK("prepare") OK("build_script") BAD("upload_artifacts_on_success", "script_failure"),
      "failed", "script", "why", 0},
@@ -102,6 +105,11 @@ static void lost_whatever_the_stages_were(void **state)
     assert_string_equal(json_text_or_empty(root, "result"), "lost");
     assert_string_equal(json_text_or_empty(root, "reason"), "gone");
     cJSON_Delete(root);
+    /* When its task ended is not known, so neither is its cost. */
+    root = entry_of("{\"key\":\"" JOB "\",\"started_at\":1000,\"backend\":\"ecs\",\"vcpus\":1}\n",
+                    &end);
+    assert_null(cJSON_GetObjectItem(root, "cost"));
+    cJSON_Delete(root);
     /* Not what a cleanup has ended that could not write the line. */
     root = entry_of(ORIGIN OK("prepare") CODE(3) "{\"cleanup_at\":1500}\n", &end);
     assert_string_equal(json_text_or_empty(root, "result"), "failed");
@@ -137,6 +145,34 @@ static void costs(void **state)
             fail_msg("%s: %f", rows[i].name, found);
         }
         cJSON_Delete(root);
+    }
+}
+
+/* Without a limit the peak is that of the whole machine. */
+static void memory_of_a_stage(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        struct jobwire_usage usage;
+        bool has_peak;
+    } rows[] = {
+        {"with a limit", {.peak_bytes = 100, .limit_bytes = 200}, true},
+        {"without", {.peak_bytes = 100}, false},
+        {"a limit that cannot be", {.peak_bytes = 100, .limit_bytes = UINT64_MAX}, false},
+    };
+    for (size_t i = 0; i < ROW_COUNT(rows); i++) {
+        struct buffer line;
+        struct history_figures figures = {.usage_known = true, .usage = rows[i].usage};
+        struct history_stage stage = {.name = "build_script", .status = "success"};
+        buffer_init(&line, 1UL << 20);
+        assert_int_equal(history_note_stage(&stage, &figures, NULL, &line), 0);
+        cJSON *note = cJSON_Parse(line.bytes);
+        if ((json_number_at(note, "peak_bytes") > 0) != rows[i].has_peak) {
+            fail_msg("%s: %s", rows[i].name, line.bytes);
+        }
+        cJSON_Delete(note);
+        buffer_done(&line);
     }
 }
 
@@ -201,6 +237,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lost_whatever_the_stages_were),
         cmocka_unit_test(costs),
+        cmocka_unit_test(memory_of_a_stage),
         cmocka_unit_test(secrets_are_masked),
         cmocka_unit_test(a_value_that_is_cut_off_is_masked),
     };
