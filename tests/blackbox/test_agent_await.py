@@ -101,6 +101,17 @@ def test_a_server_that_does_not_answer(words):
     assert done.returncode == 1 and "within 0.5 s: " in done.stderr
 
 
+def test_a_connection_to_itself_is_no_server(words):
+    """The kernel may give a client the port that it connects to: here soon, of a few ports."""
+    script = "echo 40000 40007 >/proc/sys/net/ipv4/ip_local_port_range && ip link set lo up"
+    before = ["unshare", "--net", "sh", "-c", f'{script} && exec "$@"', "sh"]
+    if subprocess.run([*before, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("needs the right to make a network namespace (unshare --net)")
+    ports = [f"127.0.0.1:{port}" for port in range(40000, 40008)]
+    done = run(words(*ports, timeout="2s", before=before))
+    assert done.returncode == 1 and "no connection to 127.0.0.1:40000" in done.stderr
+
+
 @pytest.mark.parametrize(
     "port",
     [

@@ -3,6 +3,7 @@
 
 import os
 import subprocess
+import sys
 import threading
 
 import pytest
@@ -193,6 +194,74 @@ def test_files_that_come_and_go(own, tmp_path):
         stop.set()
         thread.join()
     assert {owner(path) for path in every(outside)} == {(0, 0)}
+
+
+def test_directories_that_become_links(programs, tmp_path):
+    """After their names were read, and before they are entered: all that are left by then."""
+    top, outside = tmp_path / "builds", tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_text("")
+    places = [top / str(number) for number in range(2000)]
+    for place in places:
+        place.mkdir(parents=True)
+        (place / "file").write_text("")
+    words = [programs.agent, "own", f"{UID}:{GID}", top]
+    with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:
+        while os.lstat(top).st_uid != UID:
+            assert process.poll() is None
+        for place in places:
+            os.rename(place, tmp_path / f"moved-{place.name}")
+            os.symlink(outside, place)
+        process.wait(60)
+    moved = {owner(tmp_path / f"moved-{place.name}") for place in places}
+    assert (0, 0) in moved, "it was at work"
+    assert {owner(path) for path in every(outside)} == {(0, 0)}
+
+
+# In a mount namespace of its own: mounts a directory over all that have not been entered yet.
+MOUNT_OVER_ALL = """
+import ctypes, os, subprocess, sys
+agent, owner, top, outside = sys.argv[1:]
+libc = ctypes.CDLL(None)
+with subprocess.Popen([agent, "own", owner, top]) as process:
+    while os.lstat(top).st_uid == 0:
+        pass
+    for name in os.listdir(top):
+        if libc.mount(os.fsencode(outside), os.fsencode(f"{top}/{name}"), None, 4096, None):
+            sys.exit("cannot mount")
+"""
+
+
+def test_directories_that_become_mounts(programs, tmp_path):
+    top, outside = tmp_path / "builds", tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_text("")
+    places = [top / str(number) for number in range(2000)]
+    for place in places:
+        place.mkdir(parents=True)
+        (place / "file").write_text("")
+    words = [sys.executable, "-c", MOUNT_OVER_ALL, programs.agent, f"{UID}:{GID}", top, outside]
+    subprocess.run([*_in_namespace('exec "$@"'), *words], check=True, timeout=60)
+    assert (0, 0) in {owner(place / "file") for place in places}, "it was at work"
+    assert {owner(path) for path in every(outside)} == {(0, 0)}
+
+
+def test_a_directory_that_is_moved_away(programs, tmp_path):
+    """Its new parent has directories of the same names. The second pass does the rest."""
+    top, outside = tmp_path / "builds", tmp_path / "outside"
+    names = [f"name-{number}" for number in range(60)]
+    for place in [top / name for name in names] + [outside / name for name in names]:
+        place.mkdir(parents=True)
+        (place / "file").write_text("")
+    for number in range(2000):
+        (top / f"large/{number}/below").mkdir(parents=True)
+    with subprocess.Popen([programs.agent, "own", f"{UID}:{GID}", top]) as process:
+        while os.lstat(top / "large").st_uid != UID:
+            assert process.poll() is None
+        os.rename(top / "large", outside / "large")
+        assert process.wait(60) == 0
+    assert {owner(outside / name / "file") for name in names} == {(0, 0)}
+    assert {owner(path) for path in every(top)} == {(UID, GID)}
 
 
 def test_failures_are_counted(own, tmp_path):
