@@ -102,6 +102,8 @@ def test_the_helper_has_the_limits_but_no_rights(job, engine, tmp_path):
             f"{tmp_path}/host:/host",
             f"{tmp_path}/host:/cache/inside",
             f"{tmp_path}/host:/builds/../etc/x",
+            f"{tmp_path}/host:/builds-of-others",
+            f"{tmp_path}/host:/cached",
             f"named-{job.token.lower()}:/named",
         ],
     }
@@ -279,6 +281,16 @@ def test_git_in_the_helper_after_the_hand_over(job, images):
     assert job.run("touch /builds/p/new\n").returncode == 0
     done = job.run("cd /builds/p; git ls-files -o\n", "upload_artifacts_on_success")
     assert done.stdout == b"new\n", done.stderr
+
+
+def test_the_files_are_handed_over_once(job):
+    """Before the first script of the job's own container."""
+    job.driver.settings["Docker"]["User"] = "4321:5432"
+    job.prepare()
+    assert job.run("echo x >/builds/first\n", "get_sources").returncode == 0
+    assert job.run("stat -c %u:%g /builds/first\n").stdout == b"4321:5432\n"
+    assert job.run("echo x >/builds/second\n", "archive_cache").returncode == 0
+    assert job.run("stat -c %u:%g /builds/second\n", "after_script").stdout == b"0:0\n"
 
 
 @pytest.mark.parametrize("place", ["/builds/host", "/builds"])
@@ -460,13 +472,15 @@ def test_a_job_without_sources_needs_no_git(job):
 
 
 def test_use_always_fails_without_the_image(job, engine):
-    job.driver.settings["Docker"]["PullPolicy"] = "never"
+    """Also where all stages could run in the job's container, as its image has git."""
+    job.driver.settings["Docker"] |= {"Image": HELPER, "PullPolicy": "never"}
     job.driver.settings["Helper"]["Image"] = "no/such:$CI_RUNNER_VERSION"
     job.env["CUSTOM_ENV_CI_RUNNER_VERSION"] = "19.4.0"
     done = job.stage("prepare")
     assert done.returncode == BUILD_FAILURE
     assert "helper container: the Docker Engine" in done.stderr
     assert "has no image 'no/such:19.4.0'" in done.stderr
+    assert "no helper container" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -546,6 +560,17 @@ def test_both_containers_start_at_the_same_time(job, front, until):
     assert process.wait(60) == 0, process.stderr.read()
     assert job.run("command -v git\n", "get_sources").returncode == 0
     assert job.run("echo ran\n").stdout == b"ran\n"
+
+
+def test_a_container_that_stays_keeps_no_other(job, front, engine):
+    """Cleanup fails after it has removed what it can."""
+    job.prepare()
+    name = f"berth-{job.metadata()['job']}"
+    which = engine.good("GET", f"/containers/{name}/json")["Id"]
+    front.refuse("DELETE", f"/containers/{which}", 400, "device is busy")
+    done = job.stage("cleanup")
+    assert done.returncode != 0 and "device is busy" in done.stderr
+    assert engine.labelled(job.driver.label)["containers"] == [[f"/{name}"]]
 
 
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGTERM])

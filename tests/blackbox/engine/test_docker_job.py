@@ -309,6 +309,20 @@ def test_a_lost_metadata_file_does_not_block_the_name(docker_job, engine):
     assert docker_job.run("echo ran\n").stdout == b"ran\n"
 
 
+@pytest.mark.parametrize("labels", [{}, {"berth.job": "job-1-0123456789abcdef"}])
+def test_a_container_of_another_with_the_jobs_name_stays(docker_job, engine, busybox, labels):
+    name = f"berth-{docker_job.prepare().metadata()['job']}"
+    assert docker_job.stage("cleanup").returncode == 0
+    body = {"Image": busybox, "Cmd": ["true"], "Labels": labels}
+    made = engine.good("POST", f"/containers/create?name={name}", body)["Id"]
+    done = docker_job.stage("prepare")
+    assert docker_job.stage("cleanup").returncode == 0
+    found = engine.call("GET", f"/containers/{made}/json")[0]
+    engine.call("DELETE", f"/containers/{made}?force=1&v=1")
+    assert done.returncode == SYSTEM_FAILURE and "does not belong to this job" in done.stderr
+    assert found == 200
+
+
 def test_cleanup_finds_what_a_killed_prepare_made(docker_job, engine, until):
     """Killed when the container exists, before its address is known."""
     process = docker_job.driver.start("custom", "prepare", env=docker_job.env)
