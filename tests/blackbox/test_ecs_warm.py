@@ -210,6 +210,22 @@ def test_what_ends_the_pause(pool, cloud, drained):
     assert cloud.count("RunTask") == 2 and len(pool.ready()) == 1
 
 
+def test_a_pause_of_another_file(pool, cloud, tmp_path):
+    """'warm' with one file does not end the pauses of another with the same directory."""
+    pool.driver.config()
+    cloud.image = "sshd"
+    assert with_the_same_file(pool, "warm")[0] != 0
+    cloud.image = "agent"
+    theirs, pool.driver.directory = pool.driver.directory, tmp_path / "other"
+    pool.driver.directory.mkdir()
+    pool.entry["Cpu"] = 512
+    pool.run("warm")
+    pool.driver.directory = theirs
+    code, text = with_the_same_file(pool, "warm")
+    assert code == 0 and "the last launch failed, the next is due in " in text
+    assert cloud.count("RunTask") == 2
+
+
 def test_a_task_that_ended(pool, cloud):
     """The job starts cold, and the pool gets another."""
     pool.run("warm")

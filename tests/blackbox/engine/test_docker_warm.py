@@ -134,9 +134,12 @@ def test_gc_ends_a_claimed_task(pool):
     """The job's key finds a task that has another name."""
     pool.entry["Tasks"] = 1
     pool.warm()
-    (key,) = pool.ready()
+    ((key, record),) = pool.ready().items()
+    record["origin"] |= {"started_at": 1000, "timeout": 10}  # of who launched it, long ago
+    (pool.driver.metadata / f"{key}.json").write_text(json.dumps(record))
     job, _ = pool.prepared()
     pool.until_ready(1)
+    assert "no orphaned tasks" in pool.driver.run("gc").stderr
     name = job.key()
     path = pool.driver.metadata / f"{name}.json"
     record = json.loads(path.read_text())
@@ -237,6 +240,39 @@ def test_the_configuration_changes(pool):
     done = pool.warm()
     assert "fits no [[Warm]] any more" in done.stderr
     assert len(pool.ready()) == 1 and not old & set(pool.ready())
+
+
+def test_settings_that_a_task_depends_on(pool, tmp_path):
+    """A job under another one does not get it, nor one whose runner passes another variable."""
+    pool.entry["Tasks"] = 1
+    settings = pool.driver.settings
+    settings["Docker"]["Environment"] = ["OF_THE_RUNNER"]
+    settings |= {"SSH": {}, "Services": {}}
+    pool.warm()
+    (key,) = pool.ready()
+    for section, name, value in (
+        ("Docker", "Memory", "200MiB"),
+        ("Docker", "PidsLimit", 100),
+        ("Docker", "User", "1000"),
+        ("Docker", "Volumes", [f"{tmp_path}:/host"]),
+        ("Docker", "Environment", ["OF_THE_RUNNER", "A=1"]),
+        ("Docker", "CapDrop", ["NET_RAW"]),
+        ("Services", "Builds", False),
+        ("SSH", "ReattachTimeout", "1m"),
+        ("", "CancelGrace", "3s"),
+        ("variable", "OF_THE_RUNNER", "x"),
+    ):
+        job = pool.job()
+        place = job.env if section == "variable" else settings[section] if section else settings
+        before = dict(place)
+        place[name] = value
+        done = job.stage("prepare")
+        assert "launching job-" in done.stdout.decode(), (section, name, done.stderr)
+        assert job.stage("cleanup").returncode == 0
+        place.clear()
+        place |= before
+    assert list(pool.ready()) == [key]
+    assert "berth: warm task " in pool.prepared()[1].stdout.decode()
 
 
 def test_fewer_are_wanted(pool):
@@ -413,6 +449,44 @@ def test_the_launcher_is_killed(pool, engine):
         return pool.driver.run("gc", "--stop").returncode == 0 and pool.counted()
 
     until(counted, DEADLINE_S, "all containers are counted")
+
+
+def test_a_launch_under_way(pool, engine, tmp_path):
+    """Another 'warm' counts it and leaves it alone; a request to stop is no failure."""
+    pool.entry["Tasks"] = 1
+    with Front(engine.socket, tmp_path / "front.sock") as front:
+        pool.driver.settings["Docker"]["Host"] = front.url
+        gate = front.hold("POST", "/containers/[^/]+/start")
+        process = pool.driver.start("warm")
+        assert gate.reached.wait(DEADLINE_S)
+        (task,) = pool.records()
+        done = pool.warm()
+        assert "0 ready, 1 launching, 1 wanted" in done.stdout.decode()
+        assert list(pool.records()) == [task] and not pool.records("spent-")
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=DEADLINE_S - 15)  # the gate opens by itself after 60 s
+        assert process.returncode != 0 and b"next launch" not in err
+        gate.open.set()
+        assert not list(pool.driver.metadata.glob(".warm-failed-*"))
+        until(lambda: pool.containers() == [], DEADLINE_S, "the task is removed")
+        pool.end()
+    pool.driver.settings["Docker"]["Host"] = engine.url
+
+
+@pytest.mark.waits
+def test_tasks_that_hang(pool, engine):
+    """All together cost a job some seconds, not each of them."""
+    pool.entry["Tasks"] = 4
+    pool.warm()
+    paused = list(pool.ready())
+    for key in paused:
+        engine.good("POST", f"/containers/berth-{key}/pause")
+    job, done = pool.prepared()
+    for key in paused:
+        engine.call("POST", f"/containers/berth-{key}/unpause")
+    assert "launching job-" in done.stdout.decode()
+    assert 1 <= done.stderr.count("cannot be used") <= 3, done.stderr
+    assert job.run("echo $IMAGE_SAYS\n").stdout == b"hello\n"
 
 
 def test_the_job_is_not_in_the_replacement(pool, tmp_path):
