@@ -305,6 +305,30 @@ def test_old_definitions_are_removed(generated_job, cloud):
     assert cloud.count("RunTask") == 2, "the one that is gone is not remembered"
 
 
+def test_an_old_definition_that_cannot_be_removed_keeps_no_other(generated_job, cloud):
+    prepare(generated_job)
+    generated_job.image(JOB, executor_opts={"docker": {"user": "0:0"}})
+    again(generated_job)
+    assert generated_job.stage("cleanup").returncode == 0
+    cloud.definitions.age(31 * 86400)
+
+    def collect():
+        return generated_job.driver.run("gc", "--task-definitions", env=generated_job.env)
+
+    # Answers about a definition of another family, and without the time of its registration.
+    stranger = {"taskDefinitionArns": ["arn:aws:ecs:eu-west-1:1:task-definition/other:1"]}
+    cloud.faults += [Fault("ListTaskDefinitions", status=200, body=stranger, times=4)]
+    assert collect().stdout == b""
+    cloud.faults += [Fault("DescribeTaskDefinition", status=200, body={}, times=2)]
+    assert collect().stdout == b"" and cloud.count("DeregisterTaskDefinition") == 0
+    denied = refusal("AccessDeniedException", "not authorized")
+    cloud.faults.append(Fault("DeregisterTaskDefinition", status=400, body=denied))
+    done = collect()
+    assert done.returncode != 0 and "not every old task definition could be removed" in done.stderr
+    assert done.stdout.count(b"removed ") == 1
+    assert sorted(row.status for row in cloud.definitions.all()) == ["ACTIVE", "DELETED"]
+
+
 def test_the_base_goes_to_job_helper_and_sidecars(generated_job, cloud):
     cloud.containers.images.add_busybox("nowhere.invalid/side:1")
     cloud.definitions.define(

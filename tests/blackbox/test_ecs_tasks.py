@@ -118,6 +118,12 @@ def test_a_listing_keeps_the_pace(prepared, cloud):
         cloud.moto.ecs.stop_task(cluster=cloud.cluster, task=arn)
 
 
+def forget(job):
+    """No metadata knows the task any more."""
+    (path,) = job.driver.metadata.glob("job-*.json")
+    return path.rename(job.driver.directory / f"{path.name}-{time.monotonic_ns()}")
+
+
 def test_gc_says_what_it_could_not_stop(prepared, cloud):
     (path,) = prepared.driver.metadata.glob("job-*.json")
     text = path.read_bytes()
@@ -127,6 +133,21 @@ def test_gc_says_what_it_could_not_stop(prepared, cloud):
     done = prepared.driver.run("gc", "--stop", env=prepared.env)
     assert done.returncode != 0 and cloud.task().arn in done.stderr
     path.write_bytes(text)
+
+
+def test_gc_goes_on_after_a_task_that_it_cannot_stop(prepared, cloud):
+    (path,) = prepared.driver.metadata.glob("job-*.json")
+    first = forget(prepared)
+    assert prepared.stage("prepare").returncode == 0
+    forget(prepared)
+    body = refusal("AccessDeniedException", "not authorized to perform: ecs:StopTask")
+    cloud.faults.append(Fault("StopTask", status=400, body=body))
+    done = prepared.driver.run("gc", "--stop", env=prepared.env)
+    assert done.returncode != 0 and "not every task could be stopped" in done.stderr
+    assert cloud.count("StopTask") == 2 and len(cloud.running()) == 1
+    (left,) = cloud.running()
+    assert f"cannot stop task {left}" in done.stderr and left not in done.stdout.decode()
+    first.rename(path)  # for the cleanup at the end
 
 
 def test_exec_leaves_nothing(ecs_job, cloud):
