@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "common/log.h"
 #include "driver/backend/backend.h"
 #include "driver/commands/command.h"
 #include "driver/commands/output_file.h"
@@ -67,8 +68,14 @@ static int print_totals(const struct config *config, struct buffer *out, struct 
         return -1;
     }
     if (found == 1) {
-        totals = history_totals_load(&store, err);
+        bool damaged = false;
+        totals = history_totals_load(&store, &damaged, err);
         history_close(&store);
+        if (damaged) {
+            log_warn("'%s/" HISTORY_TOTALS "' is damaged: these counters are those of the history, "
+                     "and fall if it has dropped jobs",
+                     path);
+        }
         if (totals == NULL) {
             return -1;
         }

@@ -188,10 +188,12 @@ static cJSON *load(const struct history_store *store, enum source *out_source, s
     return totals;
 }
 
-cJSON *history_totals_load(const struct history_store *store, struct error *err)
+cJSON *history_totals_load(const struct history_store *store, bool *out_damaged, struct error *err)
 {
     enum source source = SOURCE_FILE;
-    return load(store, &source, err);
+    cJSON *totals = load(store, &source, err);
+    *out_damaged = source == SOURCE_DAMAGED;
+    return totals;
 }
 
 /* Keeps a damaged file, which may be repaired; at most one a day. */

@@ -35,8 +35,9 @@ int history_record(const struct history_store *store, const char *line, size_t l
                    int64_t now_s, bool *out_kept, struct error *err)
     __attribute__((warn_unused_result));
 
-/* The counters as they are now, for the caller to free; NULL with 'err'. */
-cJSON *history_totals_load(const struct history_store *store, struct error *err);
+/* The counters as they are now, for the caller to free; NULL with 'err'. 'out_damaged': the file
+ * is, so that they are made of the history and may have fallen. */
+cJSON *history_totals_load(const struct history_store *store, bool *out_damaged, struct error *err);
 
 /* Appends the counters in Prometheus's text format. -1: no memory. */
 int history_totals_print(const cJSON *totals, bool projects, struct buffer *out)

@@ -106,8 +106,10 @@ def test_counters_do_not_fall(job, history, spoil):
         history([line(4)])
     else:  # they are rebuilt
         totals.write_text("" if spoil == "empty" else '{"backends":{"ecs')
-    after = samples(metrics(job.driver))
+    done = job.driver.run("metrics", env=job.driver.environment())
+    after = samples(done.stdout.decode())
     assert all(after[name] == value for name, value in before.items())
+    assert ("totals.json' is damaged: these counters" in done.stderr) == (spoil != "drop")
     spoilt = totals.read_text()
     job.prepare()
     done = job.stage("cleanup")
