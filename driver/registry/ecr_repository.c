@@ -140,20 +140,41 @@ static int describe(struct ecr_repository *repository, int64_t deadline_ms, stru
     return result < 0 ? -1 : 1;
 }
 
+/* What is known before a call of ECR; 'out_own': the caller's account. */
+static int init(struct ecr_repository *repository, const char *account, const char *region,
+                const char *name, int64_t deadline_ms, char out_own[ECR_ACCOUNT_DIGITS + 1],
+                struct error *err)
+{
+    if (find_account(repository->client, deadline_ms, out_own, err) < 0) {
+        return -1;
+    }
+    (void)snprintf(repository->name, sizeof(repository->name), "%s", name);
+    (void)snprintf(repository->account, sizeof(repository->account), "%s",
+                   account == NULL ? out_own : account);
+    (void)snprintf(repository->region, sizeof(repository->region), "%s",
+                   region == NULL ? aws_client_region(repository->client) : region);
+    return 0;
+}
+
+int ecr_repository_exists(struct aws_client *client, const char *account, const char *region,
+                          const char *name, int64_t deadline_ms, struct error *err)
+{
+    struct ecr_repository repository = {.client = client};
+    char own[ECR_ACCOUNT_DIGITS + 1];
+    return init(&repository, account, region, name, deadline_ms, own, err) < 0
+               ? -1
+               : describe(&repository, deadline_ms, err);
+}
+
 int ecr_repository_open(struct aws_client *client, const char *account, const char *region,
                         const char *name, int64_t deadline_ms, struct ecr_repository *out,
                         struct error *err)
 {
     struct ecr_repository repository = {.client = client};
     char own[ECR_ACCOUNT_DIGITS + 1];
-    if (find_account(client, deadline_ms, own, err) < 0) {
+    if (init(&repository, account, region, name, deadline_ms, own, err) < 0) {
         return -1;
     }
-    (void)snprintf(repository.name, sizeof(repository.name), "%s", name);
-    (void)snprintf(repository.account, sizeof(repository.account), "%s",
-                   account == NULL ? own : account);
-    (void)snprintf(repository.region, sizeof(repository.region), "%s",
-                   region == NULL ? aws_client_region(client) : region);
     bool foreign = strcmp(repository.account, own) != 0;
     int found = describe(&repository, deadline_ms, err);
     if (found == 0 && foreign) {

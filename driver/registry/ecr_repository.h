@@ -55,6 +55,11 @@ int ecr_repository_open(struct aws_client *client, const char *account, const ch
                         const char *name, int64_t deadline_ms, struct ecr_repository *out,
                         struct error *err) __attribute__((warn_unused_result));
 
+/* The same without creating it: 1 if it exists, 0; -1: not known. */
+int ecr_repository_exists(struct aws_client *client, const char *account, const char *region,
+                          const char *name, int64_t deadline_ms, struct error *err)
+    __attribute__((warn_unused_result));
+
 /* Whether the name is one that ECR accepts. */
 bool ecr_repository_name_is_valid(const char *name);
 

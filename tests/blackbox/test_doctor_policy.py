@@ -102,6 +102,18 @@ def test_policy_names_the_callers_role(place):
     assert {call.parameters["PolicySourceArn"] for call in asked} == {role}
 
 
+def test_policy_of_an_admin_is_not_about_the_admins_role(place):
+    """A role of IAM Identity Center is a person's, not the runner's."""
+    name = "AWSReservedSSO_AdministratorAccess_0123456789abcdef"
+    place.faults.always["GetCallerIdentity"] = (
+        "body:<GetCallerIdentityResponse><GetCallerIdentityResult>"
+        f"<Arn>arn:aws:sts::{ACCOUNT}:assumed-role/{name}/jo@example.org</Arn>"
+        f"<Account>{ACCOUNT}</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"
+    )
+    rows, _ = statements(place)
+    assert rows["DoctorAsks"]["Resource"] == [f"arn:aws:iam::{ACCOUNT}:role/*"]
+
+
 def test_policy_for_look_ups_in_ecr(place):
     """Only with generated definitions, and only the repositories that are named."""
     names = {"LogInToEcr", "LookAtImages"}

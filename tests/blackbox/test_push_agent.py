@@ -239,10 +239,20 @@ def test_no_busybox_is_wanted(push, ecr):
 def test_a_missing_permission_is_named(push, ecr, operation):
     ecr.denied.add(operation)
     log = push.fails()
+    assert ecr.count(operation) == 1  # final: not repeated
+    ecr.denied.add("DescribeRepositories")  # whether it exists is not known
     assert operation in json.dumps(json.loads(push.ok("--policy").stdout))
     assert f"ecr:{operation} is not allowed" in log
     assert f"allow ecr:{operation} on arn:aws:ecr:{REGION}:{ACCOUNT}:repository/" in log
-    assert ecr.count(operation) == 1  # final: not repeated
+
+
+def test_the_policy_for_a_repository_that_exists(push, ecr):
+    """It need not be created."""
+    before = push.ok("--policy").stdout
+    assert b"ecr:CreateRepository" in before and ecr.count("CreateRepository") == 0
+    push.ok()
+    after = push.ok("--policy").stdout
+    assert b"ecr:CreateRepository" not in after and b"ecr:PutImage" in after
 
 
 @pytest.mark.parametrize(

@@ -245,7 +245,9 @@ static bool looks_up_in_ecr(const struct config *config)
 static void own_principal(const struct policy_scope *scope, cJSON *out, bool *ok)
 {
     char arn[ARN_BYTES];
-    if (scope->caller == NULL || strstr(scope->caller, ":assumed-role/") == NULL) {
+    bool is_role = scope->caller != NULL && strstr(scope->caller, ":assumed-role/") != NULL;
+    /* Roles of IAM Identity Center are people's. */
+    if (!is_role || strstr(scope->caller, ":assumed-role/AWSReservedSSO_") != NULL) {
         add_role(scope, "*", out, ok); /* run by a user: the runner's role is not known */
         return;
     }
@@ -362,8 +364,8 @@ static const struct policy_row push_rows[] = {
     {.sid = "PushLayers",
      .actions = {"ecr:BatchCheckLayerAvailability", "ecr:InitiateLayerUpload",
                  "ecr:UploadLayerPart", "ecr:CompleteLayerUpload"}},
-    {.sid = "PushImages",
-     .actions = {"ecr:DescribeRepositories", "ecr:CreateRepository", "ecr:PutImage"}},
+    {.sid = "PushImages", .actions = {"ecr:DescribeRepositories", "ecr:PutImage"}},
+    {.sid = "CreateRepository", .actions = {"ecr:CreateRepository"}}, /* the last: not always */
 };
 
 const struct policy_row *policy_row(const struct config *config, size_t index)
@@ -446,13 +448,15 @@ static void add_statement(const struct policy_scope *scope, const struct policy_
     }
 }
 
-cJSON *policy_make_push(const char *region, const char *account, const char *repository)
+cJSON *policy_make_push(const char *region, const char *account, const char *repository,
+                        bool creates)
 {
     bool ok = true;
     cJSON *policy = cJSON_CreateObject();
     json_text(policy, "Version", "2012-10-17", &ok);
     cJSON *statements = json_array(policy, "Statement", &ok);
-    for (size_t i = 0; i < sizeof(push_rows) / sizeof(push_rows[0]); i++) {
+    size_t count = sizeof(push_rows) / sizeof(push_rows[0]) - (creates ? 0 : 1);
+    for (size_t i = 0; i < count; i++) {
         cJSON *resources = cJSON_CreateArray();
         json_append_format(resources, &ok, "arn:%s:ecr:%s:%s:repository/%s", aws_partition(region),
                            region, account, repository);

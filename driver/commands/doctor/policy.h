@@ -50,8 +50,9 @@ void policy_condition(const struct policy_scope *scope, const struct policy_row 
 /* The whole document; NULL: out of memory. The caller deletes it. */
 cJSON *policy_make(const struct policy_scope *scope);
 
-/* That of 'push-agent' for one repository. */
-cJSON *policy_make_push(const char *region, const char *account, const char *repository);
+/* That of 'push-agent' for one repository; 'creates': which it may have to create. */
+cJSON *policy_make_push(const char *region, const char *account, const char *repository,
+                        bool creates);
 
 /* "arn:...:role/NAME" of an assumed role, without its path, which is not known; any other ARN
  * unchanged. */

@@ -19,6 +19,7 @@
 #define OPEN_MS              (60 * 1000)
 #define VERSION_MS           (10 * 1000)
 #define VERSION_OUTPUT_BYTES 4096
+#define LOOK_MS              5000
 #define DIGEST_SHOWN         12 /* digits of the digest in the tag */
 
 /* --- the repository --- */
@@ -198,12 +199,20 @@ static int push(const struct command_context *context, const struct ecr_name *na
     return result;
 }
 
-static int print_policy(const struct ecr_name *name, const struct aws_client *client,
-                        struct error *err)
+/* For credentials that may do less, or none, it is printed as well: for a new repository then. */
+static int print_policy(const struct ecr_name *name, struct aws_client *client, struct error *err)
 {
+    struct error unknown = {0};
     bool has_registry = name->account[0] != '\0';
-    cJSON *policy = policy_make_push(has_registry ? name->region : aws_client_region(client),
-                                     has_registry ? name->account : "*", name->repository);
+    int exists = ecr_repository_exists(client, has_registry ? name->account : NULL,
+                                       has_registry ? name->region : NULL, name->repository,
+                                       clock_deadline_ms(LOOK_MS), &unknown);
+    if (exists < 0) {
+        log_debug("whether the repository exists is not known: %s", unknown.message);
+    }
+    cJSON *policy =
+        policy_make_push(has_registry ? name->region : aws_client_region(client),
+                         has_registry ? name->account : "*", name->repository, exists != 1);
     char *text = policy == NULL ? NULL : cJSON_Print(policy);
     cJSON_Delete(policy);
     if (text == NULL) {
