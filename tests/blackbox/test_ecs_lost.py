@@ -41,6 +41,22 @@ def test_an_old_intent_is_not_replayed(ecs_job, cloud, age_s, replays):
     assert ecs_job.metadata() is None
 
 
+def test_a_task_is_found_after_the_clock_was_set_back(ecs_job, cloud):
+    """RunTask seems to be in the future; it may have been a moment ago."""
+    prepare(ecs_job)
+
+    def lose(state):
+        del state["arn"]
+        state["asked_at"] = str(int(time.time()) + 60)
+
+    edit(ecs_job, lose)
+    cloud.listing = False
+    done = ecs_job.stage("cleanup")
+    cloud.listing = True
+    assert done.returncode == 0, done.stderr
+    assert cloud.running() == [] and ecs_job.metadata() is None
+
+
 SERVER = refusal("ServerException", "Internal Error")
 LOST = {
     "no answer": {"reset": "after"},

@@ -187,15 +187,18 @@ static int search_once(struct stop_search *search, struct error *err)
     int found = stop_started_by(search->client, ecs_state_text(metadata, "cluster"),
                                 ecs_state_text(metadata, "started_by"), search->reason,
                                 search->deadline_ms, err);
-    int64_t age_s = clock_unix_s() - search->asked_s;
+    int64_t now_s = clock_unix_s();
     if (found != 0) {
         return found < 0 ? -1 : 1;
     }
-    if (!search->replayed && age_s >= 0 && age_s < REPLAY_AGE_S) {
+    if (now_s < search->asked_s) { /* the clock was set back: RunTask may have been just now */
+        search->asked_s = now_s;
+    }
+    if (!search->replayed && now_s - search->asked_s < REPLAY_AGE_S) {
         struct error unknown;
         return replay_and_stop(search, &unknown) < 0 ? 0 : 1;
     }
-    return age_s < 0 || age_s > LIST_MISSING_S ? 1 : 0;
+    return now_s - search->asked_s > LIST_MISSING_S ? 1 : 0;
 }
 
 static int search_and_stop(struct stop_search *search, struct error *err)
