@@ -150,7 +150,7 @@ static bool is_stderr(int fd)
 
 /* stderr is the job's log. With LogFile, level and format are the file's, and stderr still gets
  * errors and progress. 'cleanup' continues without the file: a log that cannot be written must not
- * leave a task running. */
+ * leave a task running. Nor does anything wait for the reader of a FIFO. */
 static int open_log(const char *program, const struct config *config, bool needed,
                     struct error *err)
 {
@@ -159,7 +159,8 @@ static int open_log(const char *program, const struct config *config, bool neede
     if (config->log_file == NULL) {
         return 0;
     }
-    int fd = open(config->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600);
+    int fd = open(config->log_file,
+                  O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
     if (fd < 0) {
         (void)error_set(err, ERROR_USAGE, errno, "cannot open LogFile '%s'", config->log_file);
         if (!needed) {

@@ -104,11 +104,12 @@ int job_log_print(const struct config *config, const struct history_job *job, st
 {
     struct stat status;
     struct search search = {.job = job};
-    if (config->log_file == NULL) {
-        return 0;
+    if (config->log_file == NULL ||
+        (stat(config->log_file, &status) == 0 && !S_ISREG(status.st_mode))) {
+        return 0; /* a device or FIFO does not keep its lines */
     }
     cleanup_file FILE *file = fopen(config->log_file, "re");
-    if (file == NULL || fstat(fileno(file), &status) < 0 || !S_ISREG(status.st_mode)) {
+    if (file == NULL || fstat(fileno(file), &status) < 0) {
         return errno == ENOENT ? 0
                                : error_set(err, ERROR_SYSTEM, errno, "cannot read LogFile '%s'",
                                            config->log_file);

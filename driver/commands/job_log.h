@@ -13,7 +13,8 @@
 #include "driver/config/config.h"
 #include "driver/history/history.h"
 
-/* Prints them under a heading; nothing without LogFile or without such lines. */
+/* Prints them under a heading; nothing without LogFile, if it is not a regular
+ * file, or without such lines. */
 int job_log_print(const struct config *config, const struct history_job *job, struct error *err)
     __attribute__((warn_unused_result));
 

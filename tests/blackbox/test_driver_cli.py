@@ -258,12 +258,16 @@ def test_a_mistake_in_an_option_names_no_line_of_the_file(berth_driver, option, 
     assert done.returncode == 2 and f"error: {wanted}" in done.stderr, done.stderr
 
 
-def test_cleanup_works_without_the_log_file(berth_driver):
+@pytest.mark.parametrize("kind", ["no directory", "FIFO without a reader"])
+def test_cleanup_works_without_the_log_file(berth_driver, tmp_path, kind):
     """A full disk must not leave tasks running."""
-    berth_driver.settings["LogFile"] = "/nonexistent/dir/log"
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    path = "/nonexistent/dir/log" if kind == "no directory" else fifo
+    berth_driver.settings["LogFile"] = str(path)
     done = berth_driver.run("custom", "cleanup", env=in_runner(berth_driver))
     assert done.returncode == 0, done.stderr
-    assert "cannot open LogFile '/nonexistent/dir/log'" in done.stderr
+    assert f"cannot open LogFile '{path}'" in done.stderr
 
 
 def test_key_given_twice(berth_driver, tmp_path):

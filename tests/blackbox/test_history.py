@@ -512,6 +512,22 @@ def test_the_life_of_a_job(job, history, tmp_path, form):
     assert "no job '4712'" in found.stderr
 
 
+@pytest.mark.parametrize("kind", ["device", "FIFO"])
+def test_a_log_that_cannot_be_read_again_is_left_out(job, history, tmp_path, kind):
+    job.prepare()
+    assert job.stage("cleanup").returncode == 0
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    paths = {"device": "/dev/null", "FIFO": str(fifo)}
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        job.driver.settings |= {"LogFile": paths[kind]}
+        out, _ = shown(job.driver, "history", entries(history)[0]["key"])
+    finally:
+        os.close(reader)
+    assert out.startswith("job       job-4711-")
+
+
 def test_a_terminal_gets_lines_that_fit(berth_driver, history, filled, tmp_path):
     filled(many(20))
     script = 'stty cols 100; exec "$@"'
