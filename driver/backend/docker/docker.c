@@ -64,7 +64,8 @@ static int gather(cJSON *by_job, const cJSON *list, bool jobs_only)
     for (int i = cJSON_GetArraySize(list) - 1; i >= 0; i--) {
         const char *job = label(cJSON_GetArrayItem(list, i), DOCKER_JOB_LABEL);
         bool is_job = strcmp(label(cJSON_GetArrayItem(list, i), DOCKER_ROLE_LABEL), "job") == 0;
-        if (job[0] == '\0' || (jobs_only && !is_job) || cJSON_HasObjectItem(by_job, job)) {
+        if (job[0] == '\0' || (jobs_only && !is_job) ||
+            cJSON_GetObjectItemCaseSensitive(by_job, job) != NULL) {
             continue;
         }
         cJSON *copy = cJSON_Duplicate(cJSON_GetArrayItem(list, i), 1);
