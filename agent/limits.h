@@ -23,15 +23,15 @@
 #define LIMIT_LOGIN_CROWDED_MS     500
 #define LIMIT_TURN_MS              2500
 #define LIMIT_CROWD                2
-/* In a crowd some places still last the whole time: a login on its way, and against suspects what
- * is none. So many at most, or the others' turns would come too late: 10 places that last 2 s serve
- * 5 connections a second, and 60 loops need 20. */
+/* In a crowd some connections still keep their places the whole time: logins on their way and, if
+ * the new connection is a suspect's, all that are not. So many at most, or the others' turns would
+ * come too late: 10 places that last 2 s serve 5 connections a second, and 60 loops need 20. */
 #define LIMIT_PROTECTED_ONE_IN 4
 
-/* Connections that wait for a place, and for how long: less than a place lasts, so that what finds
- * none is refused soon; among many, or from a suspect, until its turn can have come: the last of 60
- * loops has it after 3 s, and what is refused comes back as the last. But no longer: with all
- * places to wait taken, a login waits for these to end. */
+/* How many connections wait for a place, and how long each: less than a place lasts, so that one
+ * that gets none is refused soon. In a crowd, or for a suspect, it is until its turn can have come:
+ * the last of 60 loops has it after 3 s, and one that is refused before comes back as the last. Not
+ * longer, since a login that cannot even wait needs one of these to end. */
 #define LIMIT_WAITING         128
 #define LIMIT_WAIT_MS         1000
 #define LIMIT_CROWDED_WAIT_MS 4000

@@ -45,8 +45,8 @@ struct agent_options {
 
     /* Jobs in images that know nothing of Berth. */
     int umask;                     /* of jobs; -1: the agent's */
-    const char *path_before;       /* directories around the PATH of jobs; NULL: none */
-    const char *path_after;        /* */
+    const char *path_before;       /* directory before the PATH of jobs; NULL: none */
+    const char *path_after;        /* the same behind it */
     const char *home_fallback;     /* directory for homes that can be written; NULL: none */
     const char *busybox;           /* directory with a busybox; NULL: none */
     struct option_list entrypoint; /* words before the shell of a job's scripts */

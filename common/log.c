@@ -310,7 +310,7 @@ void log_status(const char *text)
     errno = saved;
 }
 
-static void tell_lost(void)
+static void report_lost(void)
 {
     char message[64];
     int length = snprintf(message, sizeof(message),
@@ -343,7 +343,7 @@ void log_line(enum log_level level, const char *format, ...)
     }
     bool writable = may_write();
     if (writable && log_state.lost > 0) {
-        tell_lost();
+        report_lost();
         writable = may_write();
     }
     if (writable) {

@@ -89,8 +89,8 @@ static int64_t turn_ms(int places, int waiting)
     return fair_ms < LIMIT_LOGIN_CROWDED_MS ? LIMIT_LOGIN_CROWDED_MS : fair_ms;
 }
 
-/* Whether a place outlasts its turn in a crowd: a login that is on its way, and what is no
- * suspect's against a suspect. */
+/* Whether a place outlasts its turn in a crowd: that of a login on its way and, if the new
+ * connection is a suspect's, that of one who is not. */
 static bool is_protected(const struct admission_question *question, const struct place *place)
 {
     return place->asked || (!source_is_suspect(place->source, question->now_ms) &&

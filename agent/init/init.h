@@ -37,7 +37,7 @@ struct connection {
     int control;
     bool logged_in;
     bool displaced; /* killed to make room: counts no more */
-    bool reported;  /* which the log has been reported */
+    bool reported;  /* the log has a line about that */
     bool asked;     /* its client has asked to log in */
     int64_t accepted_ms;
     struct source *source;

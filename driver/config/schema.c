@@ -50,9 +50,7 @@ const struct schema_row schema_rows[] = {
      "Security groups of the tasks; they must allow this host to connect to the SSH port.", NULL},
     {"Fargate", "TaskDefinition", SCHEMA_TEXT, FIELD(fargate.task_definition), 0, 0, NULL, NULL,
      "Task definition, required for ecs without Image or AllowedImages: FAMILY for its latest "
-     "revision, FAMILY:7 for revision 7; "
-     "the job variable "
-     "FARGATE_TASK_DEFINITION overrides it.",
+     "revision, FAMILY:7 for revision 7; the job variable FARGATE_TASK_DEFINITION overrides it.",
      NULL},
     {"Fargate", "PlatformVersion", SCHEMA_TEXT, FIELD(fargate.platform_version), 0, 0, NULL,
      "LATEST, set by ECS",
@@ -323,8 +321,7 @@ const struct schema_row schema_rows[] = {
     {"Helper", "InsecureRegistries", SCHEMA_LIST, FIELD(helper.insecure_registries), 0,
      CONFIG_LIST_CEILING, NULL, "none",
      "Registries, HOST or HOST:PORT, that Berth asks by plain HTTP, and that may have an address "
-     "of "
-     "this host.",
+     "of this host.",
      NULL},
 
     {"Services", "Builds", SCHEMA_BOOL, FIELD(services.builds), 0, 0, "true", NULL,
@@ -357,8 +354,7 @@ const struct schema_row schema_rows[] = {
      "Number of tasks to keep ready while no entry of Schedule applies.", NULL},
     {WARM, "Schedule", SCHEMA_SCHEDULE, ENTRY(schedule), 0, CONFIG_WARM_TASKS_CEILING, NULL, NULL,
      "Numbers of tasks at certain times, { \"Mon-Fri 08:00-19:00 Asia/Tokyo\" = 4 }: days "
-     "(default: "
-     "every day), times, time zone (default: UTC); the largest that applies counts.",
+     "(default: every day), times, time zone (default: UTC); the largest that applies counts.",
      NULL},
     {WARM, "IdleTime", SCHEMA_DURATION, ENTRY(idle_time_ms), 0, DAY_MS, "\"30m\"", NULL,
      "Time after which a task beyond the number wanted is stopped.", NULL},

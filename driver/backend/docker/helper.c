@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "driver/backend/docker/helper.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "common/clock.h"
@@ -20,7 +21,7 @@ static int choose_processor(struct docker *docker, char out[ELF_PROCESSOR_BYTES]
         return -1;
     }
     if (docker->processor[0] != '\0') {
-        memcpy(out, docker->processor, ELF_PROCESSOR_BYTES);
+        (void)snprintf(out, ELF_PROCESSOR_BYTES, "%s", docker->processor);
     }
     return 0;
 }

@@ -167,8 +167,9 @@ static void write_remedy(const struct backend_task *task, char *out, size_t room
 {
     const struct config_fargate *fargate = &task->config->fargate;
     const struct metadata_agent *agent = &task->metadata->agents[METADATA_JOB];
-    int64_t from = clock_earlier_ms(fargate->job_port, fargate->helper_port);
-    int64_t to = fargate->job_port + fargate->helper_port - from;
+    bool job_first = fargate->job_port < fargate->helper_port;
+    int64_t from = job_first ? fargate->job_port : fargate->helper_port;
+    int64_t to = job_first ? fargate->helper_port : fargate->job_port;
     char ports[64];
     char which[64];
     if (((const struct ecs_session *)task->session)->generated == NULL) {

@@ -225,14 +225,13 @@ static int hand_over(const struct ecs_service_state *state, size_t index,
 }
 
 /* "127.0.0.1:5432", for each port, after 'words'. */
-static size_t add_targets(const struct ecs_service_state *state, char (*targets)[32],
-                          const char **words)
+static void add_targets(const struct ecs_service_state *state, char (*targets)[32],
+                        const char **words)
 {
     for (size_t i = 0; i < state->port_count; i++) {
         (void)snprintf(targets[i], sizeof(targets[i]), "127.0.0.1:%d", state->ports[i]);
         words[i] = targets[i];
     }
-    return state->port_count;
 }
 
 /* With the end of its log, if that can be read at once. */
@@ -275,7 +274,7 @@ static int await_ready(const struct ecs_service_state *state, size_t index,
         return 0;
     }
     (void)snprintf(timeout, sizeof(timeout), "%lldms", (long long)(left_ms < 1 ? 1 : left_ms));
-    (void)add_targets(state, targets, words + 4);
+    add_targets(state, targets, words + 4);
     if (helper->run(helper->context, &command, until_ms + CALL_MS, err) < 0) {
         return error_wrap(err, "cannot check the service '%s'", state->name);
     }

@@ -134,8 +134,8 @@ static void check_port(struct doctor *doctor, const cJSON *container)
 
 static void check_stop_timeout(struct doctor *doctor, const cJSON *container)
 {
-    bool said = json_at(container, "stopTimeout") != NULL;
-    int64_t timeout_s = said ? json_number_at(container, "stopTimeout") : STOP_TIMEOUT_S;
+    bool is_set = json_at(container, "stopTimeout") != NULL;
+    int64_t timeout_s = is_set ? json_number_at(container, "stopTimeout") : STOP_TIMEOUT_S;
     int64_t grace_s = doctor->config->cancel_grace_ms / 1000;
     if (timeout_s <= grace_s) {
         doctor_report(

@@ -132,16 +132,16 @@ static int read_answer(struct init_dialog *init, const struct init_question *que
         return got < 0 ? error_set(err, ERROR_SYSTEM, EINTR, "stopped by a signal")
                        : error_set(err, ERROR_USAGE, 0, "end of input before an answer");
     }
-    const char *said = line[0] != '\0' ? line : fallback;
-    if (said[0] == '\0' && question->fallback == NULL) {
+    const char *given = line[0] != '\0' ? line : fallback;
+    if (given[0] == '\0' && question->fallback == NULL) {
         (void)fprintf(stderr, "  an answer is required\n");
         return 0;
     }
-    if (said[0] != '\0' && check_answer(question, said, &why) < 0) {
+    if (given[0] != '\0' && check_answer(question, given, &why) < 0) {
         print_refusal(question, &why);
         return 0;
     }
-    (void)snprintf(answer, INIT_ANSWER_BYTES, "%s", said);
+    (void)snprintf(answer, INIT_ANSWER_BYTES, "%s", given);
     return 1;
 }
 

@@ -49,7 +49,7 @@ static size_t hash_of(const char *text, size_t slots)
     return (size_t)(number >> 32) & (slots - 1);
 }
 
-/* At most 4 texts of a job are words, so the table is never full. */
+/* At most 6 texts of a job are words, so the table is never full. */
 static int dictionary_open(struct dictionary *dictionary, size_t jobs, struct buffer *out)
 {
     size_t slots = 16;
