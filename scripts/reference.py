@@ -132,7 +132,7 @@ JSON_OUTPUT = {
         "name": "name of the job in the pipeline",
         "project": "path of the project",
         "ref": "branch or tag",
-        "image": "image as the pipeline names it",
+        "image": "image as the pipeline names it; of a warm task what [[Warm]] names",
         "url": "the job's page, as the pipeline sets it",
     },
     "gc": {

@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/escape.h"
+#include "common/log.h"
 #include "driver/backend/backend.h"
 #include "driver/base/json.h"
 #include "driver/commands/command.h"
@@ -16,6 +17,7 @@
 #include "driver/record/pool.h"
 #include "driver/record/pool_failure.h"
 #include "driver/task/task_summary.h"
+#include "driver/warm/warm.h"
 
 #define LIST_MS      60000
 #define WATCH_MS     2000
@@ -32,7 +34,8 @@ static const struct table_column columns[] = {
 struct listing {
     const struct command_context *context;
     const struct backend *backend;
-    struct history_store notes; /* fd -1: there are none */
+    struct history_store notes;          /* fd -1: there are none */
+    char (*wishes)[METADATA_WISH_BYTES]; /* of each [[Warm]]; NULL: not known */
     struct table table;
     size_t count;
 };
@@ -52,6 +55,32 @@ static cJSON *noted(const struct listing *listing, const char *job)
     }
     buffer_done(&text);
     return note;
+}
+
+/* For which jobs a warm task is kept ready; empty: no [[Warm]] asks for it any more. */
+static const char *warm_for(const struct listing *listing, const char *key)
+{
+    const struct config *config = listing->context->config;
+    struct pool_record record;
+    struct error ignored;
+    if (listing->wishes == NULL || !pool_has_key(key) ||
+        pool_read_one(config->metadata_directory, key, &record, &ignored) != 1) {
+        return "";
+    }
+    for (size_t i = 0; i < config->warm_count; i++) {
+        if (strcmp(listing->wishes[i], record.warm.wish) == 0) {
+            return warm_name(&config->warm[i]);
+        }
+    }
+    return "";
+}
+
+/* As the pipeline names it, or [[Warm]]. */
+static const char *image_of(const struct listing *listing, const struct backend_listed *listed,
+                            const cJSON *note)
+{
+    const char *noted_image = json_text_or_empty(note, "image");
+    return noted_image[0] != '\0' ? noted_image : warm_for(listing, listed->job);
 }
 
 /* A warm task has no job yet, or will never have one. */
@@ -82,7 +111,7 @@ static int add_row(struct listing *listing, const struct backend_listed *listed,
                                            memory,
                                            cost,
                                            json_text_or_empty(note, "project"),
-                                           json_text_or_empty(note, "image"),
+                                           image_of(listing, listed, note),
                                            listed->id,
                                            listed->url};
     return table_add(&listing->table, row);
@@ -105,7 +134,7 @@ static void add_number(cJSON *to, const char *name, double value, bool *ok)
 static int print_json(const struct listing *listing, const struct backend_listed *listed,
                       const cJSON *note)
 {
-    static const char *const from_note[] = {"name", "project", "ref", "image"};
+    static const char *const from_note[] = {"name", "project", "ref"};
     char cost[NUMBER_BYTES];
     const struct config_price *price = &listing->context->config->price;
     int64_t now_s = clock_unix_s();
@@ -127,6 +156,7 @@ static int print_json(const struct listing *listing, const struct backend_listed
     for (size_t i = 0; i < sizeof(from_note) / sizeof(from_note[0]); i++) {
         add_text(root, from_note[i], json_text_or_empty(note, from_note[i]), &ok);
     }
+    add_text(root, "image", image_of(listing, listed, note), &ok);
     add_text(root, "url", listed->url, &ok);
     char *text = ok ? cJSON_PrintUnformatted(root) : NULL;
     cJSON_Delete(root);
@@ -177,13 +207,14 @@ static void print_failures(const char *directory)
     pool_failures_done(&failures);
 }
 
-static int list(const struct command_context *context, const struct backend *backend, bool clear,
-                struct error *err)
+static int list(const struct command_context *context, const struct backend *backend,
+                char (*wishes)[METADATA_WISH_BYTES], bool clear, struct error *err)
 {
     char path[PATH_MAX];
     struct error ignored;
     struct listing listing = {.context = context,
                               .backend = backend,
+                              .wishes = wishes,
                               .table = {.columns = columns, .column_count = COLUMN_COUNT}};
     if (history_open(&listing.notes, context->config, false, path, sizeof(path), &ignored) != 1) {
         listing.notes.fd = -1; /* no projects and images */
@@ -213,12 +244,19 @@ int command_ps(struct command_context *context, struct result *out_result, struc
     }
     bool clear = context->watch && !context->json && isatty(STDOUT_FILENO) == 1;
     int64_t pause_ms = backend == &backend_ecs ? WATCH_ECS_MS : WATCH_MS;
-    int result = list(context, backend, clear, err);
+    char(*wishes)[METADATA_WISH_BYTES] = NULL;
+    struct error unusable = {0};
+    if (context->config->warm_count > 0 &&
+        warm_wishes(context->config, backend, &wishes, &unusable) < 0) {
+        log_debug("%s", unusable.message); /* 'warm' and 'doctor' report it */
+    }
+    int result = list(context, backend, wishes, clear, err);
     while (result == 0 && context->watch &&
            signals_wait(context->signals, -1, clock_deadline_ms(pause_ms)) == 0 &&
            !signals_pending(context->signals) && ferror(stdout) == 0) {
-        result = list(context, backend, clear, err);
+        result = list(context, backend, wishes, clear, err);
     }
+    free(wishes);
     if (result == 0) {
         *out_result = (struct result){.kind = RESULT_SUCCESS};
     }

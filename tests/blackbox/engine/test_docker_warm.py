@@ -105,7 +105,10 @@ def test_a_job_in_a_warm_task(pool):
     first = set(pool.ready())
     assert len(first) == 2 and pool.containers() == sorted(first)
     listed = pool.driver.run("ps").stdout.decode()
-    assert all(re.search(rf"{key} .* running, warm", listed) for key in first)
+    image = re.escape(pool.entry["Image"])
+    assert all(re.search(rf"{key} .* running, warm .* {image} ", listed) for key in first)
+    shown = pool.driver.run("ps", "--json").stdout.splitlines()
+    assert [json.loads(line)["image"] for line in shown] == [pool.entry["Image"]] * 2
     assert "no orphaned tasks" in pool.driver.run("gc").stderr
 
     job, done = pool.prepared()
