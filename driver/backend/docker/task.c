@@ -43,16 +43,18 @@ int docker_end_error(struct docker *docker, const cJSON *container, enum metadat
     docker_container_logs(docker, id, clock_deadline_ms(LOG_MS), &text);
     if (text.length > 0) {
         size_t skip = text.length < sizeof(tail) ? 0 : text.length - (sizeof(tail) - 1);
-        (void)snprintf(tail, sizeof(tail), "%s", text.bytes + skip);
+        const char *cut = skip == 0 ? NULL : strchr(text.bytes + skip, '\n');
+        (void)snprintf(tail, sizeof(tail), "%s",
+                       cut != NULL && cut[1] != '\0' ? cut + 1 : text.bytes + skip);
     }
     buffer_done(&text);
     for (char *at = tail; *at != '\0'; at++) {
-        *at = *at == '\n' ? ' ' : *at;
+        *at = *at != '\n' ? *at : at[1] == '\0' ? '\0' : ' ';
     }
-    return error_set(err, ERROR_SYSTEM, 0, "the %s's container exited with code %lld%s%s%s%s%s",
-                     docker_container_word(which),
-                     (long long)json_number_at(container, "State.ExitCode"),
-                     json_true_at(container, "State.OOMKilled") ? ", out of memory" : "",
-                     failure != NULL && failure[0] != '\0' ? ": " : "",
-                     failure != NULL ? failure : "", tail[0] != '\0' ? ": " : "", tail);
+    return error_set(
+        err, ERROR_SYSTEM, 0, "the %s's container exited with code %lld%s%s%s%s%s",
+        docker_container_word(which), (long long)json_number_at(container, "State.ExitCode"),
+        json_true_at(container, "State.OOMKilled") ? ", out of memory" : "",
+        failure != NULL && failure[0] != '\0' ? ": " : "", failure != NULL ? failure : "",
+        tail[0] != '\0' ? "; end of its log: " : "", tail);
 }

@@ -399,10 +399,13 @@ def test_cleanup_waits_for_an_engine_that_restarts(docker_job, engine, tmp_path)
 
 def test_a_container_that_was_killed_is_a_system_failure(docker_job, engine):
     name = f"berth-{docker_job.prepare().metadata()['job']}"
+    for _ in range(3):  # a log that is longer than its end
+        docker_job.run("true\n")
     engine.good("POST", f"/containers/{name}/kill")
     done = docker_job.run("echo no\n")
     assert done.returncode == SYSTEM_FAILURE and done.stdout == b""
-    assert "the job's container exited with code 137" in done.stderr
+    end = "the job's container exited with code 137; end of its log: berth-agent["
+    assert end in done.stderr, "from the beginning of a line"
 
 
 def test_an_agent_that_cannot_run_is_reported_with_its_log(docker_job, tmp_path):
@@ -412,7 +415,7 @@ def test_an_agent_that_cannot_run_is_reported_with_its_log(docker_job, tmp_path)
     docker_job.env.pop("BERTH_AGENT", None)  # it would win
     done = docker_job.stage("prepare")
     assert done.returncode == SYSTEM_FAILURE
-    assert "code 9: this is no agent" in done.stderr
+    assert "code 9; end of its log: this is no agent\n" in done.stderr
 
 
 def test_cancel(docker_job, until):
