@@ -71,6 +71,17 @@ def pytest_configure():
 
 
 @pytest.hookimpl(trylast=True)
+def pytest_unconfigure():
+    """What a worker that crashed has left, such as its servers, is below this process by now, and
+    would run for ever. An engine ends with its last user, who may be of another run."""
+    engines = [
+        pid for pid in processes.descendants(os.getpid()) if processes.name(pid) == "unshare"
+    ]
+    spared = set().union(*({pid, *processes.descendants(pid)} for pid in engines))
+    processes.end(processes.descendants(os.getpid()) - spared)
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
     """Tests that wait come first, so that a step does not end with one. Each worker begins with an
     equal part of the list (--dist worksteal), hence with an equal part of them."""
