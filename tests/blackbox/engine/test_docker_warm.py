@@ -133,6 +133,16 @@ def test_a_job_in_a_warm_task(pool):
     assert metadata["job"] not in pool.containers() and len(pool.containers()) == 2
 
 
+def test_the_oldest_task_is_claimed(pool):
+    """It is the first that would reach MaxAge."""
+    pool.warm()
+    key, record = max(pool.ready().items())
+    record["warm"]["ready_at"] -= 100
+    (pool.driver.metadata / f"{key}.json").write_text(json.dumps(record))
+    job, _ = pool.prepared()
+    assert json.loads((pool.driver.metadata / f"{job.key()}.json").read_text())["job"] == key
+
+
 def test_gc_ends_a_claimed_task(pool):
     """The job's key finds a task that has another name."""
     pool.entry["Tasks"] = 1
