@@ -90,6 +90,14 @@ def test_variables_in_overrides_own_first_predefined_last(job, cloud):
     assert "OF_JOB" not in definition(cloud)[1]
 
 
+def test_a_service_of_another_user_has_its_variables(job, cloud):
+    job.services(service(executor_opts={"docker": {"user": "1000"}}))
+    done = prepare(job)
+    assert "not ready" not in done.stderr
+    done = job.run("stat -c %u /builds/seen; grep PORT= /builds/seen; echo hi | nc -w 1 db 5432\n")
+    assert done.stdout.startswith(b"1000\n") and done.stdout.endswith(b"PORT=5432\nhi\n")
+
+
 def test_a_masked_value_in_overrides_needs_a_key(job, cloud):
     words = service(variables=[{"key": "PW", "value": "x$DB_PASSWORD"}])
     del words["entrypoint"]

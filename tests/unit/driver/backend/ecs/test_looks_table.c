@@ -168,6 +168,9 @@ static void a_slot_that_is_given_away_is_not_written(void **state)
     memcpy(view.arn, arns[1], sizeof(view.arn));
     looks_table_publish(&drivers[1], &batch, 0, &view);
     int before = drivers[1].index;
+    off_t at = 4096 + before * (off_t)sizeof(slot);
+    assert_int_equal(pread(drivers[1].fd, &slot, sizeof(slot), at), sizeof(slot));
+    assert_int_equal(slot.begun_ms, 0);
     assert_true(looks_table_own(&drivers[1], arns[1], &slot));
     assert_int_not_equal(drivers[1].index, before);
     assert_int_equal(slot.begun_ms, 0);
@@ -202,6 +205,20 @@ static void noise_is_no_answer(void **state)
     globfree(&found);
 }
 
+/* Its clock was far ahead of this one's, so that nothing in the file would expire for long. */
+static void slots_of_another_boot_are_free(void **state)
+{
+    (void)state;
+    struct looks_slot slot = {.expires_ms = clock_now_ms() + 24LL * 3600 * 1000};
+    for (int i = 0; i < 2048; i++) { /* all that the file has */
+        off_t at = 4096 + i * (off_t)sizeof(slot);
+        assert_int_equal(pwrite(drivers[0].fd, &slot, sizeof(slot), at), sizeof(slot));
+    }
+    want(0, clock_now_ms());
+    claim(0);
+    assert_int_equal(batch.count, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,6 +227,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(scopes_do_not_meet, make, drop),
         cmocka_unit_test_setup_teardown(a_slot_that_is_given_away_is_not_written, make, drop),
         cmocka_unit_test_setup_teardown(noise_is_no_answer, make, drop),
+        cmocka_unit_test_setup_teardown(slots_of_another_boot_are_free, make, drop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

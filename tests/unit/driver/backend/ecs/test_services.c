@@ -122,7 +122,7 @@ static void overrides_take_what_has_room(void **state)
     (void)state;
     static const char response[] =
         "{\"variables\":[{\"key\":\"SECRET\",\"masked\":true},{\"key\":\"SHORT\","
-        "\"masked\":true}]}";
+        "\"masked\":true},{\"key\":\"SHORTEST\",\"masked\":true}]}";
     static const struct {
         const char *name, *text;
         size_t room;
@@ -141,6 +141,8 @@ static void overrides_take_what_has_room(void **state)
          "its variable OWN does not fit"},
         {"a masked value", "[{\"name\":\"unknown\",\"env\":[\"OWN=x0123456789\"]}]", 8192, NULL,
          "its variable OWN has a masked value"},
+        {"the shortest that is found", "[{\"name\":\"unknown\",\"env\":[\"OWN=wxyz\"]}]", 8192,
+         NULL, "its variable OWN has a masked value"},
         {"a value too short to be found", "[{\"name\":\"unknown\",\"env\":[\"OWN=abc\"]}]", 8192,
          "[{\"name\":\"berth-svc-1\",\"environment\":[{\"name\":\"OWN\",\"value\":\"abc\"}]}]",
          NULL},
@@ -150,6 +152,7 @@ static void overrides_take_what_has_room(void **state)
     (void)setenv("CUSTOM_ENV_PUBLIC", "2", 1);
     (void)setenv("CUSTOM_ENV_SECRET", "0123456789", 1);
     (void)setenv("CUSTOM_ENV_SHORT", "abc", 1);
+    (void)setenv("CUSTOM_ENV_SHORTEST", "wxyz", 1);
     for (size_t i = 0; i < ROW_COUNT(rows); i++) {
         struct ecs_services services;
         char use[] = "auto";
