@@ -2,15 +2,16 @@
 """Addresses and network namespaces of the tasks of ecs_play.py; needs root.
 
 Each task has an address of its own in 198.18.0.0/15 (RFC 2544, private use), which this machine
-reaches over a veth pair without a bridge: with the last process in the namespace the pair is gone,
-also after a killed test. HOST is this machine as tasks see it: a server of a test that listens
-there, or on all addresses, is reached by them. Nothing else can be reached.
+reaches over a veth pair without a bridge: some time after the last process in the namespace the
+pair is gone, also after a killed test. HOST is this machine as tasks see it: a server of a test
+that listens there, or on all addresses, is reached by them. Nothing else can be reached.
 """
 
 import atexit
 import contextlib
 import fcntl
 import itertools
+import socket
 import subprocess
 import threading
 
@@ -55,11 +56,18 @@ class Network:
                 self._lock.close()
         else:
             raise OSError(f"{SLOTS} processes play ECS already")
+        self._remove_links()
         self._first = FIRST + self.slot * SLOT_ADDRESSES
         self.host = _text(self._first + 1)
         _ip([f"address replace {self.host}/32 dev lo"])
         atexit.register(self._release)
         self._numbers = itertools.count()
+
+    def _remove_links(self):
+        """Those of an earlier process: the kernel takes its time to remove them."""
+        for _, name in socket.if_nameindex():
+            if name.startswith(f"ep{self.slot}-"):
+                subprocess.run(["ip", "link", "del", name], capture_output=True, check=False)
 
     def _release(self):
         with contextlib.suppress(OSError):
