@@ -19,8 +19,10 @@ struct ecs_listing {
     struct aws_client *client;
     const struct config *config;
     char prefix[64]; /* of startedBy */
-    struct backend_listed *entries;
-    int64_t *created_s;
+    struct entry {
+        int64_t created_s;
+        struct backend_listed listed;
+    } * entries;
     size_t count, room;
 };
 
@@ -65,18 +67,11 @@ static int make_room(struct ecs_listing *listing, struct error *err)
         return 0;
     }
     size_t room = listing->room == 0 ? ECS_DESCRIBE_CEILING : listing->room * 2;
-    struct backend_listed *entries =
-        reallocarray(listing->entries, room, sizeof(*listing->entries));
-    if (entries != NULL) {
-        listing->entries = entries;
-    }
-    int64_t *created_s = reallocarray(listing->created_s, room, sizeof(*listing->created_s));
-    if (created_s != NULL) {
-        listing->created_s = created_s;
-    }
-    if (entries == NULL || created_s == NULL) {
+    struct entry *entries = reallocarray(listing->entries, room, sizeof(*entries));
+    if (entries == NULL) {
         return error_set(err, ERROR_SYSTEM, ENOMEM, "cannot list the tasks");
     }
+    listing->entries = entries;
     listing->room = room;
     return 0;
 }
@@ -93,8 +88,9 @@ static int keep_ours(struct ecs_listing *listing, const cJSON *tasks, struct err
         if (make_room(listing, err) < 0) {
             return -1;
         }
-        read_entry(listing, task, &listing->entries[listing->count]);
-        listing->created_s[listing->count++] = json_number_at(task, "createdAt");
+        struct entry *entry = &listing->entries[listing->count++];
+        entry->created_s = json_number_at(task, "createdAt");
+        read_entry(listing, task, &entry->listed);
     }
     return 0;
 }
@@ -160,11 +156,13 @@ static int read_page(struct ecs_listing *listing, char **next, int64_t deadline_
     }
     const char *token = json_text_or_empty(answer, "nextToken");
     cJSON *arns = cJSON_DetachItemFromObjectCaseSensitive(answer, "taskArns");
-    *next = token[0] == '\0' ? NULL : strdup(token);
+    if (token[0] != '\0' && (*next = strdup(token)) == NULL) {
+        result = error_set(err, ERROR_SYSTEM, errno, "cannot list the tasks");
+    }
     cJSON_Delete(answer);
-    if (cJSON_GetArraySize(arns) == 0) {
+    if (result < 0 || cJSON_GetArraySize(arns) == 0) {
         cJSON_Delete(arns);
-        return 0;
+        return result;
     }
     return describe_page(listing, arns, deadline_ms, err);
 }
@@ -182,19 +180,22 @@ static int collect(struct ecs_listing *listing, int64_t deadline_ms, struct erro
     return result;
 }
 
-/* Selection sort, oldest first: a cluster has at most some thousand tasks. */
-static int visit_by_age(struct ecs_listing *listing, backend_visit *visit, void *context,
-                        struct error *err)
+static int by_age(const void *a, const void *b)
 {
-    for (size_t done = 0; done < listing->count; done++) {
-        size_t oldest = done;
-        for (size_t i = done + 1; i < listing->count; i++) {
-            oldest = listing->created_s[i] < listing->created_s[oldest] ? i : oldest;
-        }
-        struct backend_listed entry = listing->entries[oldest];
-        listing->entries[oldest] = listing->entries[done];
-        listing->created_s[oldest] = listing->created_s[done];
-        if (visit(context, &entry, err) < 0) {
+    int64_t one = ((const struct entry *)a)->created_s;
+    int64_t other = ((const struct entry *)b)->created_s;
+    return one < other ? -1 : one > other ? 1 : 0;
+}
+
+/* The oldest first. */
+static int visit_each(struct ecs_listing *listing, backend_visit *visit, void *context,
+                      struct error *err)
+{
+    if (listing->count > 0) {
+        qsort(listing->entries, listing->count, sizeof(*listing->entries), by_age);
+    }
+    for (size_t i = 0; i < listing->count; i++) {
+        if (visit(context, &listing->entries[i].listed, err) < 0) {
             return -1;
         }
     }
@@ -213,10 +214,9 @@ int ecs_list(const struct config *config, backend_visit *visit, void *context, i
     (void)snprintf(listing.prefix, sizeof(listing.prefix), "berth/%s/", owner);
     int result = collect(&listing, deadline_ms, err);
     if (result == 0) {
-        result = visit_by_age(&listing, visit, context, err);
+        result = visit_each(&listing, visit, context, err);
     }
     aws_client_free(listing.client);
     free(listing.entries);
-    free(listing.created_s);
     return result;
 }
