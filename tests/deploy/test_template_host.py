@@ -5,6 +5,7 @@ a whole job runs, and that the stack fails with the reason otherwise."""
 import io
 import json
 import os
+import re
 import subprocess
 import tarfile
 
@@ -14,8 +15,11 @@ from deploy.stack import BUSYBOX, DRIVER, PACKAGE, TOKEN, Host, HostAws, Outside
 from runner import job as runner_job
 from runner.gitlab_runner import Runner
 from support.driver import Driver
-from support.ecs import Cloud
+from support.ecs import REGION, Cloud
 from support.ecs_generated import RUNNER_HELPER
+
+# The first test makes a package, a stack and the host.
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +164,33 @@ def test_the_host_calls_nothing_that_its_role_does_not_allow(booted):
     called = {f"{call.service}:{call.operation}" for call in booted.aws.calls if call.service}
     assert called - {"sts:GetCallerIdentity"} <= allowed
     assert {"ecr:PutImage", "secretsmanager:GetSecretValue", "ecs:DescribeClusters"} <= called
+
+
+def test_init_writes_such_a_file_as_well(booted, tmp_path):
+    """With the stack's outputs as answers, and the image of jobs without one, for which it does not
+    ask; 'doctor' finds no failure then, either."""
+    outputs, path = booted.stack.outputs, tmp_path / "fargate.toml"
+    agent = booted.config("fargate.toml")["Helper"]["AgentImage"]
+    answers = ["ecs", REGION, outputs["Cluster"], f"base-{booted.stack.name}", "",
+               outputs["Subnets"], outputs["TaskSecurityGroup"], "yes", "no", "no", agent, "", "",
+               tmp_path / "metadata", "", "strict"]  # fmt: skip
+    # Its suggestions are those of an administrator.
+    env = booted.environment | {"AWS_ENDPOINT_URL": booted.stack.moto.url}
+    program = booted.root / "usr/bin/berth-driver"
+    done = subprocess.run(
+        [program, "init", path], input="".join(f"{answer}\n" for answer in answers), env=env,
+        check=False, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"found: (.*)", done.stderr)[1].split(", ")
+    assert outputs["Cluster"] in found
+    text = path.read_text()
+    path.write_text(text.replace("\n[Fargate]\n", '\n[Fargate]\nImage = "debian:13"\n'))
+    done = subprocess.run(
+        [program, "--config", path, "doctor"], env=booted.environment, check=False,
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, ", 0 failures, " in done.stdout) == (0, True), done.stdout
 
 
 def fails(host, step):
