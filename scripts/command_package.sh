@@ -85,7 +85,7 @@ stage_texts() {
     "$programs/berth-driver" completion fish >"$share/fish/vendor_completions.d/berth-driver.fish"
     cp deploy/systemd/* "$root/usr/lib/systemd/system/"
     cp deploy/logrotate/berth "$root/etc/logrotate.d/"
-    cp deploy/examples/* deploy/cloudformation/berth.yaml "$share/doc/berth/examples/"
+    cp deploy/examples/* deploy/cloudformation/* "$share/doc/berth/examples/"
     cp README.md "$share/doc/berth/"
     gzip -9n <CHANGELOG.md >"$share/doc/berth/changelog.gz"
     "$python" scripts/sbom.py copyright "$deps/tarballs" >"$share/doc/berth/copyright"

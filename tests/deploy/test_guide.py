@@ -88,7 +88,7 @@ def test_the_page_of_errors_names_the_steps_of_the_first_boot():
     assert len(named) > 4 and named <= steps
 
 
-REMOVE = TOP / "deploy/cloudformation/remove.sh"
+REMOVE = TOP / "deploy/cloudformation/remove_stack.sh"
 # Calls of the script with services that moto does not play that far.
 STAND_IN = """#!/bin/sh
 echo "$*" >>"$HOME/calls"
@@ -126,7 +126,7 @@ def remove(moto, tmp_path_factory):
 def test_the_script_of_the_removal_is_sound(guide):
     text = REMOVE.read_text()
     assert shellcheck(text) == ""
-    assert "sh deploy/cloudformation/remove.sh berth\n" in guide.block("remove.sh").text
+    assert "sh deploy/cloudformation/remove_stack.sh berth\n" in guide.block("remove_stack.sh").text
     wanted = set(re.findall(r"^part .* (\w+)$", text, re.M))
     assert len(wanted) == 5 and wanted <= set(template()["Outputs"])
     (commands,) = re.findall(r"commands=(\[.*\])'", text)

@@ -69,7 +69,7 @@ def tried(directory, shell, block, names, fail_at):
 
 def blocks_on_the_computer(english):
     """Without those that are more than one call after the other (tests/deploy/test_guide.py)."""
-    other = ("describe-stack-events", "remove.sh")
+    other = ("describe-stack-events", "remove_stack.sh")
     return [b for b in english.shell() if not b.on_host and not any(o in b.text for o in other)]
 
 

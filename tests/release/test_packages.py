@@ -101,7 +101,8 @@ def test_contents(tree):
     if other.exists():
         packed = tree / "usr/lib/berth/berth-agent-aarch64"
         assert packed.read_bytes() == other.read_bytes()
-    examples = {path.name for path in (TOP / "deploy/examples").iterdir()} | {"berth.yaml"}
+    sources = [*(TOP / "deploy/examples").iterdir(), *(TOP / "deploy/cloudformation").iterdir()]
+    examples = {path.name for path in sources}
     assert files_of(tree / "usr/share/doc/berth/examples") == examples
     assert {path.name for path in (tree / "usr/lib/systemd/system").iterdir()} == {
         path.name for path in (TOP / "deploy/systemd").iterdir()

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# remove.sh STACK: deletes a stack of berth.yaml with what CloudFormation leaves or stumbles over: the runner's
+# remove_stack.sh STACK: deletes a stack of berth.yaml with what CloudFormation leaves or stumbles over: the runner's
 # registration, tasks, objects of the bucket, policies that were added to the roles of jobs. After a failure, run it
 # again. The region is that of the AWS CLI.
 set -eu
