@@ -190,7 +190,12 @@ class HostAws(Ecr):
 
     def take(self, call):
         if call.operation == "SignalResource":
-            return "body:<SignalResourceResponse/>"
+            # As AWS spells the resource of a call that names the stack.
+            stack = (
+                f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/{call.parameters['StackName']}"
+            )
+            allowed = self.allows("cloudformation:SignalResource", f"{stack}/*", {})
+            return "body:<SignalResourceResponse/>" if allowed else "code:403,AccessDenied"
         if call.operation == "SimulatePrincipalPolicy":
             asked = call.parameters
             context = {
