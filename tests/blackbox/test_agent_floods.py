@@ -7,6 +7,7 @@ logged in, because it waits until the connections before it had their turn of ha
 """
 
 import contextlib
+import math
 import os
 import re
 import socket
@@ -25,10 +26,11 @@ ELSEWHERE = "127.0.0.200"
 
 
 def log_in(client, source):
-    """Logs in from that address, with retries; returns how long it took."""
+    """Logs in from that address, with retries for a minute; returns how long it took."""
     began = time.monotonic()
     while client.run("exit 6", options=["-b", source]).returncode != 6:
-        assert time.monotonic() - began < 60, f"kept out from {source}"
+        if time.monotonic() - began > 60:
+            return math.inf
     return time.monotonic() - began
 
 
@@ -38,27 +40,39 @@ def is_busy(client):
     return max(log_in(client, "127.0.0.100") for _ in range(3)) > USUAL_LOGIN_S
 
 
-def idle_seconds():
-    """Of all processors together, since the machine started."""
-    with open("/proc/stat") as file:
-        return int(file.readline().split()[4]) / os.sysconf("SC_CLK_TCK")
+class Idle:
+    """busy(): whether the processors had too little rest since this was made. Then a login takes
+    longer than the half second of its turn, so that none may get in."""
+
+    def __init__(self):
+        self.before, self.began = self._seconds(), time.monotonic()
+
+    @staticmethod
+    def _seconds():
+        """Of all processors together, since the machine started."""
+        with open("/proc/stat") as file:
+            return int(file.readline().split()[4]) / os.sysconf("SC_CLK_TCK")
+
+    def busy(self):
+        passed = (time.monotonic() - self.began) * os.cpu_count()
+        return (self._seconds() - self.before) / passed < USUAL_IDLE
 
 
 def check_logins(started, client, flood, sources):
     """Logs in from each address in turn, within the limit, while the flood runs."""
     busy = is_busy(client)
     with flood():
-        before, began = idle_seconds(), time.monotonic()
+        idle = Idle()
         took = [(source, log_in(client, source)) for source in sources]
-        idle = (idle_seconds() - before) / (time.monotonic() - began) / os.cpu_count()
-    busy = busy or idle < USUAL_IDLE  # also with load only between those two checks
+        busy = idle.busy() or busy  # also with load only between those two checks
     late = [pair for pair in took if pair[1] >= IN_TIME_S]
     assert not late or busy or is_busy(client), late
     assert started.process.poll() is None
     # Logins are always logged. There is one more if a login on a slow machine took so long
     # that it was displaced, and was retried.
     reported = re.findall(r"info: (\S+) port \d+: '\S+' logged in with ", started.log())
-    assert all(reported.count(source) >= sources.count(source) for source in sources), reported
+    in_time = [source for source, seconds in took if seconds < math.inf]
+    assert all(reported.count(source) >= in_time.count(source) for source in in_time), reported
 
 
 def cpu_seconds(pid):
@@ -95,13 +109,15 @@ def test_key_exchanges_without_a_login_cost_little(agent, ssh, programs, trusted
         pytest.skip("a key exchange under AddressSanitizer costs ten times as much")
     started = agent()
     if trusted:
-        log_in(ssh(started), ADDRESSES[0])
+        assert log_in(ssh(started), ADDRESSES[0]) < math.inf
+    idle = Idle()
     before, began = cpu_seconds(started.pid), time.monotonic()
     with Flood(started.port, "exchanges keys", 60, ADDRESSES[: 1 if trusted else 30]) as flood:
         time.sleep(6)  # the time over which CPU usage is measured
         cost = (cpu_seconds(started.pid) - before) / (time.monotonic() - began)
+        busy = idle.busy()
     assert cost < 0.3
-    assert flood.finished > 30
+    assert flood.finished > 30 or busy
 
 
 @pytest.mark.waits
@@ -127,7 +143,7 @@ def test_refused_connections_are_summed_up(agent, ssh, until):
 
 def test_health_check_during_a_flood_from_its_address(agent, programs, ssh):
     started = agent()
-    busy = is_busy(ssh(started))
+    busy, idle = is_busy(ssh(started)), Idle()
     with Flood(started.port, "exchanges keys and stays", 40, ["127.0.0.1"]):
         for _ in range(20):
             done = subprocess.run(
@@ -136,7 +152,7 @@ def test_health_check_during_a_flood_from_its_address(agent, programs, ssh):
                 timeout=60,
                 check=False,
             )
-            assert done.returncode == 0 or busy, done.stderr
+            assert done.returncode == 0 or busy or idle.busy(), done.stderr
 
 
 def test_a_refused_connection_is_closed_at_once(agent, ssh):

@@ -269,7 +269,7 @@ def test_two_hundred_lost_links_keep_the_pace(prepared, ecs_job, cloud, tmp_path
     looks = sorted(at for at, name in cloud.times[before:] if name == "DescribeTasks")
     assert all(process.returncode == SYSTEM_FAILURE for process in running)
     assert all(OOM in text for text in stderr), [text for text in stderr if OOM not in text][:3]
-    assert len(looks) < JOBS / 4, "one call asks for all of them"
+    assert len(looks) < JOBS, "one call asks for many; alone each asks until the end is reported"
     for count, at in enumerate(looks):  # a loaded machine may bunch them up, but never ahead
         assert at - begun >= count / PACE - 0.5, f"look {count}"
     for copy in copies:
