@@ -109,7 +109,6 @@ struct backend {
     const char *summary;
     bool uses_keywords;  /* a job's 'image:' and 'services:' */
     bool may_lack_agent; /* a task may run another SSH server, with a host key of its own */
-    bool same_machine;   /* a task is a process beside the driver, reached by loopback */
     bool has_metadata;   /* the agent can ask for the times of the start (start_report.h) */
     int (*check)(const struct config *config, struct error *err);
     int (*directories)(const struct config *config, const char *job,

@@ -30,11 +30,6 @@
 #define CIPHERS_AES  "aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 #define CIPHER_PLAIN "chacha20-poly1305@openssh.com"
 #define CIPHERS_CTR  "aes256-ctr,aes128-ctr"
-#define KEX_CLASSIC  "curve25519-sha256,curve25519-sha256@libssh.org"
-#define KEX_HYBRID   "mlkem768x25519-sha256"
-/* It costs both sides tens of milliseconds a login, and OpenSSH before 9.9 would choose it: a job's
- * connection lasts for one stage, so it comes last. */
-#define KEX_SNTRUP   "sntrup761x25519-sha512,sntrup761x25519-sha512@openssh.com"
 #define HOSTKEYS_OWN "ssh-ed25519"
 #define HOSTKEYS_ANY HOSTKEYS_OWN ",ecdsa-sha2-nistp256,rsa-sha2-512,rsa-sha2-256"
 
@@ -153,7 +148,7 @@ static int connect_socket(const struct ssh_target *target, struct signals *signa
 
 /* Both sides are ours or an OpenSSH of 2014 or later; weaker algorithms are left out. The CPU
  * decides which cipher is the fastest. */
-static int set_algorithms(ssh_session session, bool other_hosts, bool same_machine)
+static int set_algorithms(ssh_session session, bool other_hosts)
 {
     bool aes = sodium_runtime_has_aesni() != 0 || sodium_runtime_has_armcrypto() != 0;
     const char *ciphers = aes ? CIPHERS_AES "," CIPHER_PLAIN "," CIPHERS_CTR
@@ -163,8 +158,11 @@ static int set_algorithms(ssh_session session, bool other_hosts, bool same_machi
         enum ssh_options_e option;
         const char *value;
     } rows[] = {
-        {SSH_OPTIONS_KEY_EXCHANGE, same_machine ? KEX_CLASSIC "," KEX_HYBRID "," KEX_SNTRUP
-                                                : KEX_HYBRID "," KEX_CLASSIC "," KEX_SNTRUP},
+        /* sntrup761 costs both sides tens of milliseconds a login, and OpenSSH before 9.9 would
+         * choose it: a job's connection lasts for one stage, so it comes late in the list. */
+        {SSH_OPTIONS_KEY_EXCHANGE, "mlkem768x25519-sha256,curve25519-sha256,"
+                                   "curve25519-sha256@libssh.org,sntrup761x25519-sha512,"
+                                   "sntrup761x25519-sha512@openssh.com"},
         {SSH_OPTIONS_HOSTKEYS, other_hosts ? HOSTKEYS_ANY : HOSTKEYS_OWN},
         {SSH_OPTIONS_PUBLICKEY_ACCEPTED_TYPES, "ssh-ed25519"},
         {SSH_OPTIONS_CIPHERS_C_S, ciphers},
@@ -197,7 +195,7 @@ static int set_options(ssh_session session, const struct ssh_target *target, int
         ssh_options_set(session, SSH_OPTIONS_PORT, &port) < 0 ||
         ssh_options_set(session, SSH_OPTIONS_USER, target->username) < 0 ||
         ssh_options_set(session, SSH_OPTIONS_NODELAY, &on) < 0 ||
-        set_algorithms(session, target->learn || pinned, target->same_machine) < 0) {
+        set_algorithms(session, target->learn || pinned) < 0) {
         return -1;
     }
     ssh_set_blocking(session, 0);

@@ -32,9 +32,6 @@ struct ssh_target {
      * it. */
     const char *pinned;
     bool learn;
-    /* The server is a process of this machine. Who can record the connection can read the job's
-     * memory, so there is no need to protect a recording from the computers of years to come. */
-    bool same_machine;
 };
 
 #define SSH_HOST_KEY_BYTES 1024 /* "TYPE BASE64"; RSA with 4096 bits takes 730 */

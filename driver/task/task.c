@@ -86,7 +86,6 @@ int task_log_in_by(struct task *task, enum metadata_container container, enum ta
         .pinned = agent->host_key,
         .learn = contact == TASK_FIRST_CONTACT && task->backend->may_lack_agent &&
                  !task_has_our_agent(metadata) && !strict,
-        .same_machine = task->backend->same_machine,
     };
     struct ssh_retry retry = {
         .deadline_ms = deadline_ms,

@@ -3,10 +3,8 @@
 
 import contextlib
 import functools
-import json
 import os
 import signal
-import socket
 import struct
 import subprocess
 import time
@@ -335,31 +333,3 @@ def test_floods_after_the_login(job, programs, rude, name):
     assert code == SYSTEM_FAILURE, process.stderr.read()
     if not programs.sanitized:
         assert growth.mib < 16
-
-
-@pytest.mark.parametrize("backend", ["local", "docker"])
-def test_the_first_key_exchange(job, backend):
-    """Against later decryption, unless the task is a process of this machine; a published port of
-    an engine is loopback, too."""
-    job.prepare()
-    (path,) = job.driver.metadata.glob("*.json")
-    whole = path.read_text()
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        place = {"port": server.getsockname()[1], "backend": backend}
-        path.write_text(json.dumps(json.loads(whole) | place))
-        process = job.start(":\n")
-        server.settimeout(30)
-        link, _ = server.accept()
-        link.settimeout(30)
-        link.sendall(b"SSH-2.0-test\r\n")
-        offer = b""
-        while b"sntrup761x25519-sha512" not in offer:
-            part = link.recv(65536)
-            assert part, offer
-            offer += part
-        process.kill()
-        process.wait()
-        link.close()
-    path.write_text(whole)
-    classic, hybrid = (offer.index(name) for name in (b"curve25519-sha256", b"mlkem768x25519"))
-    assert (classic < hybrid) == (backend == "local")

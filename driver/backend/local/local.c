@@ -495,7 +495,6 @@ static int local_list(const struct config *config, backend_visit *visit, void *c
 const struct backend backend_local = {
     .name = "local",
     .summary = "a process of its own on this machine",
-    .same_machine = true,
     .check = local_check,
     .directories = local_directories,
     .plan = local_plan,
