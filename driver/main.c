@@ -112,10 +112,12 @@ static bool is_cancelled_stage(const struct program *program, const struct resul
            program->cli.command->run != stage_cleanup;
 }
 
-/* Errors about the value of an option, which some commands find, begin with its name. */
+/* Errors about the value of an option, which some commands find, begin with "--NAME: ". */
 static bool is_about_an_option(const struct error *err)
 {
-    return err->kind == ERROR_USAGE && strncmp(err->message, "--", 2) == 0;
+    const char *text = err->message;
+    size_t length = strncmp(text, "--", 2) == 0 ? strcspn(text, ": ") : 0;
+    return err->kind == ERROR_USAGE && length > 0 && text[length] == ':';
 }
 
 static struct result fail(struct program *program, const struct error *err)
