@@ -13,7 +13,8 @@
 
 #define PATH_BYTES          512
 #define ANSWER_BYTES        (256UL << 10) /* of one service's log that is read at once */
-#define LINE_BYTES          (20UL << 10)  /* Docker splits lines after 16 KiB */
+#define LINE_BYTES          (20UL << 10)  /* of a frame: Docker splits lines after 16 KiB */
+#define JOINED_BYTES        (40UL << 10)
 #define NANOSECOND_DIGITS   9
 #define OFFSET_LENGTH       6 /* "+01:00" */
 #define SECONDS_OF(h, m)    (((h)*60L + (m)) * 60L)
@@ -130,43 +131,81 @@ static int compare_times(const char *a, const char *b)
     return one != other ? (one < other ? -1 : 1) : strcmp(a, b);
 }
 
-/* One frame has one line, or a part of a longer one, which becomes a line here. 'skip': how many of
- * the first position's time were read before. Returns -1 if it does not fit. */
-static int append_line(const char *text, size_t length, const char *name,
-                       struct docker_log_position *position, int64_t *skip, struct buffer *out)
+/* A line that is put together. */
+struct line {
+    struct buffer text;
+    struct docker_log_position position; /* behind its last frame */
+    int64_t skip; /* how many of the first position's time were read before */
+};
+
+/* One frame has one line, or a part of a longer one. Returns 1; 0: it was read before; -1: the line
+ * is too long with it. */
+static int add_frame(struct line *line, const char *text, size_t length)
 {
-    char line[LINE_BYTES];
+    char part[LINE_BYTES];
     char time[DOCKER_SINCE_BYTES];
-    length = length < sizeof(line) ? length : sizeof(line) - 1;
+    struct docker_log_position *position = &line->position;
+    length = length < sizeof(part) ? length : sizeof(part) - 1;
     length -= length > 0 && text[length - 1] == '\n' ? 1 : 0;
     for (size_t i = 0; i < length; i++) {
-        line[i] = (char)(text[i] == '\0' || text[i] == '\n' ? ' ' : text[i]);
+        part[i] = (char)(text[i] == '\0' || text[i] == '\n' ? ' ' : text[i]);
     }
-    line[length] = '\0';
-    size_t start = read_time(line, time);
+    part[length] = '\0';
+    size_t start = read_time(part, time);
     int order = start == 0 ? -1 : compare_times(time, position->since);
-    if (order < 0 || (order == 0 && *skip > 0)) {
-        *skip -= order == 0 ? 1 : 0;
+    if (order < 0 || (order == 0 && line->skip > 0)) {
+        line->skip -= order == 0 ? 1 : 0;
         return 0;
     }
-    if (buffer_printf(out, "[service:%s] %s\n", name, line + start) < 0) {
+    if (buffer_append(&line->text, part + start, length - start) < 0) {
         return -1;
     }
     position->count = order == 0 ? position->count + 1 : 1;
-    *skip = 0;
+    line->skip = 0;
     memcpy(position->since, time, sizeof(time));
+    return 1;
+}
+
+/* Moves 'position' behind the line, or returns -1 if it does not fit. */
+static int print_line(struct line *line, const char *name, struct docker_log_position *position,
+                      struct buffer *out)
+{
+    if (buffer_printf(out, "[service:%s] %s\n", name,
+                      line->text.bytes == NULL ? "" : line->text.bytes) < 0) {
+        return -1;
+    }
+    *position = line->position;
+    buffer_clear(&line->text);
     return 0;
 }
 
+/* The engine breaks a line after 16 KiB, maybe within a masked value, which the runner would not
+ * find in two lines. */
 void docker_service_logs_take(const char *frames, size_t length, const char *name,
                               struct docker_log_position *position, struct buffer *out)
 {
     const char *text = NULL;
     size_t text_length = 0;
-    int64_t skip = position->count;
-    while (docker_frame_next(&frames, &length, &text, &text_length) &&
-           append_line(text, text_length, name, position, &skip, out) == 0) {
+    bool begun = false;
+    int fits = 0;
+    struct line line = {.position = *position, .skip = position->count};
+    buffer_init(&line.text, JOINED_BYTES);
+    while (fits == 0 && docker_frame_next(&frames, &length, &text, &text_length)) {
+        int added = add_frame(&line, text, text_length);
+        if (added < 0) {
+            fits = print_line(&line, name, position, out);
+            added = fits < 0 ? -1 : add_frame(&line, text, text_length);
+        }
+        begun = added > 0 || (begun && added == 0);
+        if (added > 0 && text_length > 0 && text[text_length - 1] == '\n') {
+            fits = print_line(&line, name, position, out);
+            begun = false;
+        }
     }
+    if (fits == 0 && begun) {
+        (void)print_line(&line, name, position, out);
+    }
+    buffer_done(&line.text);
 }
 
 static int read_service(struct docker *docker, const char *job, int index, cJSON *entry,

@@ -22,8 +22,9 @@
 #define MORE_MS       1000
 #define BACKOFF_STEPS 4 /* doublings of POLL_MS after failures */
 #define PAGE_EVENTS   1000
-#define LINE_BYTES    4096 /* longer lines are broken */
-#define TOKEN_CEILING 256  /* AWS's have about 60 */
+#define LINE_BYTES    4096 /* longer lines are broken, at a blank */
+#define WORD_BYTES    (32UL << 10)
+#define TOKEN_CEILING 256 /* AWS's have about 60 */
 
 static int out_of_memory(struct error *err)
 {
@@ -109,14 +110,30 @@ int ecs_service_logs_tail(const struct backend_task *task, size_t index, struct 
 
 /* --- while a stage runs --- */
 
+/* How much of the text is one line of the job's log. A masked value has no blank, and one that is
+ * broken would not be found by the runner. */
+static size_t piece_of(const char *text)
+{
+    size_t length = strcspn(text, "\n");
+    if (length <= LINE_BYTES) {
+        return length;
+    }
+    for (size_t i = LINE_BYTES; i > 0; i--) {
+        if (text[i] == ' ' || text[i] == '\t') {
+            return i;
+        }
+    }
+    size_t word = 1 + strcspn(text + 1, " \t\n"); /* the first may be the blank of the break */
+    return word < WORD_BYTES ? word : WORD_BYTES;
+}
+
 /* From '*offset' on; false: the line at '*offset' does not fit. */
 static bool append_event(struct buffer *out, const char *name, const char *message, int64_t *offset)
 {
     int64_t length = (int64_t)strlen(message);
     const char *at = message + (*offset >= 0 && *offset < length ? *offset : 0);
     do {
-        size_t part = strcspn(at, "\n");
-        part = part < LINE_BYTES ? part : LINE_BYTES;
+        size_t part = piece_of(at);
         if (buffer_printf(out, "[service:%s] %.*s\n", name, (int)part, at) < 0) {
             *offset = at - message;
             return false;

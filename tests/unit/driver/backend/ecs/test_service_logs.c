@@ -66,6 +66,49 @@ static void what_does_not_fit_comes_next(void **state)
     cJSON_Delete(entry);
 }
 
+/* A masked value has no blank, and must stay whole. */
+static void a_long_line_is_broken_at_a_blank(void **state)
+{
+    (void)state;
+    static char page[80000];
+    static char word[40001];
+    struct buffer out;
+    const struct {
+        const char *name;
+        int before, value;
+        size_t lines;
+    } rows[] = {
+        {"a value at the border", 4090, 12, 2},
+        {"a value longer than a line", 100, 20000, 2},
+        {"no blank at all", 0, 20000, 1},
+        {"longer than any value", 0, 40000, 2},
+    };
+    for (size_t i = 0; i < ROW_COUNT(rows); i++) {
+        cJSON *entry = cJSON_Parse("{\"name\":\"db\"}");
+        memset(word, 'v', sizeof(word));
+        word[rows[i].value] = '\0';
+        buffer_init(&out, 1UL << 20);
+        (void)snprintf(page, sizeof(page),
+                       "{\"nextForwardToken\":\"f/1\",\"events\":[{\"message\":\"%.*s%s%s\"}]}",
+                       rows[i].before, "", rows[i].before > 0 ? " " : "", word);
+        char *message = strstr(page, "message\":\"") + strlen("message\":\"");
+        if (rows[i].before > 0) {
+            (void)snprintf(message, sizeof(page) - (size_t)(message - page), "%0*d %s\"}]}",
+                           rows[i].before, 0, word);
+        }
+        assert_false(take(page, entry, &out));
+        size_t lines = 0;
+        for (const char *at = out.bytes; (at = strchr(at, '\n')) != NULL; at++) {
+            lines++;
+        }
+        if (lines != rows[i].lines || (rows[i].value < 40000 && strstr(out.bytes, word) == NULL)) {
+            fail_msg("%s: %zu lines", rows[i].name, lines);
+        }
+        buffer_done(&out);
+        cJSON_Delete(entry);
+    }
+}
+
 static void a_token_that_cannot_be_is_the_end(void **state)
 {
     (void)state;
@@ -92,6 +135,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_page_comes_once),
         cmocka_unit_test(what_does_not_fit_comes_next),
+        cmocka_unit_test(a_long_line_is_broken_at_a_blank),
         cmocka_unit_test(a_token_that_cannot_be_is_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
