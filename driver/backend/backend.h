@@ -73,8 +73,9 @@ struct backend_command {
     size_t input_length;
     char *text; /* for the beginning of its output, both streams; NUL bytes become blanks */
     size_t room;
-    int status; /* out: the exit status, 255 after a signal */
+    int status; /* out: the exit status, BACKEND_SIGNALLED after a signal */
 };
+#define BACKEND_SIGNALLED 255
 
 /* The helper container of a task, or the job's if it has none, for settle(). */
 struct backend_helper {

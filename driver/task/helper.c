@@ -22,6 +22,12 @@ static const char *image_of(const struct task *task)
     return image == NULL ? "" : image;
 }
 
+/* As a task ends, or without memory: it says nothing about the image. */
+static int was_killed(const char *program, struct error *err)
+{
+    return error_set(err, ERROR_SYSTEM, 0, "'%s --version' was killed in the task", program);
+}
+
 int helper_check(struct task *task, struct ssh_connection *connection, int64_t deadline_ms,
                  struct error *err)
 {
@@ -34,6 +40,9 @@ int helper_check(struct task *task, struct ssh_connection *connection, int64_t d
             return -1;
         }
         text[strcspn(text, "\n")] = '\0';
+        if (command.status == BACKEND_SIGNALLED) {
+            return was_killed(programs[i][0], err);
+        }
         if (command.status != 0) {
             (void)error_set(err, ERROR_USAGE, 0, "the image '%s' cannot run '%s %s': %s",
                             image_of(task), programs[i][0], programs[i][1],
@@ -56,7 +65,9 @@ static int has_program(const struct task *task, struct ssh_connection *connectio
     if (task_command(task, connection, &command, deadline_ms, err) < 0) {
         return -1;
     }
-    return command.status == 0 ? 1 : 0;
+    return command.status == BACKEND_SIGNALLED ? was_killed(program, err)
+           : command.status == 0               ? 1
+                                               : 0;
 }
 
 static bool has_sources(void)

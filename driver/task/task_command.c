@@ -14,8 +14,6 @@
 #include "driver/remote/exec.h"
 #include "driver/remote/shell_quote.h"
 
-#define SIGNALLED_STATUS 255
-
 /* A file in memory that cannot grow: a container that floods it fills no memory of ours. */
 static int open_capture(size_t room, struct error *err)
 {
@@ -88,6 +86,6 @@ int task_command(const struct task *task, struct ssh_connection *connection,
     if (outcome.cancelled) {
         return error_set(err, ERROR_SYSTEM, EINTR, "stopped by a signal");
     }
-    command->status = outcome.signal[0] != '\0' ? SIGNALLED_STATUS : outcome.status;
+    command->status = outcome.signal[0] != '\0' ? BACKEND_SIGNALLED : outcome.status;
     return read_capture(capture, command->text, command->room, err);
 }

@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from support.driver import BUILD_FAILURE
+from support.driver import BUILD_FAILURE, SYSTEM_FAILURE
 from support.ecs_generated import AGENT, HELPER, JOB
 from support.registry import Image, RudeRegistry
 
@@ -350,6 +350,17 @@ def test_after_the_launch(generated_job, cloud, change, words):
     assert [row.status for row in registered(cloud)] == ["ACTIVE"]
     (path,) = kept(generated_job)
     assert path.read_text() == registered(cloud)[0].arn and path.stat().st_uid == os.geteuid()
+
+
+def test_a_program_that_is_killed_says_nothing_about_its_image(generated_job, cloud, tmp_path):
+    """As in a task that is being stopped, or has no memory: GitLab may try again."""
+    script = tmp_path / "killed"
+    script.write_text("#!/bin/sh\nkill -9 $$\n")
+    script.chmod(0o755)
+    cloud.containers.images.get(HELPER).files["/usr/bin/gitlab-runner-helper"] = script
+    done = generated_job.stage("prepare")
+    assert done.returncode == SYSTEM_FAILURE, done.stderr
+    assert "helper container: 'gitlab-runner --version' was killed in the task" in done.stderr
 
 
 def test_what_the_author_spells_out_is_not_masked(generated_job, cloud):
