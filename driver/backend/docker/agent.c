@@ -167,7 +167,7 @@ int docker_agent_put(struct docker *docker, const struct docker_agent *agent,
         result = docker_raw(docker, &request, &answer, err);
     }
     if (result == 0 && answer.status >= 400) {
-        result = docker_refused(answer.status, answer.body.bytes, "PUT", "archive", err);
+        result = docker_refused_text(answer.status, answer.body.bytes, "PUT", "archive", err);
     }
     buffer_done(&answer.body);
     buffer_done(&archive.frame);

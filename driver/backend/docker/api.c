@@ -196,10 +196,9 @@ static bool may_pass(int status, const char *message)
     }
 }
 
-int docker_refused(int status, const char *body, const char *method, const char *path,
+int docker_refused(int status, const cJSON *answer, const char *method, const char *path,
                    struct error *err)
 {
-    cJSON *answer = body == NULL ? NULL : cJSON_Parse(body);
     const char *message = json_text_at(answer, "message");
     enum error_kind kind = may_pass(status, message) ? ERROR_SYSTEM : ERROR_USAGE;
     if (message != NULL && message[0] != '\0') {
@@ -208,8 +207,16 @@ int docker_refused(int status, const char *body, const char *method, const char 
         (void)error_set(err, kind, 0, "%s %s: the Docker Engine returned status %d", method, path,
                         status);
     }
-    cJSON_Delete(answer);
     return -1;
+}
+
+int docker_refused_text(int status, const char *body, const char *method, const char *path,
+                        struct error *err)
+{
+    cJSON *answer = body == NULL ? NULL : cJSON_Parse(body);
+    int result = docker_refused(status, answer, method, path, err);
+    cJSON_Delete(answer);
+    return result;
 }
 
 int docker_expect(struct docker *docker, const char *method, const char *path, const cJSON *body,
@@ -218,7 +225,7 @@ int docker_expect(struct docker *docker, const char *method, const char *path, c
     struct http_answer answer = {0};
     int result = call_for_text(docker, method, path, body, deadline_ms, &answer, err);
     if (result == 0 && answer.status >= 400) {
-        result = docker_refused(answer.status, answer.body.bytes, method, path, err);
+        result = docker_refused_text(answer.status, answer.body.bytes, method, path, err);
     } else if (result == 0 && out_answer != NULL) {
         *out_answer = parse_answer(&answer);
         if (*out_answer == NULL) {
@@ -253,8 +260,8 @@ int docker_finish(struct docker *docker, struct docker_pending *pending, struct 
     if (result < 0) {
         (void)error_wrap(err, "Docker Engine at '%s'", docker->shown);
     } else if (pending->answer.status >= 400) {
-        result = docker_refused(pending->answer.status, pending->answer.body.bytes, "POST",
-                                pending->url, err);
+        result = docker_refused_text(pending->answer.status, pending->answer.body.bytes, "POST",
+                                     pending->url, err);
     }
     buffer_done(&pending->answer.body);
     return result;

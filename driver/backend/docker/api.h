@@ -76,9 +76,11 @@ int docker_finish(struct docker *docker, struct docker_pending *pending, struct 
 
 /* Turns an error answer into an error; returns -1. ERROR_USAGE if the request is wrong,
  * ERROR_SYSTEM if a retry may help. Callers for which a missing object is a mistake check the
- * status first. */
-int docker_refused(int status, const char *body, const char *method, const char *path,
+ * status first. 'answer' and 'body' may be NULL. */
+int docker_refused(int status, const cJSON *answer, const char *method, const char *path,
                    struct error *err);
+int docker_refused_text(int status, const char *body, const char *method, const char *path,
+                        struct error *err);
 
 /* A path whose arguments for each '%s' are percent-encoded (RFC 3986 2.1). Returns -1 if it is
  * longer than 'room'. */

@@ -16,6 +16,8 @@
 #define REMOVE_SPARE_MS    10000
 #define MTU_OPTION         "com.docker.network.driver.mtu"
 
+enum object { OBJECT_CONTAINER, OBJECT_NETWORK, OBJECT_VOLUME };
+
 static int make_path(char path[PATH_BYTES], const char *format, const char *name, struct error *err)
 {
     return docker_path(path, PATH_BYTES, format, name) == 0
@@ -43,19 +45,17 @@ static int delete_until_gone(struct docker *docker, const char *path, const char
         if (docker_call(docker, "DELETE", path, NULL, deadline_ms, &status, &answer, err) < 0) {
             return -1;
         }
-        char *text = answer == NULL ? NULL : cJSON_PrintUnformatted(answer);
-        cJSON_Delete(answer);
-        int result = 0;
-        bool wait = status == 409 || status == 403 || status >= 500;
-        if (status >= 400 && status != 404) {
-            result = docker_refused(status, text, "DELETE", path, err);
+        bool is_gone = status == 404 || status < 400;
+        bool may_pass = status == 409 || status == 403 || status >= 500;
+        if (!is_gone) {
+            (void)docker_refused(status, answer, "DELETE", path, err);
         }
-        cJSON_free(text);
-        if (status == 404 || status < 400) {
+        cJSON_Delete(answer);
+        if (is_gone) {
             return 0;
         }
-        if (!wait || !pause_until(docker, deadline_ms)) {
-            return result < 0 ? error_wrap(err, "cannot remove '%s'", name) : 0;
+        if (!may_pass || !pause_until(docker, deadline_ms)) {
+            return error_wrap(err, "cannot remove '%s'", name);
         }
     }
 }
@@ -94,13 +94,13 @@ static int remove_network(struct docker *docker, const char *name, int64_t deadl
 }
 
 /* Removes the container or network with this name if it belongs to the same job. */
-static int make_room(struct docker *docker, const char *kind, const char *name, const char *job,
+static int make_room(struct docker *docker, enum object kind, const char *name, const char *job,
                      int64_t deadline_ms, struct error *err)
 {
     char path[PATH_BYTES];
     int status = 0;
     cJSON *found = NULL;
-    bool container = strcmp(kind, "containers") == 0;
+    bool container = kind == OBJECT_CONTAINER;
     if (make_path(path, container ? "/containers/%s/json" : "/networks/%s", name, err) < 0 ||
         docker_call(docker, "GET", path, NULL, deadline_ms, &status, &found, err) < 0) {
         return -1;
@@ -123,7 +123,7 @@ static int make_room(struct docker *docker, const char *kind, const char *name, 
 }
 
 /* POST, and again after a leftover of the same name was removed. */
-static int create(struct docker *docker, const char *kind, const char *path, const char *name,
+static int create(struct docker *docker, enum object kind, const char *path, const char *name,
                   const char *job, const cJSON *body, int64_t deadline_ms, cJSON **out_answer,
                   struct error *err)
 {
@@ -137,9 +137,7 @@ static int create(struct docker *docker, const char *kind, const char *path, con
             *out_answer = answer;
             return 0;
         }
-        char *text = cJSON_PrintUnformatted(answer);
-        int result = docker_refused(status, text, "POST", path, err);
-        cJSON_free(text);
+        int result = docker_refused(status, answer, "POST", path, err);
         cJSON_Delete(answer);
         if (status != 409) {
             return result;
@@ -163,7 +161,7 @@ int docker_container_create(struct docker *docker, const char *name, const char 
                     name, any ? "" : platform) < 0) {
         return error_set(err, ERROR_USAGE, ENAMETOOLONG, "the name '%s' is too long", name);
     }
-    if (create(docker, "containers", path, name, job, body, deadline_ms, &answer, err) < 0) {
+    if (create(docker, OBJECT_CONTAINER, path, name, job, body, deadline_ms, &answer, err) < 0) {
         return error_wrap(err, "cannot create the container '%s'", name);
     }
     const char *id = json_text_at(answer, "Id");
@@ -281,8 +279,8 @@ static int try_network(struct docker *docker, const char *name, const char *job,
     cJSON *copy = cJSON_Duplicate(labels, 1);
     ok = ok && copy != NULL && cJSON_AddItemToObject(body, "Labels", copy);
     int result = !ok ? error_set(err, ERROR_SYSTEM, ENOMEM, "no memory")
-                     : create(docker, "networks", "/networks/create", name, job, body, deadline_ms,
-                              &answer, err);
+                     : create(docker, OBJECT_NETWORK, "/networks/create", name, job, body,
+                              deadline_ms, &answer, err);
     cJSON_Delete(body);
     cJSON_Delete(answer);
     return result;
@@ -307,8 +305,6 @@ int docker_network_create(struct docker *docker, const char *name, const char *j
     }
     return 0;
 }
-
-enum object { OBJECT_CONTAINER, OBJECT_NETWORK, OBJECT_VOLUME };
 
 static int remove_one(struct docker *docker, enum object kind, const cJSON *entry, const char *id,
                       int64_t grace_ms, int64_t deadline_ms, struct error *err)

@@ -23,7 +23,7 @@ static int fetch(struct docker *docker, const char *id, int64_t deadline_ms, str
     buffer_init(&answer.body, LOG_BYTES);
     int result = docker_raw(docker, &request, &answer, err);
     if (result == 0 && answer.status != 200) {
-        result = docker_refused(answer.status, answer.body.bytes, "GET", path, err);
+        result = docker_refused_text(answer.status, answer.body.bytes, "GET", path, err);
     } else if (result == 0) {
         docker_frames_text(answer.body.bytes, answer.body.length, out);
     }
