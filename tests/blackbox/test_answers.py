@@ -12,7 +12,8 @@ import time
 import pytest
 
 from support.driver import PS_COLUMNS
-from support.ecs import CONTAINER, REGION
+from support.ecs import CONTAINER
+from support.ecs_moto import REGION
 from support.history import documented
 from support.terminal import Terminal
 

@@ -15,7 +15,8 @@ import pytest
 
 from support import aws_model
 from support.aws_faults import AwsFaults
-from support.ecs import CONTAINER, FAMILY, KEYS, REGION, Cloud
+from support.ecs import CONTAINER, FAMILY, Cloud
+from support.ecs_moto import KEYS, REGION
 
 ROLE = "arn:aws:iam::123456789012:role/runner-role"
 

@@ -11,7 +11,7 @@ import pytest
 
 from support import aws_model
 from support.doctor import ACCOUNT, answered, assert_reported, mistakes
-from support.ecs import KEYS
+from support.ecs_moto import KEYS
 
 
 def test_complete_setup_has_no_findings(place):

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from support.doctor import ACCOUNT, assert_reported
-from support.ecs import REGION
+from support.ecs_moto import REGION
 from support.registry import Image, RudeRegistry
 
 

@@ -17,7 +17,7 @@ from support.doctor import (
     platform,
     sha256,
 )
-from support.ecs import REGION
+from support.ecs_moto import REGION
 
 SINGLE = '{"architecture": "amd64", "os": "linux"}'
 

@@ -4,7 +4,7 @@
 import os
 
 from support.doctor import assert_reported, mistakes
-from support.ecs import REGION
+from support.ecs_moto import REGION
 
 
 def without(*keys):

@@ -4,7 +4,7 @@
 import json
 
 from support.doctor import ACCOUNT
-from support.ecs import REGION
+from support.ecs_moto import REGION
 
 
 def statements(place, **env):

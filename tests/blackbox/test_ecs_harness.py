@@ -5,7 +5,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from support import aws_model
-from support.ecs import CONTAINER, FAMILY, REGION
+from support.ecs import CONTAINER, FAMILY
+from support.ecs_moto import REGION
 from support.ecs_requests import Fault
 from support.ecs_skeleton import ecs_client
 

@@ -13,7 +13,7 @@ import secrets as random
 import pytest
 
 from support import aws_model, processes
-from support.ecs import KEYS, REGION
+from support.ecs_moto import KEYS, REGION
 
 # Of this process alone: other tests' drivers run at the same time.
 SECRET = random.token_urlsafe(30)

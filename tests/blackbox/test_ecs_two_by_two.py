@@ -17,7 +17,8 @@ import pytest
 from runner.gitlab_runner import Runner
 from runner.job import Job
 from support.driver import write_config
-from support.ecs import CONTAINER, FAMILY, KEYS, REGION
+from support.ecs import CONTAINER, FAMILY
+from support.ecs_moto import KEYS, REGION
 from support.interop import go_client
 
 OLD_DRIVER = Path(__file__).with_name("support") / "old_driver_stages.py"

@@ -13,7 +13,8 @@ import pytest
 
 from support.aws_faults import AwsFaults
 from support.driver import Job
-from support.ecs import FAMILY, REGION
+from support.ecs import FAMILY
+from support.ecs_moto import REGION
 
 
 def ask(driver, path, *answers, env=None, words=()):

@@ -15,7 +15,7 @@ import pytest
 
 from support.driver import Driver
 from support.ecr import Ecr
-from support.ecs import KEYS, REGION
+from support.ecs_moto import KEYS, REGION
 from support.registry import (
     DOCKER_MANIFEST,
     OCI_INDEX,

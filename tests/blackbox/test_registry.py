@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from support.driver import write_config
-from support.ecs import KEYS, REGION
+from support.ecs_moto import KEYS, REGION
 from support.registry import (
     DOCKER_INDEX,
     DOCKER_MANIFEST,

@@ -14,7 +14,7 @@ import pytest
 
 from . import aws_model
 from .aws_faults import AwsFaults
-from .ecs import KEYS, REGION
+from .ecs_moto import KEYS, REGION
 
 ACCOUNT = "123456789012"
 OPEN_PORT = 22

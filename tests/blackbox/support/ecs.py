@@ -19,7 +19,6 @@ A fault is a row of Cloud.faults: the first whose operation fits the request is 
 
 import collections
 import copy
-import getpass
 import http.client
 import http.server
 import json
@@ -34,7 +33,7 @@ import pytest
 from support import aws_model, ecs_rules
 from support.driver import Job
 from support.ecs_definitions import Buckets, Definitions
-from support.ecs_moto import KEYS, REGION, Moto
+from support.ecs_moto import Moto, driver_environment, driver_settings
 from support.ecs_play import Containers
 from support.ecs_requests import Gate, job_of, refusal
 from support.ecs_server import Handler, Server
@@ -153,25 +152,10 @@ class Cloud:
 
     def settings(self):
         """Of fargate.toml."""
-        return {
-            "Fargate": {
-                "Cluster": self.cluster,
-                "Region": REGION,
-                "Subnet": self.subnets[0],
-                "SecurityGroup": self.group,
-                "TaskDefinition": FAMILY,
-            },
-            "SSH": {"Username": getpass.getuser(), "Port": self.ssh_port},
-        }
+        return driver_settings(self.cluster, self.subnets[0], self.group, FAMILY, self.ssh_port)
 
     def environment(self):
-        return {
-            **KEYS,
-            "AWS_ENDPOINT_URL": self.url,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_CONFIG_FILE": "/nonexistent",
-            "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
-        }
+        return driver_environment(self.url)
 
     def running(self):
         """ARNs of tasks for which moto got no StopTask."""

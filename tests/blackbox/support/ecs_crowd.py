@@ -19,7 +19,6 @@ to SHOWN tasks, are checked against botocore's model; those with more have the s
     crowd.tasks                  {ARN: CrowdTask}
 """
 
-import getpass
 import heapq
 import http.server
 import itertools
@@ -33,7 +32,7 @@ import time
 from pathlib import Path
 
 from support import aws_model
-from support.ecs_moto import KEYS, REGION
+from support.ecs_moto import REGION, driver_environment, driver_settings
 from support.ecs_requests import job_of, refusal
 from support.ecs_server import TARGET, Server
 from support.ports import free_port
@@ -202,26 +201,12 @@ class Crowd:
         self.bundle.write_bytes(system + authority.ca_file.read_bytes())
 
     def settings(self):
-        return {
-            "Fargate": {
-                "Cluster": self.cluster,
-                "Region": REGION,
-                "Subnet": "subnet-0a1b2c3d4e5f60718",
-                "SecurityGroup": "sg-0a1b2c3d4e5f60718",
-                "TaskDefinition": FAMILY,
-            },
-            "SSH": {"Username": getpass.getuser(), "Port": self.ssh_port},
-        }
+        places = ("subnet-0a1b2c3d4e5f60718", "sg-0a1b2c3d4e5f60718")
+        return driver_settings(self.cluster, *places, FAMILY, self.ssh_port)
 
     def environment(self):
-        return {
-            **KEYS,
-            "AWS_ENDPOINT_URL": self.url,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_CONFIG_FILE": "/nonexistent",
-            "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
-            **({"AWS_CA_BUNDLE": str(self.bundle)} if self._authority else {}),
-        }
+        own = {"AWS_CA_BUNDLE": str(self.bundle)} if self._authority else {}
+        return driver_environment(self.url) | own
 
     # --- for tests
 

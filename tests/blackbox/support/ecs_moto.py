@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""moto's server, and clients of it."""
+"""moto's server, and clients of it; the settings of a driver that talks to it or a stand-in."""
 
+import getpass
 import os
 import socket
 import subprocess
@@ -16,6 +17,30 @@ from support.waiting import until
 REGION = "ap-northeast-1"
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIATESTTESTTESTTEST", "AWS_SECRET_ACCESS_KEY": "test/secret/key"}
 SERVER = Path(__file__).with_name("moto_server.py")
+
+
+def driver_settings(cluster, subnet, group, family, ssh_port):
+    """Of fargate.toml."""
+    return {
+        "Fargate": {
+            "Cluster": cluster,
+            "Region": REGION,
+            "Subnet": subnet,
+            "SecurityGroup": group,
+            "TaskDefinition": family,
+        },
+        "SSH": {"Username": getpass.getuser(), "Port": ssh_port},
+    }
+
+
+def driver_environment(url):
+    return {
+        **KEYS,
+        "AWS_ENDPOINT_URL": url,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": "/nonexistent",
+        "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
+    }
 
 
 class Moto:

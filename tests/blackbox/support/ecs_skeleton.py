@@ -6,7 +6,7 @@ skeleton(...) is what RegisterTaskDefinition takes; overrides(...) gives both ag
 
 import boto3
 
-from support.ecs import KEYS, REGION
+from support.ecs_moto import KEYS, REGION
 from support.waiting import until
 
 JOB, HELPER, INJECT = "ci-coordinator", "berth-helper", "berth-inject"
