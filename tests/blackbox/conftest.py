@@ -158,7 +158,7 @@ def nothing_left(sanitizer_directory):
 
 @pytest.fixture(scope="session")
 def until():
-    """until(condition, deadline_s=30, what=''): polls, returns the true value or fails."""
+    """until(condition, deadline_s=100, what=''): polls, returns the true value or fails."""
     return _until
 
 

@@ -15,7 +15,7 @@ import pytest
 from support import sshd
 from support.driver import BUILD_FAILURE, SYSTEM_FAILURE
 from support.keys import KeyPair
-from support.processes import alive, end, end_tree, freeze, named, thaw, with_marker
+from support.processes import MARKED, alive, end, end_tree, freeze, named, thaw, with_marker
 from support.proxy import Fault, Proxy, random_faults
 
 # Counts its starts, then writes known bytes on both streams in turns, which come as one.
@@ -66,7 +66,7 @@ class ProxiedJob:
 
     def start(self, text, until):
         """A run stage that has printed "up"; its processes carry a marker."""
-        process = self.job.start(f"export MARK={self.home}\n{text}")
+        process = self.job.start(f"export MARK={self.home}\n{MARKED}{text}")
         assert process.stdout.readline() == b"up\n"
         until(self.marked, what="the script's processes")
         return process

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from support.driver import BUILD_FAILURE
-from support.processes import with_marker
+from support.processes import MARKED, with_marker
 
 
 @pytest.mark.parametrize("image", ["sshd", "agent"])
@@ -25,7 +25,7 @@ def test_the_process_tree_has_ended_when_the_driver_exits(ecs_job, cloud, until,
     cloud.image = image
     assert ecs_job.stage("prepare").returncode == 0
     mark = f"MARK={cloud.directory}"
-    process = ecs_job.start(f"export {mark}\n{script}")
+    process = ecs_job.start(f"export {mark}\n{MARKED}{script}")
     assert process.stdout.readline() == b"up\n"
     until(lambda: with_marker(mark.encode()))
     os.kill(process.pid, signal.SIGTERM)

@@ -279,7 +279,7 @@ def test_run(stage, cloud):
 
     def script_ends(play):
         (play.job.directory / "go").write_text("")
-        until(lambda: not with_marker(play.mark), DEADLINE_S)
+        until((play.job.directory / "gone").exists, DEADLINE_S)
 
     moments = {
         "running": run_at_word("echo up\nsleep 60\n"),
@@ -291,7 +291,8 @@ def test_run(stage, cloud):
     acts = [moments[name] for name, _ in names]
     for number in SIGNALS:
         play = stage.play("result lost", number)
-        wait = f"until [ -e {play.job.directory}/go ]; do sleep 0.02; done"
+        there = play.job.directory
+        wait = f"until [ -e {there}/go ]; do sleep 0.02; done; : >{there}/gone"
         acts.append(run_at_word(f"echo up\n{wait}\n", script_ends))
     stage.perform(acts)
 

@@ -96,6 +96,11 @@ def named(root, *wanted):
     return [pid for pid in sorted(descendants(root)) if name(pid) in wanted]
 
 
+# In a script: a process that with_marker() finds. The shell's own environment is that of its start,
+# and a 'sleep 0.1' has exited before a look at hundreds of processes has come to it.
+MARKED = "sleep 1000 </dev/null >/dev/null 2>&1 &\n"
+
+
 def with_marker(marker):
     """Pids of running processes whose environment holds the bytes 'marker'."""
     return {pid for pid in all_pids() if marker in environment(pid) and alive(pid)}

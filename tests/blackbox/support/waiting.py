@@ -6,7 +6,7 @@ import time
 POLL_S = 0.01
 
 
-def until(condition, deadline_s=30.0, what="the condition"):
+def until(condition, deadline_s=100.0, what="the condition"):
     """Polls condition() until it is true and returns its value.
 
     Fails the test when deadline_s seconds have passed; 'what' names the thing waited for.
