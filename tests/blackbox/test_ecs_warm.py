@@ -101,6 +101,20 @@ def test_a_job_that_asks_for_another_size_or_role(pool, cloud, name, value):
     assert "launching job-4711-" in done.stdout.decode() and len(pool.ready()) == 1
 
 
+def test_a_job_of_another_profile(pool, cloud, tmp_path):
+    """It may be of another account, with the same names in both."""
+    pool.run("warm")
+    job = pool.job(4711)
+    (tmp_path / "keys").write_text("[b]\naws_access_key_id = AKIAB\naws_secret_access_key = b\n")
+    job.env["AWS_SHARED_CREDENTIALS_FILE"] = str(tmp_path / "keys")
+    pool.driver.settings["AWS"] = {"Profile": "b"}
+    done = job.stage("prepare")
+    assert done.returncode == 0, done.stderr
+    assert "launching job-4711-" in done.stdout.decode() and len(pool.ready()) == 1
+    assert job.stage("cleanup").returncode == 0
+    del pool.driver.settings["AWS"]
+
+
 def test_an_entry_with_a_size(pool):
     pool.driver.settings["Fargate"] |= {"MaxCpu": 4096}
     pool.entry["Cpu"] = 512

@@ -111,12 +111,15 @@ int ecs_wish(const struct config *config, struct buffer *out_text, struct error 
         "DefinitionAge",
         NULL,
     };
+    /* A profile may be of another account, which has the same names. */
+    static const char *const tags[] = {"SessionTags", NULL};
     bool generated = ecs_job_is_generated(config);
     int result = generated ? describe_generated(config, out_text, err) : 1;
     if (result <= 0) {
         return result;
     }
     return describe_request(config, generated, out_text, err) < 0 ||
+                   config_describe(config, "AWS", tags, out_text, err) < 0 ||
                    config_describe(config, "Fargate", except, out_text, err) < 0
                ? -1
                : 1;
