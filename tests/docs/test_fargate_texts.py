@@ -162,7 +162,9 @@ def test_quoted_messages_exist(errors):
     assert len(quoted) > 15
     for quotation in quoted:
         for part in quotation.split("…"):
-            assert part.strip(" ':").encode() in program, f"the driver does not say '{part}'"
+            said = part.strip(" ':")
+            texts = (said, said.replace("berth-driver ", "%s "))  # it may be called 'fargate'
+            assert any(t.encode() in program for t in texts), f"the driver does not say '{part}'"
 
 
 def test_both_quote_the_same(english_errors, japanese_errors):
