@@ -198,10 +198,12 @@ def test_watch_names_no_other_time_for_a_launch(pool, cloud, failures):
         age(pool, 3600)
     process = pool.driver.start("--config", file, "warm", "--watch", env=pool.env, config=False)
     lines = []
-    while not lines or "at the pool again" not in lines[-1]:
-        lines.append(process.stderr.readline().decode())
-        assert lines[-1], lines
-    process.terminate()
+    try:
+        while not lines or "at the pool again" not in lines[-1]:
+            lines.append(process.stderr.readline().decode())
+            assert lines[-1] and "trying again" not in lines[-1], lines
+    finally:
+        process.terminate()
     assert process.wait(DEADLINE_S) == 0
     text = "".join(lines)
     assert f"the next launch is due in {30 << failures} s" in text
