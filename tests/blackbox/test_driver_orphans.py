@@ -103,7 +103,7 @@ def the_job(driver):
 
 
 def test_a_runner_killed_in_mid_job(gitlab_runner, berth_driver, until):
-    gitlab_runner.start("echo st''arted; while :; do read -t 1 x <> <(:); done")
+    gitlab_runner.start("echo st''arted; while :; do read -t 1 x <> <(:) || :; done")
     gitlab_runner.expect(b"started")
     path, kept = the_job(berth_driver)
     origin, agent = kept["origin"], kept["state"]["pid"]
@@ -230,12 +230,15 @@ def test_who_is_an_orphan(job, origin, orphan):
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a pid namespace of its own")
 def test_a_runner_in_another_pid_namespace(gitlab_runner, berth_driver):
     """As in a container: whether it is gone cannot be seen from here."""
-    gitlab_runner.start("echo st''arted; exit 1", ["unshare", "--pid", "--fork", "--mount-proc"])
+    go = gitlab_runner.directory / "go"
+    script = f"echo st''arted; until [ -e {go} ]; do sleep 0.05; done; exit 1"
+    gitlab_runner.start(script, ["unshare", "--pid", "--fork", "--mount-proc"])
     gitlab_runner.expect(b"started")
     path, kept = the_job(berth_driver)
     assert kept["origin"]["pid"] == 1
     assert kept["origin"]["pid_namespace"] != os.stat("/proc/self/ns/pid").st_ino
     text = path.read_text()
+    go.touch()
     gitlab_runner.process.wait()
     gitlab_runner.process.stdout.close()
     berth_driver.metadata.mkdir(exist_ok=True)
