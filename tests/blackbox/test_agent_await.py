@@ -83,7 +83,7 @@ def test_names_of_the_hosts_file(words, tmp_path, until):
 def test_the_deadline(words, free_port):
     began = time.monotonic()
     done = run(words(f"127.0.0.1:{free_port()}", "[::1]:1", timeout="300ms"))
-    assert 0.3 <= time.monotonic() - began < 10
+    assert 0.3 <= time.monotonic() - began < 50
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "or another port within 0.3 s: Connection refused" in done.stderr
 

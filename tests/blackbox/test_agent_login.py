@@ -207,7 +207,7 @@ def test_a_login_without_a_reply_from_libssh(agent, client_key, case):
         link._send_message(unanswerable(client_key)[case])
         link.join(60)
         assert not link.is_active()
-        assert time.monotonic() - began < 6
+        assert time.monotonic() - began < 25, "the login grace is 30 s"
     log = started.log()
     assert "no reply to a login request, disconnecting" in log
     named = NAMED.get(case)

@@ -156,7 +156,7 @@ def test_background_child_does_not_hold_the_result(agent, ssh):
     began = time.monotonic()
     done = client.run("sleep 30 & echo hello")
     assert (done.returncode, done.stdout) == (0, b"hello\n")
-    assert time.monotonic() - began < 15, "the sleeper holds stdout; the result must not wait"
+    assert time.monotonic() - began < 25, "the sleeper holds stdout; the result must not wait"
 
 
 def test_last_output_of_a_pipeline(agent, ssh):

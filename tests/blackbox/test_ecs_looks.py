@@ -281,7 +281,7 @@ def test_a_refusal_of_all_together_is_not_the_end_of_one(play, crowd):
     one.config = one.driver.config()
     held = crowd.hold(lambda request: len(request["tasks"]) > 1)
     processes = [start(one, number) for number in range(2)]
-    assert held.wait(30)
+    assert held.wait(60)
     later_ms = int((time.monotonic() + 60) * 1000)  # as if others had taken all turns until then
     (one.driver.metadata / ".ecs-look").write_bytes(struct.pack("=q", later_ms))
     crowd.release()

@@ -387,7 +387,7 @@ def test_an_entrypoint_that_hangs_is_named_when_the_job_is_stopped(job, images, 
     process = job.start("echo ran\n", "step_script")
     assert process.stderr.readline() == b"in\n"
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=60)
     assert "the job's entrypoint 'sh' had not started the script" in errors.decode()
 
 

@@ -168,7 +168,7 @@ class Registry:
             return [line.split('"')[1].rsplit(" ", 1)[0] for line in ours]
 
         if count is not None:
-            until(lambda: len(read()) >= count, 10, f"{count} lines in the registry's log")
+            until(lambda: len(read()) >= count, 60, f"{count} lines in the registry's log")
         return read()
 
     def _call(self, method, path, data=None, **headers):
