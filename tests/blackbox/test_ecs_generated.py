@@ -310,14 +310,19 @@ def test_an_old_definition_that_cannot_be_removed_keeps_no_other(generated_job, 
     generated_job.image(JOB, executor_opts={"docker": {"user": "0:0"}})
     again(generated_job)
     assert generated_job.stage("cleanup").returncode == 0
+    cloud.definitions.define(
+        family="other", cpu="256", memory="512", networkMode="awsvpc",
+        requiresCompatibilities=["FARGATE"], containerDefinitions=[{"name": "a", "image": "a"}],
+    )  # fmt: skip
     cloud.definitions.age(31 * 86400)
 
     def collect():
         return generated_job.driver.run("gc", "--task-definitions", env=generated_job.env)
 
     # Answers about a definition of another family, and without the time of its registration.
-    stranger = {"taskDefinitionArns": ["arn:aws:ecs:eu-west-1:1:task-definition/other:1"]}
-    cloud.faults += [Fault("ListTaskDefinitions", status=200, body=stranger, times=4)]
+    (other,) = [row for row in cloud.definitions.all() if row.family == "other"]
+    body = {"taskDefinitionArns": [other.arn]}
+    cloud.faults += [Fault("ListTaskDefinitions", status=200, body=body, times=4)]
     assert collect().stdout == b""
     cloud.faults += [Fault("DescribeTaskDefinition", status=200, body={}, times=2)]
     assert collect().stdout == b"" and cloud.count("DeregisterTaskDefinition") == 0
@@ -326,7 +331,8 @@ def test_an_old_definition_that_cannot_be_removed_keeps_no_other(generated_job, 
     done = collect()
     assert done.returncode != 0 and "not every old task definition could be removed" in done.stderr
     assert done.stdout.count(b"removed ") == 1
-    assert sorted(row.status for row in cloud.definitions.all()) == ["ACTIVE", "DELETED"]
+    assert sorted(row.status for row in cloud.definitions.all()) == ["ACTIVE", "ACTIVE", "DELETED"]
+    assert other.status == "ACTIVE"
 
 
 def test_the_base_goes_to_job_helper_and_sidecars(generated_job, cloud):
