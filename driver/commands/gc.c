@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/escape.h"
@@ -86,6 +87,28 @@ static int collect_all(struct orphans *orphans, struct error *err)
     }
     /* Fails before anything is stopped if another user could write to the directory. */
     return metadata_directory_each(directory, collect_unlisted, orphans, err);
+}
+
+/* Without its directory, perhaps one that is not mounted, the task of every running job looks like
+ * an orphan. */
+static int check_directory(const struct config *config, struct error *err)
+{
+    int fd = -1;
+    int found = metadata_directory_open(config->metadata_directory, &fd, err);
+    if (found == 1) {
+        (void)close(fd);
+        return 0;
+    }
+    if (found < 0) {
+        return -1;
+    }
+    (void)error_set(
+        err, ERROR_SYSTEM, 0,
+        "'%s' does not exist, so no task can be told from that of a running job; nothing "
+        "was stopped",
+        config->metadata_directory);
+    return error_hint(err, "if it is not mounted, mount it; if no job of this host is running, "
+                           "create it with mode 0700 and run 'gc --stop' again");
 }
 
 /* As the job's own cleanup would do it. */
@@ -214,7 +237,8 @@ int command_gc(struct command_context *context, struct result *out_result, struc
     if (result == 0 && orphans.count == 0) {
         (void)fprintf(stderr, "no orphaned tasks on the backend '%s'\n", backend->name);
     } else if (result == 0 && context->stop) {
-        result = stop_each(&orphans, err);
+        result = check_directory(context->config, err);
+        result = result < 0 ? -1 : stop_each(&orphans, err);
     } else if (result == 0) {
         print_orphans(&orphans);
     }

@@ -124,6 +124,19 @@ def forget(job):
     return path.rename(job.driver.directory / f"{path.name}-{time.monotonic_ns()}")
 
 
+def test_gc_stops_nothing_without_the_metadata_directory(prepared, cloud):
+    """One that is not mounted has the records of the running jobs."""
+    away = prepared.driver.metadata.with_name("away")
+    prepared.driver.metadata.rename(away)
+    done = prepared.driver.run("gc", "--stop", env=prepared.env)
+    assert done.returncode == 1 and done.stdout == b""
+    assert f"'{prepared.driver.metadata}' does not exist" in done.stderr
+    assert "nothing was stopped; if it is not mounted, mount it" in done.stderr
+    assert cloud.task().arn in cloud.running() and not cloud.requests("StopTask")
+    away.rename(prepared.driver.metadata)
+    assert run(prepared, "gc", "--stop") == ([], "no orphaned tasks on the backend 'ecs'\n")
+
+
 def test_gc_says_what_it_could_not_stop(prepared, cloud):
     (path,) = prepared.driver.metadata.glob("job-*.json")
     text = path.read_bytes()
