@@ -15,8 +15,9 @@ from deploy.stack import BUSYBOX, DRIVER, PACKAGE, TOKEN, Host, HostAws, Outside
 from runner import job as runner_job
 from runner.gitlab_runner import Runner
 from support.driver import Driver
-from support.ecs import REGION, Cloud
+from support.ecs import Cloud
 from support.ecs_generated import RUNNER_HELPER
+from support.ecs_moto import REGION
 
 # The first test makes a package, a stack and the host.
 pytestmark = pytest.mark.timeout(600)
