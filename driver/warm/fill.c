@@ -20,6 +20,7 @@
 #define LIST_MS        30000
 #define LOCK_MS        120000 /* longer than LIST_MS, for which a process may hold the lock */
 #define LOCK_PAUSE_MS  20
+#define CLAIMED_MS     1000
 #define CHILD_PAUSE_MS 20
 #define CHILD_CEILING  16 /* launches and stops at a time */
 #define ROUND_CEILING  200
@@ -491,12 +492,17 @@ static int list_tasks(struct round *round, struct error *err)
 }
 
 /* Waits until this process may decide. Returns 1 and 'out_fd'; 0: another process is waiting
- * already, and will see all that this one would. */
-static int take_turn(const struct warm_fill *fill, int *out_fd, struct error *err)
+ * already, and will see all that this one would. 'waits': for a second at least, in which the job
+ * that has claimed a task begins without a launch beside it. All claims of that second need one
+ * process that launches. */
+static int take_turn(const struct warm_fill *fill, bool waits, int *out_fd, struct error *err)
 {
     int turn_fd = -1;
     int64_t deadline_ms = clock_deadline_ms(LOCK_MS);
     int mine = lock(fill, ".warm-turn", fill->skip_if_due ? 0 : deadline_ms, &turn_fd, err);
+    if (mine == 1 && waits) {
+        (void)signals_wait(fill->signals, -1, clock_deadline_ms(CLAIMED_MS));
+    }
     if (mine == 1) {
         mine = lock(fill, ".warm-plan", deadline_ms, out_fd, err);
     }
@@ -506,13 +512,13 @@ static int take_turn(const struct warm_fill *fill, int *out_fd, struct error *er
                : mine;
 }
 
-static int run_round(struct warm_fill *fill, char (*wishes)[METADATA_WISH_BYTES], bool *out_again,
-                     size_t *out_left, struct error *err)
+static int run_round(struct warm_fill *fill, bool is_first, char (*wishes)[METADATA_WISH_BYTES],
+                     bool *out_again, size_t *out_left, struct error *err)
 {
     struct round round = {.fill = fill, .wishes = wishes};
     int plan_fd = -1;
     size_t stopped = fill->stopped;
-    int result = take_turn(fill, &plan_fd, err);
+    int result = take_turn(fill, is_first && fill->skip_if_due, &plan_fd, err);
     if (result == 1) {
         result = list_tasks(&round, err);
         result = result < 0 ? -1 : decide(&round, plan_fd, err);
@@ -555,7 +561,7 @@ int warm_fill(struct warm_fill *fill, struct error *err)
         return -1;
     }
     for (int i = 0; result == 0 && again && i < ROUND_CEILING; i++) {
-        result = run_round(fill, wishes, &again, &left, err);
+        result = run_round(fill, i == 0, wishes, &again, &left, err);
         if (result == 0 && !again && fill->drain && left > 0 && fill->failed == 0) {
             result = wait_for_others(fill, deadline_ms, left, err);
             again = true;

@@ -60,7 +60,7 @@ struct warm_fill {
     const struct backend *backend;
     struct signals *signals;
     bool drain;       /* stop all tasks, launch none */
-    bool skip_if_due; /* return at once if another process is about to do the same */
+    bool skip_if_due; /* wait for a second, or return if another process is about to do the same */
     size_t launched, stopped, failed;
 };
 

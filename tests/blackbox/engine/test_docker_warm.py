@@ -3,6 +3,7 @@
 
 import concurrent.futures
 import contextlib
+import datetime
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import secrets
 import signal
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -111,12 +113,16 @@ def test_a_job_in_a_warm_task(pool):
     assert [json.loads(line)["image"] for line in shown] == [pool.entry["Image"]] * 2
     assert "no orphaned tasks" in pool.driver.run("gc").stderr
 
+    began = time.time()
     job, done = pool.prepared()
     assert "berth: warm task docker-" in done.stdout.decode()
     metadata = json.loads((pool.driver.metadata / f"{job.key()}.json").read_text())
     assert metadata["job"] in first
     assert job.run("echo $IMAGE_SAYS; test -d /builds\n").stdout == b"hello\n"
-    pool.until_ready(2)  # the replacement
+    pool.until_ready(2)  # the replacement, which leaves the job its first second
+    (new,) = set(pool.ready()) - first
+    created = pool.engine.good("GET", f"/containers/berth-{new}/json")["Created"]
+    assert datetime.datetime.fromisoformat(created).timestamp() >= began + 0.99
     assert metadata["job"] not in pool.ready() and pool.counted()
 
     listed = pool.driver.run("ps").stdout.decode()
