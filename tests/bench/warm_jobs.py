@@ -63,7 +63,7 @@ def adopted_cpu_ms():
 
 
 class Docker:
-    def __init__(self, engine, directory, first_job=0):
+    def __init__(self, engine, directory):
         self.driver = Driver(PROGRAM, directory)
         self.driver.settings |= {
             "Backend": "docker",
@@ -73,17 +73,10 @@ class Docker:
         self.cold = write_config(directory / "cold.toml", self.driver.settings)
         self.driver.settings["Warm"] = [{"Image": BUSYBOX, "Tasks": 1}]
         self.warm = self.driver.config()
-        self.directory, self.number = directory, first_job
+        self.directory, self.number = directory, 0
 
-    def run(self, *words, config=None):
-        command = [PROGRAM, "--config", config or self.warm, *words]
-        subprocess.run(command, check=True, capture_output=True)
-
-    def overfill(self, tasks):
-        """More tasks than wanted: a claim starts no other."""
-        pool = {"Warm": [{"Image": BUSYBOX, "Tasks": tasks}], "WarmPool": {"MaxTasks": tasks}}
-        config = self.directory / "full.toml"
-        self.run("warm", config=write_config(config, self.driver.settings | pool))
+    def run(self, *words):
+        subprocess.run([PROGRAM, "--config", self.warm, *words], check=True, capture_output=True)
 
     def job(self):
         self.number += 1
@@ -119,12 +112,9 @@ class Docker:
             adopted_cpu_ms()
         return sum(phase.seconds for phase in result.phases) * 1000
 
-    def samples(self, rounds, full):
-        """full: another pool, with a task for each round."""
+    def samples(self, rounds):
         found = {name: {"cold": [], "warm": []} for name in ("prepare_ms", "cpu_ms", "job_ms")}
-        found["job_ms"]["full"] = []
         self.run("warm")
-        full.overfill(rounds + 1)
         for _ in range(rounds):
             for name, config in (("cold", self.cold), ("warm", self.warm)):
                 until(lambda: ready(self.driver) == 1, DEADLINE_S, "a warm task")
@@ -133,10 +123,7 @@ class Docker:
                 found["cpu_ms"][name].append(cpu)
                 until(lambda: ready(self.driver) == 1, DEADLINE_S, "a warm task")
                 found["job_ms"][name].append(self.whole(config))
-            until(lambda: ready(self.driver) == 1, DEADLINE_S, "a warm task")
-            found["job_ms"]["full"].append(full.whole(full.warm))
-        for pool in (self, full):
-            pool.run("warm", "--drain")
+        self.run("warm", "--drain")
         return found
 
 
@@ -146,9 +133,7 @@ def on_docker(rounds, scratch):
     try:
         if not engine.has_image(BUSYBOX):
             engine.import_image(BUSYBOX, busybox_tar(), ["ENV PATH=/bin IMAGE_SAYS=hello"])
-        (scratch / "full").mkdir()
-        full = Docker(engine, scratch / "full", first_job=1000)
-        return Docker(engine, scratch).samples(rounds, full)
+        return Docker(engine, scratch).samples(rounds)
     finally:
         engine.release()
 
