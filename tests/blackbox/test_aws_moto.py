@@ -223,4 +223,5 @@ def test_nothing_else_is_called(top):
         # test_ecs_generated.py, test_ecs_managed.py, test_ecs_warm.py
         "RegisterTaskDefinition", "DescribeTaskDefinition", "DescribeCapacityProviders",
         "TagResource",
+        "DescribeClusters",  # test_ecs_capacity.py
     }  # fmt: skip

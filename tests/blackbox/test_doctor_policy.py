@@ -85,7 +85,7 @@ def test_policy_is_valid_for_iam(place):
 
 def test_policy_is_for_ecs_only(berth_driver):
     done = berth_driver.run("doctor", "--policy")
-    assert done.returncode == 1 and "the backend 'local' needs no AWS permissions" in done.stderr
+    assert done.returncode == 2 and "the backend 'local' needs no AWS permissions" in done.stderr
 
 
 def test_policy_names_the_callers_role(place):

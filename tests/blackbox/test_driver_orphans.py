@@ -50,7 +50,8 @@ class GitlabRunner:
             env=self.driver.environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            start_new_session=True,
+            # In this session: a stopped process of another one would get HUP and CONT at its end.
+            process_group=0,
         )
 
     def expect(self, text):
