@@ -11,6 +11,7 @@ import pytest
 from support.terminal import Terminal
 
 OWN_FAILURE = 255
+WRONG_COMMAND_LINE = 2
 
 
 @pytest.fixture
@@ -128,17 +129,28 @@ def test_a_jobs_image_does_not_count(run, docker_driver, engine):
     ("options", "host", "words"),
     [
         ((), None, "no image is configured; set [Docker] Image"),
-        (("--image", "no such"), None, "--image: 'no such' is not a valid image name"),
         (("--image", "x"), "unix:///no/engine", "cannot reach the Docker Engine at"),
         (("--image", "x"), "unix:///no/engine", "start it, or set [Docker] Host"),
         (("--image", "x"), "tcp://127.0.0.1:notaport", "is not tcp://HOST:PORT"),
-        (("--image", "x", "-v", "a"), None, "volume 'a' has no ':'"),
-        (("--image", "x", "-v", "./no:/x"), None, "volume './no:/x': No such file"),
     ],
 )
 def test_mistakes(run, engine, options, host, words):
     done = run("true", options=options, host=host or engine.url)
     assert done.returncode == OWN_FAILURE and words in done.stderr, done.stderr
+    assert done.stdout == b""
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--image", "no such"), "--image: 'no such' is not a valid image name"),
+        (("--image", "x", "-v", "a"), "volume 'a' has no ':'"),
+        (("--image", "x", "-v", "./no:/x"), "volume './no:/x': No such file"),
+    ],
+)
+def test_wrong_values_of_options(run, engine, options, words):
+    done = run("true", options=options, host=engine.url)
+    assert done.returncode == WRONG_COMMAND_LINE and words in done.stderr, done.stderr
     assert done.stdout == b""
 
 
