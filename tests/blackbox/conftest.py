@@ -71,14 +71,15 @@ def pytest_configure():
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_unconfigure():
-    """What a worker that crashed has left, such as its servers, is below this process by now, and
-    would run for ever. An engine ends with its last user, who may be of another run."""
-    engines = [
-        pid for pid in processes.descendants(os.getpid()) if processes.name(pid) == "unshare"
-    ]
-    spared = set().union(*({pid, *processes.descendants(pid)} for pid in engines))
-    processes.end(processes.descendants(os.getpid()) - spared)
+def pytest_unconfigure(config):
+    """What a worker that crashed has left, such as its servers, is below the process that runs the
+    workers by now, and would run for ever. An engine ends with its last user, who may be of another
+    run."""
+    if hasattr(config, "workerinput"):
+        return  # other workers still use the engine that this one has started
+    left = processes.descendants(os.getpid())
+    engines = [pid for pid in left if processes.name(pid) == "unshare"]
+    processes.end(left - set(engines).union(*(processes.descendants(pid) for pid in engines)))
 
 
 @pytest.hookimpl(trylast=True)

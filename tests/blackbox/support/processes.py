@@ -186,8 +186,9 @@ class LeftoverDetector:
         self._before = descendants(os.getpid())
 
     def leftovers(self):
-        shared = set().union(*({root(), *descendants(root())} for root in ignored_roots))
-        return descendants(os.getpid()) - self._before - shared
+        found = descendants(os.getpid()) - self._before
+        # Looked at last: what starts there meanwhile is not in 'found'.
+        return found - set().union(*({root(), *descendants(root())} for root in ignored_roots))
 
     def check(self, deadline_s=30.0):
         """Fails, after ending them, when processes started since are still running."""
