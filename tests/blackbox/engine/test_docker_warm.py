@@ -343,8 +343,8 @@ def test_a_task_that_exited(pool, engine):
         job, done = pool.prepared()
         assert job.run("echo $IMAGE_SAYS\n").stdout == b"hello\n"
     pool.until_ready(2)
-    until(pool.counted, DEADLINE_S, "the exited task is removed")
-    assert last not in pool.containers()
+    until(lambda: last not in pool.containers(), DEADLINE_S, "the exited task is removed")
+    until(pool.counted, DEADLINE_S, "every container has its record")
 
 
 def test_all_tasks_exited(pool, engine):
