@@ -108,8 +108,8 @@ def test_an_essential_container_ends_the_task(play):
     task = play.run(
         one(
             shell("trap 'exit 4' TERM; touch /v/ready; while :; do sleep 0.1; done", **mount),
-            shell("until test -e /v/ready; do sleep 0.1; done; exit 3", **mount),
-            shell("exit 7", essential=False),
+            shell("until test -e /v/ready -a -e /v/ends; do sleep 0.1; done; exit 3", **mount),
+            shell("trap '' TERM; touch /v/ends; exit 7", essential=False, **mount),
         )
     )
     found, rows = play.ended(task)
