@@ -5,14 +5,22 @@ engine         the engine of this tree's tests (support/docker_engine.py), with 
 busybox        the name of that image: busybox alone, no bash, no git
 docker_driver  berth-driver whose tasks are containers there; nothing of it may be left afterwards
 docker_job     a job of it (see support/driver.py), with cleanup at the end
+helper         the name of an image for the helper container, with git and gitlab-runner
+helper_job     a docker_job with that helper
+server         repositories, artifacts and caches (support/git_server.py), reached by containers
+runner         runs whole jobs with that helper
 """
 
 import secrets
 
 import pytest
 
+from runner.gitlab_runner import Runner
 from support.docker_engine import BUSYBOX, TOP, Engine, busybox_tar, missing
 from support.driver import Job
+from support.git_server import GitServer
+from support.helper_jobs import HELPER
+from support.host_image import helper_tar
 
 
 @pytest.fixture(scope="session")
@@ -65,3 +73,40 @@ def docker_job(docker_driver, tmp_path):
     instance = Job(docker_driver, directory, job_id=secrets.randbelow(10**9))
     yield instance
     instance.finish()
+
+
+@pytest.fixture(scope="module")
+def helper(engine):
+    """The helper image. Its ENTRYPOINT would fail."""
+    engine.import_image(
+        HELPER, helper_tar(), ['ENTRYPOINT ["/bin/false"]', "ENV PATH=/usr/bin:/bin"]
+    )
+    yield HELPER
+    engine.remove_image(HELPER)
+
+
+@pytest.fixture
+def helper_job(docker_job, helper):
+    docker_job.driver.settings["Helper"] = {"Use": "always", "Image": helper, "Busybox": "none"}
+    return docker_job
+
+
+@pytest.fixture
+def server(engine, tmp_path):
+    (tmp_path / "repositories").mkdir()
+    with GitServer(tmp_path / "repositories", engine.address.partition("/")[0]) as instance:
+        yield instance
+
+
+@pytest.fixture
+def runner(docker_driver, helper, programs):
+    """runner(job): runs it; (its result, its log)."""
+    docker_driver.settings["Helper"] = {"Use": "always", "Image": helper, "Busybox": "none"}
+
+    def run(job):
+        log = []
+        command = [programs.driver, "--config", docker_driver.config(), "custom"]
+        result = Runner(command, job, log.append, env=docker_driver.environment()).run()
+        return result, b"".join(log).decode()
+
+    return run

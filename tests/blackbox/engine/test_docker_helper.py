@@ -8,62 +8,19 @@ import signal
 
 import pytest
 
-from runner import job as runner_job
-from runner.gitlab_runner import Runner
 from support import processes
 from support.certificates import certificate_pem, key_pem, make_certificate
 from support.docker_engine import busybox_tar
 from support.driver import BUILD_FAILURE, SYSTEM_FAILURE
 from support.engine_front import Front
 from support.git_server import GitServer
+from support.helper_jobs import HELPER, TAG, RunnerJob
 from support.host_image import Tree, helper_tar
 
 
-def RunnerJob(**how):  # noqa: N802 as the class
-    """With an id of its own, since workers share the engine."""
-    how.setdefault("id", secrets.randbelow(10**9))
-    return runner_job.Job(token=secrets.token_hex(10), **how)
-
-
-TAG = os.environ.get("PYTEST_XDIST_WORKER", "gw0")  # workers share the engine
-HELPER = f"berth-test/helper:{TAG}"
-
-
-@pytest.fixture(scope="module")
-def helper(engine):
-    """The helper image. Its ENTRYPOINT would fail."""
-    engine.import_image(
-        HELPER, helper_tar(), ['ENTRYPOINT ["/bin/false"]', "ENV PATH=/usr/bin:/bin"]
-    )
-    yield HELPER
-    engine.remove_image(HELPER)
-
-
 @pytest.fixture
-def job(docker_job, helper):
-    docker_job.driver.settings["Helper"] = {"Use": "always", "Image": helper, "Busybox": "none"}
-    return docker_job
-
-
-@pytest.fixture
-def server(engine, tmp_path):
-    (tmp_path / "repositories").mkdir()
-    with GitServer(tmp_path / "repositories", engine.address.partition("/")[0]) as instance:
-        yield instance
-
-
-@pytest.fixture
-def runner(docker_driver, helper, programs):
-    """runner(job): runs it; (its result, its log)."""
-    docker_driver.settings["Helper"] = {"Use": "always", "Image": helper, "Busybox": "none"}
-
-    def run(job):
-        log = []
-        command = [programs.driver, "--config", docker_driver.config(), "custom"]
-        result = Runner(command, job, log.append, env=docker_driver.environment()).run()
-        return result, b"".join(log).decode()
-
-    return run
+def job(helper_job):
+    return helper_job
 
 
 def container_of(engine, job, which=""):
@@ -660,94 +617,3 @@ def test_a_prepared_image_is_unchanged(runner, server, docker_driver):
     result, log = runner(job)
     assert result.status == "success" and "\ncloned\n" in log, log
     assert result.config["builds_dir"] == "/builds" and b"cloned" in server.artifacts[str(job.id)]
-
-
-# ---- images without a shell
-
-
-@pytest.fixture
-def shell(job):
-    """shell(image): a job in that image, with this machine's busybox as the replacement."""
-
-    def prepare(image):
-        job.driver.settings["Helper"].pop("Busybox")
-        job.driver.settings["Docker"]["Image"] = image
-        return job.prepare()
-
-    return prepare
-
-
-@pytest.fixture(scope="module")
-def shell_less(engine, programs):
-    """Images without 'sh': one static program and nothing else; busybox without links."""
-    program = Tree(directories=())
-    program.file(os.environ.get("BERTH_AGENT", programs.agent), "app")
-    bare = Tree()
-    bare.file("/bin/busybox", "bin/busybox")
-    made = {
-        "scratch": (program.tar(), []),
-        "scratch-user": (program.tar(), ["USER 4321:4321"]),
-        "bare": (bare.tar(), ["ENV PATH=/bin"]),
-    }
-    for name, (tar, changes) in made.items():
-        engine.import_image(f"berth-test/{name}:{TAG}", tar, changes)
-    yield {name: f"berth-test/{name}:{TAG}" for name in made}
-    for name in made:
-        engine.remove_image(f"berth-test/{name}:{TAG}")
-
-
-@pytest.mark.parametrize("name", ["scratch", "scratch-user", "bare"])
-def test_an_image_without_a_shell(shell, shell_less, name):
-    script = "echo $((6 * 7)) | sed s/4/four/; mkdir -p d && ls; "
-    script += "/app --version\n" if name != "bare" else "busybox echo own\n"
-    job = shell(shell_less[name])
-    job.run("mkdir -m 777 /builds/p\n", "get_sources")
-    done = job.run("cd /builds/p; " + script)
-    assert done.returncode == 0 and done.stdout.startswith(b"four2\nd\n"), done.stderr
-    assert done.stdout.split(b"\n")[2].startswith(b"own" if name == "bare" else b"berth-agent")
-
-
-def test_exec_without_a_shell(docker_driver, shell_less):
-    docker_driver.settings["Helper"] = {}
-    words = ["exec", "--image", shell_less["scratch"], "--no-mount", "--", "echo $((6 * 7)) | cat"]
-    done = docker_driver.run(*words)
-    assert done.stdout == b"42\n", done.stderr
-
-
-def test_a_whole_job_in_a_scratch_image(runner, server, docker_driver, shell_less):
-    docker_driver.settings["Helper"].pop("Busybox")
-    docker_driver.settings["Docker"]["Image"] = shell_less["scratch-user"]
-    sha = server.repository("group/project", {"file": "cloned\n"})
-    job = RunnerJob(
-        script=["cat file", "/app identity >out"], repository_url=server.url("group/project"),
-        sha=sha, artifacts=["out"], artifact_server=server.base,
-    )  # fmt: skip
-    result, log = runner(job)
-    assert result.status == "success" and "\ncloned\n" in log, log
-    assert b"4321 4321\n" in server.artifacts[str(job.id)]
-
-
-def test_an_image_with_a_shell_keeps_its_own(shell, busybox):
-    done = shell(busybox).run("readlink /proc/$$/exe; echo $PATH\n")
-    assert done.stdout == b"/bin/busybox\n/bin\n", done.stderr
-
-
-@pytest.mark.parametrize(
-    ("file", "words"),
-    [
-        ("/nonexistent", "Helper.Busybox: "),
-        ("/bin/ls", "'/bin/ls' is not a static program"),
-        ("/etc/passwd", "'/etc/passwd' is not a static program"),
-        ("arm64", "is for arm64, but the image is for amd64"),
-    ],
-)
-def test_a_wrong_busybox_is_a_mistake(job, engine, tmp_path, file, words):
-    if file == "arm64":  # 'e_machine' is at offset 18
-        program = bytearray(open("/bin/busybox", "rb").read())
-        program[18:20] = (183).to_bytes(2, "little")
-        (tmp_path / "busybox").write_bytes(program)
-        file = str(tmp_path / "busybox")
-    job.driver.settings["Helper"]["Busybox"] = file
-    done = job.stage("prepare")
-    assert done.returncode == BUILD_FAILURE and words in done.stderr, done.stderr
-    assert engine.labelled(job.driver.label) == {"containers": [], "networks": [], "volumes": []}
