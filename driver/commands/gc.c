@@ -102,11 +102,10 @@ static int check_directory(const struct config *config, struct error *err)
     if (found < 0) {
         return -1;
     }
-    (void)error_set(
-        err, ERROR_SYSTEM, 0,
-        "'%s' does not exist, so no task can be told from that of a running job; nothing "
-        "was stopped",
-        config->metadata_directory);
+    (void)error_set(err, ERROR_SYSTEM, 0,
+                    "'%s' does not exist, so the task of every running job looks like an orphan; "
+                    "nothing was stopped",
+                    config->metadata_directory);
     return error_hint(err, "if it is not mounted, mount it; if no job of this host is running, "
                            "create it with mode 0700 and run 'gc --stop' again");
 }
