@@ -196,15 +196,19 @@ def test_files_that_come_and_go(own, tmp_path):
     assert {owner(path) for path in every(outside)} == {(0, 0)}
 
 
-def test_directories_that_become_links(programs, tmp_path):
-    """After their names were read, and before they are entered: all that are left by then."""
+def many_directories(tmp_path):
+    """(a directory, one outside with a file, 2000 with a file each in the first)"""
     top, outside = tmp_path / "builds", tmp_path / "outside"
-    outside.mkdir()
-    (outside / "file").write_text("")
     places = [top / str(number) for number in range(2000)]
-    for place in places:
+    for place in [outside, *places]:
         place.mkdir(parents=True)
         (place / "file").write_text("")
+    return top, outside, places
+
+
+def test_directories_that_become_links(programs, tmp_path):
+    """After their names were read, and before they are entered: all that are left by then."""
+    top, outside, places = many_directories(tmp_path)
     words = [programs.agent, "own", f"{UID}:{GID}", top]
     with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:
         while os.lstat(top).st_uid != UID:
@@ -233,13 +237,7 @@ with subprocess.Popen([agent, "own", owner, top]) as process:
 
 
 def test_directories_that_become_mounts(programs, tmp_path):
-    top, outside = tmp_path / "builds", tmp_path / "outside"
-    outside.mkdir()
-    (outside / "file").write_text("")
-    places = [top / str(number) for number in range(2000)]
-    for place in places:
-        place.mkdir(parents=True)
-        (place / "file").write_text("")
+    top, outside, places = many_directories(tmp_path)
     words = [sys.executable, "-c", MOUNT_OVER_ALL, programs.agent, f"{UID}:{GID}", top, outside]
     subprocess.run([*_in_namespace('exec "$@"'), *words], check=True, timeout=60)
     assert (0, 0) in {owner(place / "file") for place in places}, "it was at work"
