@@ -162,9 +162,19 @@ class Container:
         self.killed = True
         self._signal(signal.SIGKILL)
 
+    def is_serving(self):
+        """Its first process is there, and was not told to end."""
+        pid = self.pid
+        if pid is None or self.stop_at is not None or self.killed:
+            return False
+        with contextlib.suppress(OSError):
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        return False
+
     def kill(self, reason=""):
         """As the kernel kills it: it ends at once with 137, and its task learns of it."""
         self.reason = reason
+        self.killed = True
         self._signal(signal.SIGKILL)
 
     def _signal(self, number):

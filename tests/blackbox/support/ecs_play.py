@@ -348,7 +348,8 @@ class ContainerTask(Task):
             threading.Thread(target=self._check_health, args=(container,), daemon=True).start()
 
     def _check_health(self, container):
-        """As Docker: the first result comes after an interval."""
+        """As Docker: the first result comes after an interval, and a check that the end of the
+        container overtakes has none."""
         check = container.definition["healthCheck"]
         kind, *words = check["command"]
         words = ["/bin/sh", "-c", *words] if kind == "CMD-SHELL" else words
@@ -359,6 +360,8 @@ class ContainerTask(Task):
                 ["nsenter", "-a", "-t", str(pid), *words], stdin=subprocess.DEVNULL,
                 capture_output=True, check=False,
             )  # fmt: skip
+            if not container.is_serving():
+                continue
             container.health = "HEALTHY" if done.returncode == 0 else "UNHEALTHY"
             self._poke()
 
