@@ -5,6 +5,8 @@
 #?
 #? Installs, builds and runs; the last line is 'N passed, N failed, N skipped'. Exit status 1 if a
 #? check failed. A step that was named, or any step with CI=true, fails if it cannot run.
+#? Up to three pytest tests that fail in a step run once more, one at a time; those that pass then
+#? are listed as unsteady. A sanitizer's report is a failure the first time.
 #?
 #?   format             clang-format and ruff
 #?   shell              shellcheck
@@ -85,7 +87,7 @@ command_test() {
     [ ${#chosen[@]} -gt 0 ] || chosen=("${steps[@]}")
     results=$top/build/test
     mkdir -p "$results"
-    passed=0 failed=0 skipped=0 failures=()
+    passed=0 failed=0 skipped=0 failures=() unsteady_ones=()
     declare -gA build_state=() beside=() ended=()
     ticker=
     trap end_all EXIT
@@ -96,6 +98,9 @@ command_test() {
         run_step "$step"
     done
     # Repeated here, because pages of other steps may follow a failure.
+    if [ ${#unsteady_ones[@]} -gt 0 ]; then
+        printf 'unsteady, failed once and passed alone: %s\n' "${unsteady_ones[@]}"
+    fi
     if [ ${#failures[@]} -gt 0 ]; then printf 'failed: %s\n' "${failures[@]}"; fi
     printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
     [ "$failed" = 0 ]
@@ -162,7 +167,9 @@ lacks() {
 # Runs the step with its output in a log. Called under 'set +e', not in a condition: see ready_build.
 perform() {
     counts=$results/$1.counts
+    unsteady=$results/$1.unsteady
     : >"$counts"
+    : >"$unsteady"
     TIMEFORMAT='%R %U %S'
     { time { (set -e && "step_${1//-/_}") >"$results/$1.log" 2>&1; }; } 2>"$results/$1.times"
 }
@@ -254,15 +261,19 @@ tally() {
     else
         printf ' FAILED  %4d passed, %d failed, %d skipped, %s\n' "$p" "$f" "$s" "$taken"
     fi
-    if [ "$f" = 0 ]; then return; fi
+    while read -r name; do unsteady_ones+=("$step: $name"); done <"$results/$step.unsteady"
+    if [ "$f" = 0 ] && [ ! -s "$results/$step.unsteady" ]; then return; fi
     tail -n 300 "$log" | sed 's/^/   | /'
+    if [ "$f" = 0 ]; then return; fi
     while read -r name; do failures+=("$step: $name"); done < <(failed_names "$log")
 }
 
 # The names of failed tests in a log of pytest or cmocka, at most 50; else the last line of the log.
+# Of tests that ran again, the second result counts.
 failed_names() {
     local names
-    names=$(sed -nE 's/^(FAILED|ERROR) //p; s/^(.*: )?\[  FAILED  \] ([a-z_0-9]+)$/\2/p' "$1" | sort -u | sed -n 1,50p)
+    names=$(tac "$1" | sed '/^== again/q' |
+        sed -nE 's/^(FAILED|ERROR) //p; s/^(.*: )?\[  FAILED  \] ([a-z_0-9]+)$/\2/p' | sort -u | sed -n 1,50p)
     [ -n "$names" ] || names=$(tail -n 1 "$1")
     printf '%s\n' "$names"
 }

@@ -76,23 +76,39 @@ step_toml() {
 }
 
 # run_pytest NAME DIRECTORY [WORD...]: through 'wrapper', the words of a program that runs its last.
+# Tests that fail run once more, one at a time: see scripts/junit.py. What passes then is 'unsteady',
+# and is named with its log at the end.
 wrapper=()
 run_pytest() {
-    local directory=$2 status=0 report=$results/$1.xml words=("${@:3}")
+    local name=$1 status=0 report=$results/$1.xml again=$results/$1-again.xml words=("${@:3}" "$2") counted
     need_venv
     [ -z "$expression" ] || words+=(-k "$expression")
-    rm -f "$report"
-    PYTHONDONTWRITEBYTECODE=1 "${wrapper[@]}" "$venv/bin/pytest" -c tests/pytest.ini -q --junitxml="$report" \
-        "${words[@]}" "$directory" || status=$?
+    rm -rf "$report" "$again" "$results/$name.cache"
+    pytest_once "$report" || status=$?
     # 5: no test matched -k.
     if [ "$status" = 5 ] && [ -n "$expression" ]; then
         count 0 0 0
         return 0
     fi
     [ -s "$report" ]
+    counted=("$report")
+    if [ "$status" = 1 ] && "$python" scripts/junit.py again "$report"; then
+        status=0
+        echo "== again, one at a time"
+        pytest_once "$again" --last-failed -n 0 || status=$?
+        [ -s "$again" ]
+        counted+=("$again")
+        "$python" scripts/junit.py unsteady "${counted[@]}" >>"$unsteady"
+    fi
     # shellcheck disable=SC2046 # three words
-    count $("$python" scripts/junit_counts.py "$report")
+    count $("$python" scripts/junit.py counts "${counted[@]}")
     return "$status"
+}
+
+# pytest_once REPORT [WORD...]: with run_pytest's words and cache.
+pytest_once() {
+    PYTHONDONTWRITEBYTECODE=1 "${wrapper[@]}" "$venv/bin/pytest" -c tests/pytest.ini -q --junitxml="$1" \
+        -o cache_dir="$results/$name.cache" "${words[@]}" "${@:2}"
 }
 
 step_runner() {

@@ -4,6 +4,7 @@
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,7 @@ source scripts/command_test.sh
 top=$2
 packages=([none]= [unknown]=no-such-package)
 step_packages=([fine]=none [pytest]=none [cmocka]=none [tool]=none [host]=none [guest]=none
-    [lacking]=unknown [busy]=none)
+    [lacking]=unknown [busy]=none [tries]=none)
 install_for() { :; }
 steps=(fine lacking)
 step_beside=([guest]=host)
@@ -97,6 +98,11 @@ step_pytest() { echo "FAILED a.py::test_b - why"; count 2 1 0; return 1; }
 step_cmocka() { echo "7: [  FAILED  ] test_c"; count 1 1 0; return 1; }
 step_host() { until [ -e "$top/guest-began" ]; do sleep 0.05; done; count 1 0 0; }
 step_guest() { touch "$top/guest-began"; echo "FAILED g.py::test_g - why"; count 4 1 0; return 1; }
+step_tries() {
+    need_venv() { :; }
+    venv=$VENV
+    run_pytest tries "$top/test_tries.py" -n 2
+}
 step_tool() { echo first; echo "file.c:1: bad"; return 1; }
 command_test "${@:3}"
 """
@@ -123,6 +129,53 @@ def test_nothing_failed(tmp_path):
     assert shown.returncode == 0
     assert "failed:" not in shown.stdout
     assert shown.stdout.splitlines()[-1] == "3 passed, 0 failed, 1 skipped"
+
+
+SECOND_TRIES = """
+import os, pathlib, pytest
+def once(name):
+    path = pathlib.Path(os.environ["PLACE"], name)
+    seen = path.exists()
+    path.touch()
+    return seen
+def test_steady(): pass
+def test_chance(): assert once("chance"), "the first time"
+def test_teardown(request):
+    request.addfinalizer(lambda: once("teardown") or pytest.fail("left", pytrace=False))
+def test_wrong(): assert not WRONG, "each time"
+def test_memory(): assert not MEMORY or once("memory"), "sanitizer report"
+@pytest.mark.parametrize("n", range(MANY))
+def test_many(n): assert once(f"many-{n}"), "the first time"
+"""
+
+
+@pytest.mark.parametrize(
+    "wrong, memory, many, counts, unsteady",
+    [
+        (False, False, 1, "6 passed, 0 failed, 0 skipped", ["chance", "teardown", "many[0]"]),
+        (True, False, 0, "4 passed, 1 failed, 1 skipped", ["chance", "teardown"]),
+        (False, True, 0, "2 passed, 3 failed, 1 skipped", []),
+        (False, False, 2, "3 passed, 4 failed, 0 skipped", []),
+    ],
+)
+def test_what_fails_once_is_unsteady(tmp_path, monkeypatch, wrong, memory, many, counts, unsteady):
+    """Not what fails again, nor a sanitizer's report, nor more than three tests."""
+    text = SECOND_TRIES
+    for name, value in (("WRONG", wrong), ("MEMORY", memory), ("MANY", many)):
+        text = text.replace(name, str(value))
+    (tmp_path / "test_tries.py").write_text(text)
+    monkeypatch.setenv("PLACE", str(tmp_path))
+    monkeypatch.setenv("VENV", sys.prefix)
+    shown = run_steps(tmp_path, "tries")
+    *lines, last = shown.stdout.splitlines()
+    assert last == counts, shown.stdout
+    assert shown.returncode == (0 if " 0 failed" in counts else 1)
+    start = "unsteady, failed once and passed alone: tries: "
+    found = [line.split("::test_")[1].split(" - ")[0] for line in lines if line.startswith(start)]
+    assert sorted(found) == sorted(unsteady)
+    failed = [line for line in lines if line.startswith("failed: tries: ")]
+    assert len(failed) == int(counts.split(", ")[1].split()[0])
+    assert not unsteady or "   | E   " in shown.stdout
 
 
 def test_each_step_shows_its_time_and_that_of_the_processors(tmp_path):
