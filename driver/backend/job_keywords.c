@@ -471,3 +471,15 @@ int job_keywords_describe(const struct job_keywords *keywords, struct buffer *ou
 {
     return write_image(keywords->image, out, err) < 0 ? -1 : write_variables(out, err);
 }
+
+void job_keywords_warn(const struct job_keywords *keywords)
+{
+    const cJSON *word = NULL;
+    cJSON_ArrayForEach(word, json_at(keywords->image, "entrypoint"))
+    {
+        if (word->valuestring[0] != '\0') {
+            log_warn("the job's image: 'entrypoint' is ignored without a helper container");
+            return;
+        }
+    }
+}

@@ -51,6 +51,9 @@ int job_keywords_read_image(const struct job_keywords_rules *rules, const struct
     __attribute__((warn_unused_result));
 void job_keywords_done(struct job_keywords *keywords);
 
+/* Warns about keys without effect in a task without a helper. */
+void job_keywords_warn(const struct job_keywords *keywords);
+
 /* Appends what the container of the job depends on, as text: the image, and the job's variables
  * that change how its containers are started. Equal requests give equal texts (see 'wish' in
  * backend.h).

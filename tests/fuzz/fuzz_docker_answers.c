@@ -9,8 +9,8 @@
 #include "driver/backend/docker/host.h"
 #include "driver/backend/docker/request.h"
 #include "driver/backend/docker/service_logs.h"
-#include "driver/backend/docker/services.h"
 #include "driver/backend/docker/stream.h"
+#include "driver/backend/service_names.h"
 #include "driver/base/json.h"
 #include "driver/registry/auth.h"
 #include "driver/registry/name.h"
@@ -93,7 +93,7 @@ static void check_request(const struct config *config)
         cJSON *name = NULL;
         fuzz_require(
             image_name_allowed(&config->docker.allowed_services, json_text_at(service, "name")));
-        docker_service_aliases(service, taken, names, &ok);
+        service_names_read(service, taken, names, &ok);
         cJSON_ArrayForEach(name, names)
         {
             fuzz_require(strpbrk(name->valuestring, " /:;$\"'\n") == NULL);

@@ -11,6 +11,7 @@
 #include "driver/backend/docker/container.h"
 #include "driver/backend/idle_timeout.h"
 #include "driver/backend/job_variables.h"
+#include "driver/backend/service_names.h"
 #include "driver/base/json.h"
 #include "driver/record/runner_id.h"
 #include "driver/runner/runner.h"
@@ -310,7 +311,7 @@ static void add_network(cJSON *body, cJSON *host, const struct docker_job *job, 
         cJSON *endpoints =
             json_object(json_object(body, "NetworkingConfig", ok), "EndpointsConfig", ok);
         cJSON *endpoint = json_object(endpoints, job->network, ok);
-        json_append(json_array(endpoint, "Aliases", ok), DOCKER_JOB_ALIAS, ok);
+        json_append(json_array(endpoint, "Aliases", ok), JOB_HOST_NAME, ok);
     }
     if (job->published) {
         (void)snprintf(port, sizeof(port), "%d/tcp", DOCKER_AGENT_PORT);

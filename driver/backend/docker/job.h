@@ -17,7 +17,6 @@
 
 /* The agent's port in a container: unprivileged, and unlikely to be used by the job itself. */
 #define DOCKER_AGENT_PORT 22122
-#define DOCKER_JOB_ALIAS  "build" /* the name of the job's container for its services */
 
 /* The job's container, or its helper's. */
 struct docker_job {

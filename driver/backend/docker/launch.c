@@ -154,7 +154,7 @@ int docker_fetch(struct backend_task *task, struct error *err)
         result = docker_helper_fetch(task, launch.docker, err);
     }
     if (result == 0 && json_text_at(task->metadata->state, BACKEND_HELPER_IMAGE) == NULL) {
-        docker_request_warn(&launch.request);
+        job_keywords_warn(&launch.request);
     }
     docker_close(launch.docker);
     job_keywords_done(&launch.request);

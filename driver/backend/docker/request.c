@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "driver/backend/docker/request.h"
 
-#include "common/log.h"
 #include "driver/backend/docker/agent.h"
 #include "driver/backend/docker/image.h"
-#include "driver/base/json.h"
 
 int docker_request_read(const struct config *config, bool of_job, struct job_keywords *keywords,
                         struct error *err)
@@ -22,16 +20,4 @@ int docker_request_read(const struct config *config, bool of_job, struct job_key
                                              .check_policies = docker_image_check_policy};
     return of_job ? job_keywords_read(&rules, config, keywords, err)
                   : job_keywords_read_image(&rules, config, keywords, err);
-}
-
-void docker_request_warn(const struct job_keywords *keywords)
-{
-    const cJSON *word = NULL;
-    cJSON_ArrayForEach(word, json_at(keywords->image, "entrypoint"))
-    {
-        if (word->valuestring[0] != '\0') {
-            log_warn("the job's image: 'entrypoint' is ignored without a helper container");
-            return;
-        }
-    }
 }

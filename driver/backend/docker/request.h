@@ -14,7 +14,4 @@
 int docker_request_read(const struct config *config, bool of_job, struct job_keywords *keywords,
                         struct error *err) __attribute__((warn_unused_result));
 
-/* Warns about keys without effect. */
-void docker_request_warn(const struct job_keywords *keywords);
-
 #endif

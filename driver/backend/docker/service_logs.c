@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "driver/backend/docker/container.h"
 #include "driver/backend/docker/stream.h"
+#include "driver/backend/service_names.h"
 #include "driver/base/json.h"
 
 #define PATH_BYTES          512
@@ -60,23 +61,10 @@ static size_t read_time(const char *line, char out_since[DOCKER_SINCE_BYTES])
     return (size_t)(at + 1 - line);
 }
 
-void docker_service_log_name(const cJSON *aliases, char out[DOCKER_LOG_NAME_BYTES])
-{
-    size_t length = 0;
-    const cJSON *alias = NULL;
-    out[0] = '\0';
-    cJSON_ArrayForEach(alias, aliases)
-    {
-        size_t room = DOCKER_LOG_NAME_BYTES - length;
-        int wrote = snprintf(out + length, room, "%s%s", length > 0 ? "-" : "", alias->valuestring);
-        length += (size_t)wrote < room ? (size_t)wrote : room - 1;
-    }
-}
-
 void docker_service_logs_add(cJSON *state, const cJSON *aliases, bool *ok)
 {
-    char name[DOCKER_LOG_NAME_BYTES];
-    docker_service_log_name(aliases, name);
+    char name[SERVICE_LOG_NAME_BYTES];
+    service_names_join(aliases, name);
     cJSON *list = cJSON_GetObjectItemCaseSensitive(state, BACKEND_SERVICE_LOGS);
     list = list == NULL ? json_array(state, BACKEND_SERVICE_LOGS, ok) : list;
     cJSON *entry = cJSON_CreateObject();

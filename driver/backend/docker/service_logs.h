@@ -16,10 +16,6 @@
 int docker_service_logs(struct backend_task *task, struct buffer *out, int64_t deadline_ms,
                         struct error *err) __attribute__((warn_unused_result));
 
-/* The name of a service in front of its lines: its aliases, joined by "-". */
-#define DOCKER_LOG_NAME_BYTES 80
-void docker_service_log_name(const cJSON *aliases, char out[DOCKER_LOG_NAME_BYTES]);
-
 /* Adds an entry for a service, before any of its log was read. 'aliases' are texts. */
 void docker_service_logs_add(cJSON *state, const cJSON *aliases, bool *ok);
 

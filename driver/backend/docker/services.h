@@ -35,9 +35,4 @@ int docker_services_await(struct docker *docker, const cJSON *services, const ch
                           int64_t deadline_ms, struct error *err)
     __attribute__((warn_unused_result));
 
-/* Appends the host names of a service, its aliases and those derived from the image's name, to the
- * arrays 'out_names' and 'taken', except names already in 'taken', and 'localhost' and 'build',
- * which is the job. */
-void docker_service_aliases(const cJSON *service, cJSON *taken, cJSON *out_names, bool *ok);
-
 #endif

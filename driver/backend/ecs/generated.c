@@ -9,7 +9,6 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "driver/backend/docker/request.h"
 #include "driver/backend/ecs/base.h"
 #include "driver/backend/ecs/ecs.h"
 #include "driver/backend/ecs/service_logs.h"
@@ -161,7 +160,7 @@ static void choose_helper(struct backend_task *task, struct ecs_generated *gener
     generated->with_helper = !config->is_exec && !never;
     task->wants_git = !config->is_exec && never;
     if (!generated->with_helper) {
-        docker_request_warn(&generated->request);
+        job_keywords_warn(&generated->request);
     }
 }
 

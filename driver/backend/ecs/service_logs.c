@@ -7,12 +7,12 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "driver/backend/docker/service_logs.h"
 #include "driver/backend/ecs/client.h"
 #include "driver/backend/ecs/ecs.h"
 #include "driver/backend/ecs/log_events.h"
 #include "driver/backend/ecs/pace.h"
 #include "driver/backend/log_lines.h"
+#include "driver/backend/service_names.h"
 #include "driver/base/json.h"
 
 #define TAIL_EVENTS   LOG_LINES_TAIL
@@ -40,11 +40,11 @@ int ecs_service_logs_init(struct backend_task *task, const cJSON *definition,
     cJSON *list = cJSON_CreateArray();
     for (size_t i = 0; i < services->count && known && arn != NULL; i++) {
         char container[ECS_SERVICE_CONTAINER_BYTES];
-        char name[DOCKER_LOG_NAME_BYTES];
+        char name[SERVICE_LOG_NAME_BYTES];
         struct ecs_log_place place;
         cJSON *entry = cJSON_CreateObject();
         ecs_service_container(i, container);
-        docker_service_log_name(services->states[i].names, name);
+        service_names_join(services->states[i].names, name);
         known = ecs_log_place_find(definition, container, arn, region, &place);
         json_text(entry, "name", name[0] == '\0' ? container : name, &ok);
         json_text(entry, "group", known ? place.group : "", &ok);

@@ -11,8 +11,8 @@
 #include "common/buffer.h"
 #include "common/log.h"
 #include "common/parse.h"
-#include "driver/backend/docker/services.h"
 #include "driver/backend/job_variables.h"
+#include "driver/backend/service_names.h"
 #include "driver/base/json.h"
 #include "driver/runner/runner.h"
 
@@ -58,7 +58,7 @@ static int read_names(struct ecs_services *services, struct ecs_service_state *s
     bool ok = true;
     const cJSON *name = NULL;
     cJSON *names = cJSON_CreateArray();
-    docker_service_aliases(service, taken, names, &ok);
+    service_names_read(service, taken, names, &ok);
     state->names = cJSON_CreateArray();
     cJSON_ArrayForEach(name, names)
     {
