@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Check that #include lines point one way in agent/, driver/ and common/.
 
-Fails on a circle of files, on a circle of folders, on an include of a higher layer, and on an
-X_private.h of another folder. A file's folder is its directory, except for main.c and cli*.[ch],
-which are the top of their program.
+Fails on a circle of files, on a circle of folders, on an include of a higher layer or of another
+backend, and on an X_private.h of another folder. A file's folder is its directory, except for
+main.c and cli*.[ch], which are the top of their program.
 
 Usage: check_includes.py [DIRECTORY]
 """
@@ -39,6 +39,8 @@ LAYERS = [
     ["driver/commands"],
     ["driver/main"],
 ]
+# Folders that include nothing of each other. What two of them use is in their parent folder.
+SIBLINGS = ["driver/backend/docker", "driver/backend/ecs", "driver/backend/local"]
 TOP_FILES = re.compile(r"(agent|driver)/(main|cli\w*)\.[ch]")
 INCLUDE = re.compile(r'^#include "((?:agent|driver|common)/[^"]+)"', re.MULTILINE)
 
@@ -55,6 +57,10 @@ def layer(name):
             return number
     parent = name.rpartition("/")[0]
     return layer(parent) if "/" in parent else None
+
+
+def are_siblings(one, other):
+    return one != other and one in SIBLINGS and other in SIBLINGS
 
 
 def read_includes(top):
@@ -138,6 +144,8 @@ def check(top):
                 problems.append(f"{source} includes {target} of the other program")
             elif own is not None and theirs is not None and theirs > own:
                 problems.append(f"{source} includes {target} of a higher layer")
+            if are_siblings(folder(source), folder(target)):
+                problems.append(f"{source} includes {target} of another backend")
             if Path(target).stem.endswith("private") and folder(target) != folder(source):
                 problems.append(f"{source} includes {target}, private to another folder")
     return problems

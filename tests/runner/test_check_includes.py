@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""scripts/check_includes.py reports circles, includes of higher layers and private headers."""
+"""scripts/check_includes.py reports circles, includes of higher layers, of another backend and of
+private headers."""
 
 import subprocess
 import sys
@@ -56,6 +57,11 @@ def run(top, files):
             {"agent/options.c": ["agent/init/signal_map.h"]},
             ["agent/options.c includes agent/init/signal_map.h of a higher layer"],
             id="higher layer",
+        ),
+        pytest.param(
+            {"driver/backend/ecs/a.c": ["driver/backend/docker/b.h", "driver/backend/c.h"]},
+            ["driver/backend/ecs/a.c includes driver/backend/docker/b.h of another backend"],
+            id="other backend",
         ),
         pytest.param(
             {"agent/session/x/a.c": ["agent/session/session_private.h"]},
