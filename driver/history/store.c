@@ -4,24 +4,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/fd.h"
+#include "driver/base/file_lock.h"
 #include "driver/record/metadata_directory.h"
 
 #define KEY        "[History] Directory"
 #define NOTE       ".note"
 #define SHORTER    HISTORY_FILE ".new"
 #define LOCK_MS    10000
-#define LOCK_ROUND 5 /* ms */
 #define COPY_BYTES (64UL << 10)
 #define SLACK_S    (24 * 3600)
 
@@ -81,14 +79,10 @@ void history_close(struct history_store *store)
 
 int history_lock(const struct history_store *store, struct error *err)
 {
-    int64_t deadline_ms = clock_deadline_ms(LOCK_MS);
-    while (flock(store->fd, LOCK_EX | LOCK_NB) < 0) {
-        if ((errno != EWOULDBLOCK && errno != EINTR) || clock_now_ms() >= deadline_ms) {
-            return error_set(err, ERROR_SYSTEM, errno, "cannot lock '%s'", store->path);
-        }
-        (void)poll(NULL, 0, LOCK_ROUND);
-    }
-    return 0;
+    int locked = file_lock(store->fd, NULL, clock_deadline_ms(LOCK_MS));
+    return locked == 1 ? 0
+                       : error_set(err, ERROR_SYSTEM, locked < 0 ? errno : EWOULDBLOCK,
+                                   "cannot lock '%s'", store->path);
 }
 
 static int open_file(const struct history_store *store, const char *name, int flags, int *out_fd,

@@ -13,13 +13,13 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "driver/base/file_lock.h"
 #include "driver/task/launch.h"
 #include "driver/warm/backoff.h"
 #include "driver/warm/warm.h"
 
 #define LIST_MS        30000
 #define LOCK_MS        120000 /* longer than LIST_MS, for which a process may hold the lock */
-#define LOCK_PAUSE_MS  20
 #define CLAIMED_MS     1000
 #define CHILD_PAUSE_MS 20
 #define CHILD_CEILING  16 /* launches and stops at a time */
@@ -67,19 +67,14 @@ static int lock(const struct warm_fill *fill, const char *name, int64_t deadline
             0) {
         return -1;
     }
-    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        if (errno != EWOULDBLOCK && errno != EINTR) {
-            return error_set(err, ERROR_SYSTEM, errno, "cannot lock '%s/%s'", directory, name);
-        }
-        if (clock_now_ms() >= deadline_ms) {
-            return 0;
-        }
-        if (signals_wait(fill->signals, -1, clock_deadline_ms(LOCK_PAUSE_MS)) < 0) {
-            return error_set(err, ERROR_SYSTEM, EINTR, "stopped by a signal");
-        }
+    int locked = file_lock(fd, fill->signals, deadline_ms);
+    if (locked < 0) {
+        return errno == EINTR
+                   ? error_set(err, ERROR_SYSTEM, EINTR, "stopped by a signal")
+                   : error_set(err, ERROR_SYSTEM, errno, "cannot lock '%s/%s'", directory, name);
     }
-    *out_fd = steal_fd(&fd);
-    return 1;
+    *out_fd = locked == 1 ? steal_fd(&fd) : -1;
+    return locked;
 }
 
 /* A child process may still have the descriptor. */

@@ -2,7 +2,6 @@
 #include "driver/backend/ecs/looks_table.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,15 +11,15 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "driver/base/file_lock.h"
 #include "driver/record/metadata_directory.h"
 
-#define SLOTS         2048
-#define TURNS         64
-#define SLOTS_AT      4096
-#define CHUNK         64    /* slots that are read at once */
-#define KEEP_MS       30000 /* a slot whose driver does not come back */
-#define LOCK_TRIES    250
-#define LOCK_PAUSE_MS 2
+#define SLOTS    2048
+#define TURNS    64
+#define SLOTS_AT 4096
+#define CHUNK    64    /* slots that are read at once */
+#define KEEP_MS  30000 /* a slot whose driver does not come back */
+#define LOCK_MS  500
 /* Times further in the future are of another boot. */
 #define FUTURE_CEILING_MS (2LL * 3600 * 1000)
 #define ARN_START         "arn:"
@@ -71,13 +70,7 @@ int looks_table_open(const char *directory)
 /* A holder that is stopped is not waited for. */
 bool looks_table_lock(const struct ecs_looks *looks)
 {
-    for (int tries = 0; tries < LOCK_TRIES; tries++) {
-        if (flock(looks->fd, LOCK_EX | LOCK_NB) == 0) {
-            return true;
-        }
-        (void)poll(NULL, 0, LOCK_PAUSE_MS);
-    }
-    return false;
+    return file_lock(looks->fd, NULL, clock_deadline_ms(LOCK_MS)) == 1;
 }
 
 void looks_table_unlock(const struct ecs_looks *looks)

@@ -3,9 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -13,30 +11,19 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "driver/base/file_lock.h"
 #include "driver/record/metadata_directory.h"
 
-#define NAME_BYTES     32
-#define LOCK_TRIES     100
-#define LOCK_PAUSE_MS  2
+#define NAME_BYTES 32
+/* The lock is held for two system calls. If the holder is stopped meanwhile, do not wait for it: a
+ * slot used twice does less harm than a job that hangs. */
+#define LOCK_MS        500
 #define REGISTER_MS    1250
 #define REGISTER_BURST 15
 #define DELETE_MS      1250
 #define DELETE_BURST   4
 /* A slot further in the future is stale. */
 #define BACKLOG_CEILING_MS (10 * 60 * 1000)
-
-/* The lock is held for two system calls. If the holder is stopped meanwhile, do not wait for it: a
- * slot used twice does less harm than a job that hangs. */
-static bool lock(int fd)
-{
-    for (int tries = 0; tries < LOCK_TRIES; tries++) {
-        if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
-            return true;
-        }
-        (void)poll(NULL, 0, LOCK_PAUSE_MS);
-    }
-    return false;
-}
 
 /* Slots are relative to this boot; older ones are stale. */
 static bool of_this_boot(int fd)
@@ -67,7 +54,7 @@ static int open_locked(const char *directory, const char *kind)
     if (found < 0) {
         log_debug("calls to ECS are not spaced out: %s", err.message);
     }
-    return found == 1 && lock(fd) ? steal_fd(&fd) : -1;
+    return found == 1 && file_lock(fd, NULL, clock_deadline_ms(LOCK_MS)) == 1 ? steal_fd(&fd) : -1;
 }
 
 /* The file holds when the bucket is full again. A call takes one interval of that time, and waits

@@ -7,7 +7,6 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,12 +15,11 @@
 #include "common/clock.h"
 #include "common/fd.h"
 #include "common/log.h"
+#include "driver/base/file_lock.h"
 #include "driver/record/metadata_directory.h"
 
-#define HASH_BYTES    16
-#define LOCK_FIRST_MS 5
-#define LOCK_LAST_MS  100
-#define LOCK_COUNT    256 /* files; names with the same one wait for each other */
+#define HASH_BYTES 16
+#define LOCK_COUNT 256 /* files; names with the same one wait for each other */
 
 static void add(crypto_generichash_state *state, const char *text)
 {
@@ -165,13 +163,8 @@ int ecs_store_lock(const struct config *config, const char *name, struct signals
     cleanup_fd int directory_fd = open_directory(config, true, path);
     cleanup_fd int fd =
         directory_fd < 0 ? -1 : open_file(directory_fd, path, file, O_RDWR | O_CREAT);
-    int64_t pause_ms = LOCK_FIRST_MS;
-    while (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        if (errno != EWOULDBLOCK || clock_now_ms() >= deadline_ms ||
-            signals_wait(signals, -1, clock_deadline_ms(pause_ms)) < 0) {
-            return -1;
-        }
-        pause_ms = clock_earlier_ms(2 * pause_ms, LOCK_LAST_MS);
+    if (fd < 0 || file_lock(fd, signals, deadline_ms) != 1) {
+        return -1;
     }
     (void)futimens(fd, NULL); /* a lock in use is not swept away */
     return steal_fd(&fd);
