@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/file.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -246,31 +247,23 @@ static int launch_task(const struct warm_fill *fill, size_t entry, const char *k
 /* Waits for all children, and counts those that failed. A request to stop is theirs, too. */
 static void reap(struct round *round)
 {
-    struct warm_fill *fill = round->fill;
-    bool passed_on = false;
-    while (round->children > 0) {
-        bool reaped = false;
-        for (size_t i = 0; i < round->children; i++) {
-            int status = 0;
-            pid_t pid = waitpid(round->pids[i], &status, WNOHANG);
-            if (pid == 0) {
-                continue;
-            }
-            fill->failed += status != 0 ? 1 : 0;
-            round->pids[i] = round->pids[--round->children];
-            reaped = true;
-            break;
-        }
-        if (!reaped) {
-            if (signals_pending(fill->signals) && !passed_on) {
-                passed_on = true;
-                for (size_t i = 0; i < round->children; i++) {
-                    (void)kill(round->pids[i], SIGTERM);
+    struct signals *signals = round->fill->signals; /* NULL: the request was passed on */
+    for (size_t i = 0; i < round->children; i++) {
+        int status = 0;
+        cleanup_fd int fd = (int)syscall(SYS_pidfd_open, round->pids[i], 0U);
+        while (waitpid(round->pids[i], &status, WNOHANG) == 0) {
+            /* Kernels before 5.3 have no such descriptor. */
+            int64_t look_ms = fd < 0 ? clock_deadline_ms(CHILD_PAUSE_MS) : CLOCK_NEVER;
+            if (signals_wait(signals, fd, look_ms) < 0) {
+                signals = NULL;
+                for (size_t left = i; left < round->children; left++) {
+                    (void)kill(round->pids[left], SIGTERM);
                 }
             }
-            (void)signals_wait(NULL, -1, clock_deadline_ms(CHILD_PAUSE_MS));
         }
+        round->fill->failed += status != 0 ? 1 : 0;
     }
+    round->children = 0;
 }
 
 /* Forks a process that works on one task. The lock that marks the key as held passes to it. */
