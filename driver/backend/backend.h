@@ -96,6 +96,7 @@ struct backend_listed {
     char job[METADATA_JOB_BYTES]; /* empty: not known */
     char url[512];                /* of the job, empty: not known */
     char state[32];               /* as the backend names it */
+    bool ended;                   /* or is about to: it does not come back */
     char size[48];                /* "1 vCPU, 2 GiB", empty: not known */
     int64_t started_at_s;         /* Unix time; 0: not yet */
     double vcpus, memory_gib;     /* 0: not known */

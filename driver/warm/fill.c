@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/file.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -88,19 +87,6 @@ static void unlock(int *fd)
     }
 }
 
-/* States from which a task does not come back, of the engine and of ECS. */
-static bool is_end(const char *state)
-{
-    static const char *const words[] = {"exited",   "dead",    "removing",
-                                        "STOPPING", "STOPPED", "DEPROVISIONING"};
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if (strcasecmp(words[i], state) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static int note_listed(void *context, const struct backend_listed *listed, struct error *err)
 {
     struct round *round = context;
@@ -114,7 +100,7 @@ static int note_listed(void *context, const struct backend_listed *listed, struc
     round->listed = entries;
     struct listed *entry = &entries[round->listed_count++];
     memcpy(entry->task, listed->job, sizeof(entry->task));
-    entry->has_ended = is_end(listed->state);
+    entry->has_ended = listed->ended;
     return 0;
 }
 

@@ -45,10 +45,18 @@ static void fill_size(const struct config *config, struct backend_listed *listed
     }
 }
 
+/* Of a container. */
+static bool is_end(const char *state)
+{
+    return strcmp(state, "exited") == 0 || strcmp(state, "dead") == 0 ||
+           strcmp(state, "removing") == 0;
+}
+
 static void fill(const struct config *config, const cJSON *entry, struct backend_listed *listed)
 {
     const char *state = json_text_at(entry, "State");
-    *listed = (struct backend_listed){.started_at_s = json_number_at(entry, "Created")};
+    *listed = (struct backend_listed){.started_at_s = json_number_at(entry, "Created"),
+                                      .ended = state != NULL && is_end(state)};
     fill_size(config, listed);
     (void)snprintf(listed->job, sizeof(listed->job), "%s", label(entry, DOCKER_JOB_LABEL));
     (void)snprintf(listed->id, sizeof(listed->id), ID_PREFIX "%s", listed->job);

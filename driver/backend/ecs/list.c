@@ -42,7 +42,10 @@ static void read_url(const cJSON *task, struct backend_listed *entry)
 static void read_entry(const struct ecs_listing *listing, const cJSON *task,
                        struct backend_listed *entry)
 {
+    struct ecs_view view;
+    ecs_view_read(task, "", &view);
     *entry = (struct backend_listed){
+        .ended = ecs_view_ends(&view),
         .started_at_s = json_number_at(task, "startedAt"),
         .vcpus = ecs_number_in_text(task, "cpu") / CPU_UNITS,
         .memory_gib = ecs_number_in_text(task, "memory") / MIB_PER_GIB,

@@ -445,7 +445,8 @@ static void fill_listed(const struct metadata *metadata, struct backend_listed *
     const struct backend_task task = {.metadata = (struct metadata *)(uintptr_t)metadata};
     struct process_id identity;
     bool runs = load_identity(metadata, &identity) == 0 && process_id_runs(&identity);
-    *out_listed = (struct backend_listed){.started_at_s = metadata->origin.started_at_s};
+    *out_listed =
+        (struct backend_listed){.started_at_s = metadata->origin.started_at_s, .ended = !runs};
     local_describe(&task, out_listed->id, sizeof(out_listed->id));
     (void)snprintf(out_listed->job, sizeof(out_listed->job), "%s", metadata->job);
     (void)snprintf(out_listed->url, sizeof(out_listed->url), "%s", metadata->origin.url);
