@@ -109,9 +109,11 @@ typedef int backend_visit(void *context, const struct backend_listed *listed, st
 struct backend {
     const char *name;
     const char *summary;
-    bool uses_keywords;  /* a job's 'image:' and 'services:' */
-    bool may_lack_agent; /* a task may run another SSH server, with a host key of its own */
-    bool has_metadata;   /* the agent can ask for the times of the start (start_report.h) */
+    bool uses_keywords;        /* a job's 'image:' and 'services:' */
+    bool may_lack_agent;       /* a task may run another SSH server, with a host key of its own */
+    bool has_metadata;         /* the agent can ask for the times of the start (start_report.h) */
+    bool has_task_definitions; /* of which each task is made, with a size and roles */
+    int64_t list_pause_ms;     /* between two calls of list() by 'ps --watch' */
     int (*check)(const struct config *config, struct error *err);
     int (*directories)(const struct config *config, const char *job,
                        struct backend_directories *out_directories, struct error *err);

@@ -18,41 +18,50 @@
 
 #define LIST_MS 60000
 
+struct orphan {
+    struct backend_listed listed;
+    bool has_task; /* false: metadata alone */
+};
+
 /* Orphaned tasks, collected before the first is stopped: stopping would change the list. */
 struct orphans {
     bool json;
     const struct config *config;
     const struct backend *backend;
-    struct backend_listed *entries;
+    struct orphan *entries;
     size_t count;
 };
 
 static bool has_job(const struct orphans *orphans, const char *job)
 {
     for (size_t i = 0; i < orphans->count; i++) {
-        if (strcmp(orphans->entries[i].job, job) == 0) {
+        if (strcmp(orphans->entries[i].listed.job, job) == 0) {
             return true;
         }
     }
     return false;
 }
 
-static int collect(void *context, const struct backend_listed *listed, struct error *err)
+static int add(struct orphans *orphans, const struct backend_listed *listed, bool has_task,
+               struct error *err)
 {
-    struct orphans *orphans = context;
     struct backend_listed found = *listed;
     task_summary_find_record(&found, orphans->config);
     if (task_summary_is_known(&found, orphans->config, clock_unix_s())) {
         return 0;
     }
-    struct backend_listed *entries =
-        reallocarray(orphans->entries, orphans->count + 1, sizeof(*entries));
+    struct orphan *entries = reallocarray(orphans->entries, orphans->count + 1, sizeof(*entries));
     if (entries == NULL) {
         return error_set(err, ERROR_SYSTEM, ENOMEM, "cannot list the tasks");
     }
     orphans->entries = entries;
-    orphans->entries[orphans->count++] = found;
+    orphans->entries[orphans->count++] = (struct orphan){.listed = found, .has_task = has_task};
     return 0;
+}
+
+static int collect(void *context, const struct backend_listed *listed, struct error *err)
+{
+    return add(context, listed, true, err);
 }
 
 /* A job whose task is not in the backend's list: it has ended or was never started. */
@@ -72,7 +81,7 @@ static int collect_unlisted(void *context, const char *job, struct error *err)
         (void)snprintf(listed.job, sizeof(listed.job), "%s", job);
         (void)snprintf(listed.id, sizeof(listed.id), "%s", task.name);
         (void)snprintf(listed.state, sizeof(listed.state), "no task");
-        result = collect(orphans, &listed, err);
+        result = add(orphans, &listed, false, err);
     }
     task_done(&task);
     return result;
@@ -147,13 +156,12 @@ static void print_orphan(const struct orphans *orphans, const struct backend_lis
     }
 }
 
-static int stop_one(const struct orphans *orphans, const struct backend_listed *listed,
-                    struct error *err)
+static int stop_one(const struct orphans *orphans, const struct orphan *orphan, struct error *err)
 {
+    const struct backend_listed *listed = &orphan->listed;
     const struct config *config = orphans->config;
     int64_t deadline_ms = clock_deadline_ms(config->cleanup_timeout_ms);
-    bool has_task = strcmp(listed->state, "no task") != 0;
-    if (has_task && orphans->backend->stop_listed != NULL &&
+    if (orphan->has_task && orphans->backend->stop_listed != NULL &&
         orphans->backend->stop_listed(config, listed->id,
                                       "berth-driver gc: no job of this runner knows this task",
                                       deadline_ms, err) < 0) {
@@ -167,8 +175,8 @@ static int stop_each(const struct orphans *orphans, struct error *err)
 {
     int result = 0;
     for (size_t i = 0; i < orphans->count; i++) {
-        const struct backend_listed *listed = &orphans->entries[i];
-        if (stop_one(orphans, listed, err) < 0) {
+        const struct backend_listed *listed = &orphans->entries[i].listed;
+        if (stop_one(orphans, &orphans->entries[i], err) < 0) {
             char text[ERROR_TEXT_BYTES];
             log_error("%s", error_text(err, text));
             result = -1;
@@ -185,7 +193,7 @@ static int stop_each(const struct orphans *orphans, struct error *err)
 static void print_orphans(const struct orphans *orphans)
 {
     for (size_t i = 0; i < orphans->count; i++) {
-        print_orphan(orphans, &orphans->entries[i], false);
+        print_orphan(orphans, &orphans->entries[i].listed, false);
     }
     if (orphans->count > 0) {
         (void)fprintf(stderr, "nothing was stopped; run 'gc --stop' to stop them\n");
@@ -202,7 +210,7 @@ static void print_removed(const char *arn)
 static int remove_task_definitions(const struct command_context *context,
                                    const struct backend *backend, struct error *err)
 {
-    if (backend != &backend_ecs) {
+    if (!backend->has_task_definitions) {
         return error_set(err, ERROR_USAGE, 0,
                          "--task-definitions: the backend '%s' has no task definitions",
                          backend->name);

@@ -20,8 +20,6 @@
 #include "driver/warm/warm.h"
 
 #define LIST_MS      60000
-#define WATCH_MS     2000
-#define WATCH_ECS_MS 5000 /* DescribeTasks has a rate limit for the whole account */
 #define CLEAR_SCREEN "\033[H\033[2J"
 #define NUMBER_BYTES 32
 
@@ -243,7 +241,6 @@ int command_ps(struct command_context *context, struct result *out_result, struc
         return -1;
     }
     bool clear = context->watch && !context->json && isatty(STDOUT_FILENO) == 1;
-    int64_t pause_ms = backend == &backend_ecs ? WATCH_ECS_MS : WATCH_MS;
     char(*wishes)[METADATA_WISH_BYTES] = NULL;
     struct error unusable = {0};
     if (context->config->warm_count > 0 &&
@@ -252,7 +249,7 @@ int command_ps(struct command_context *context, struct result *out_result, struc
     }
     int result = list(context, backend, wishes, clear, err);
     while (result == 0 && context->watch &&
-           signals_wait(context->signals, -1, clock_deadline_ms(pause_ms)) == 0 &&
+           signals_wait(context->signals, -1, clock_deadline_ms(backend->list_pause_ms)) == 0 &&
            !signals_pending(context->signals) && ferror(stdout) == 0) {
         result = list(context, backend, wishes, clear, err);
     }

@@ -95,7 +95,6 @@ static int wrong(const struct config *config, const struct config_warm *entry, c
 static int check_entry(const struct config *config, const struct backend *backend,
                        const struct config_warm *entry, struct error *err)
 {
-    bool is_ecs = backend == &backend_ecs;
     bool has_size = entry->size.cpu_units > 0 || entry->size.memory_mib > 0 ||
                     entry->size.storage_gib > 0 || entry->task_role != NULL ||
                     entry->execution_role != NULL;
@@ -103,16 +102,17 @@ static int check_entry(const struct config *config, const struct backend *backen
         (void)wrong(config, entry, "has no effect", err);
         return error_hint(err, "the backend '%s' has no warm tasks", backend->name);
     }
-    if (!is_ecs && entry->task_definition != NULL) {
+    if (!backend->has_task_definitions && entry->task_definition != NULL) {
         return wrong(config, entry, "has a TaskDefinition, which is for ecs", err);
     }
-    if (is_ecs && entry->image != NULL && config->fargate.image == NULL &&
+    if (backend->has_task_definitions && entry->image != NULL && config->fargate.image == NULL &&
         !config->fargate.allowed_images.named) {
         (void)wrong(config, entry, "has no effect", err);
         return error_hint(err, "set TaskDefinition, or [Fargate] AllowedImages");
     }
-    return !is_ecs && has_size ? wrong(config, entry, "has a size or role, which are for ecs", err)
-                               : 0;
+    return !backend->has_task_definitions && has_size
+               ? wrong(config, entry, "has a size or role, which are for ecs", err)
+               : 0;
 }
 
 int warm_wishes(const struct config *config, const struct backend *backend,

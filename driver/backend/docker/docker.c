@@ -318,6 +318,7 @@ const struct backend backend_docker = {
     .name = "docker",
     .uses_keywords = true,
     .summary = "a container of a Docker Engine",
+    .list_pause_ms = 2000,
     .check = docker_check,
     .directories = docker_directories,
     .fetch = docker_fetch,

@@ -496,6 +496,7 @@ static int local_list(const struct config *config, backend_visit *visit, void *c
 const struct backend backend_local = {
     .name = "local",
     .summary = "a process of its own on this machine",
+    .list_pause_ms = 2000,
     .check = local_check,
     .directories = local_directories,
     .plan = local_plan,
