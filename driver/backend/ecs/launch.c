@@ -128,11 +128,12 @@ static int persist_attempt(struct backend_task *task, const struct attempt *atte
     return task->persist == NULL ? 0 : task->persist(task, err);
 }
 
-/* Adds a hint to the error of ECS and decides what to try next. */
+/* Sets the hint that RunTask's refusal needs, which is more than the call's own, and decides what
+ * to try next. */
 static enum outcome refused(const struct attempt *attempt, bool permanent, struct error *err)
 {
     struct ecs_advice advice = ecs_advice_of_refusal(err->message);
-    if (advice.hint != NULL && strstr(err->message, advice.hint) == NULL) {
+    if (advice.hint != NULL) {
         (void)error_hint(err, "%s", advice.hint);
     }
     /* A shortage passes, whatever the code of the answer is. */
