@@ -18,10 +18,6 @@
 
 #define HOSTS_PATH "/etc/hosts"
 
-/* A host name of RFC 1123, at most 253 bytes, also with '_' (GitLab's first name of a service has
- * it); not 'localhost', and not something that programs read as an IPv4 address. */
-bool hosts_name_is_valid(const char *name);
-
 /* The addresses of 'name', in the order of the file, at most 'room', with port 0; 'localhost' that
  * no line has is 127.0.0.1 and ::1. Returns how many. */
 size_t hosts_find(const char *text, size_t length, const char *name, struct sockaddr_storage *out,

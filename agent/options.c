@@ -10,6 +10,7 @@
 #include "agent/hosts.h"
 #include "agent/limits.h"
 #include "agent/signal_map.h"
+#include "common/host_name.h"
 #include "common/options.h"
 #include "common/parse.h"
 
@@ -267,7 +268,7 @@ static int take_host_names(const struct option_list *values, struct option_list 
         char *rest = memcpy(copies + used, values->entries[i], bytes);
         used += bytes;
         for (char *name = strsep(&rest, ","); name != NULL; name = strsep(&rest, ",")) {
-            if (!hosts_name_is_valid(name)) {
+            if (!host_name_is_valid(name)) {
                 return error_set(err, ERROR_USAGE, 0, "--host-name: '%s' is not a host name", name);
             }
             if (out->count == OPTION_LIST_CEILING) {

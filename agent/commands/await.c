@@ -14,6 +14,7 @@
 #include "agent/hosts.h"
 #include "agent/limits.h"
 #include "common/clock.h"
+#include "common/host_name.h"
 #include "common/parse.h"
 
 #define HOST_BYTES 254
@@ -41,7 +42,7 @@ static bool host_is_valid(const char *host, bool bracketed)
         return inet_pton(AF_INET6, host, &six) == 1;
     }
     return inet_pton(AF_INET, host, &four) == 1 || strcasecmp(host, "localhost") == 0 ||
-           hosts_name_is_valid(host);
+           host_name_is_valid(host);
 }
 
 static int parse_target(const char *text, struct target *out, struct error *err)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent/hosts.h"
+#include "common/host_name.h"
 #include "tests/fuzz/fuzz.h"
 
 #define ROOM 3
@@ -58,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     char *name = fuzz_text(bytes, first);
     char *text = fuzz_text(bytes + rest, size - rest);
     check_found(text, size - rest, name);
-    if (hosts_name_is_valid(name)) {
+    if (host_name_is_valid(name)) {
         int fd = fuzz_file((const uint8_t *)text, size - rest, path);
         check_add(fd, path, name, hosts_state(text, size - rest, name));
         (void)close(fd);

@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "common/buffer.h"
+#include "common/host_name.h"
 #include "common/log.h"
 #include "common/parse.h"
 #include "driver/backend/job_variables.h"
@@ -18,37 +18,10 @@
 
 #define PORT_VARIABLE "HEALTHCHECK_TCP_PORT="
 #define SECRET_LEAST  4 /* shorter values would be found in any text; GitLab masks from 8 */
-#define NAME_CEILING  253
-#define LABEL_CEILING 63
 
 static int out_of_memory(struct error *err)
 {
     return error_set(err, ERROR_SYSTEM, ENOMEM, "cannot read the job's services");
-}
-
-/* As the agent has it, which refuses to start with another name. */
-static bool is_host_name(const char *name)
-{
-    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
-    const char *label = name;
-    if (strlen(name) > NAME_CEILING || strcasecmp(name, "localhost") == 0) {
-        return false;
-    }
-    for (;;) {
-        size_t length = strspn(label, plain);
-        if (length == 0 || length > LABEL_CEILING || label[0] == '-' || label[length - 1] == '-' ||
-            (label[length] != '.' && label[length] != '\0')) {
-            return false;
-        }
-        if (label[length] == '\0') {
-            bool number = strspn(label, "0123456789") == length ||
-                          (length >= 2 && strncasecmp(label, "0x", 2) == 0 &&
-                           strspn(label + 2, "0123456789abcdefABCDEF") == length - 2);
-            return !number && strcasecmp(label, "localhost") != 0 &&
-                   strcasecmp(name, "localhost.localdomain") != 0;
-        }
-        label += length + 1;
-    }
 }
 
 /* The names of one service that no other has, into its state and the list of all. */
@@ -62,7 +35,7 @@ static int read_names(struct ecs_services *services, struct ecs_service_state *s
     state->names = cJSON_CreateArray();
     cJSON_ArrayForEach(name, names)
     {
-        if (!is_host_name(name->valuestring)) {
+        if (!host_name_is_valid(name->valuestring)) {
             log_warn("service '%s': ignoring the name '%s', which is not a valid host name here",
                      state->name, name->valuestring);
         } else {
