@@ -4,6 +4,8 @@
 #include <string.h>
 #include <time.h>
 
+#define NANOSECOND_DIGITS 9
+
 /* Of the form "+hh:mm", "+hhmm" or "Z", as seconds east of Greenwich. */
 static int parse_zone(const char *text, int64_t *out_s)
 {
@@ -34,7 +36,7 @@ static int parse_zone(const char *text, int64_t *out_s)
     return 0;
 }
 
-int time_text_parse_ms(const char *text, int64_t *out_ms)
+int time_text_parse(const char *text, struct timespec *out)
 {
     struct tm parts = {0};
     int64_t zone_s = 0;
@@ -42,27 +44,37 @@ int time_text_parse_ms(const char *text, int64_t *out_ms)
     if (rest == NULL) {
         return -1;
     }
-    int64_t fraction_ms = 0;
+    long nanoseconds = 0;
     if (*rest == '.') {
         size_t count = strspn(rest + 1, "0123456789");
-        for (size_t i = 0; i < 3; i++) {
-            fraction_ms = fraction_ms * 10 + (i < count ? rest[1 + i] - '0' : 0);
+        for (size_t i = 0; i < NANOSECOND_DIGITS; i++) {
+            nanoseconds = nanoseconds * 10 + (i < count ? rest[1 + i] - '0' : 0);
         }
         rest += 1 + count;
     }
     if (parse_zone(rest, &zone_s) < 0) {
         return -1;
     }
-    *out_ms = ((int64_t)timegm(&parts) - zone_s) * 1000 + fraction_ms;
+    *out = (struct timespec){.tv_sec = timegm(&parts) - zone_s, .tv_nsec = nanoseconds};
+    return 0;
+}
+
+int time_text_parse_ms(const char *text, int64_t *out_ms)
+{
+    struct timespec time;
+    if (time_text_parse(text, &time) < 0) {
+        return -1;
+    }
+    *out_ms = (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
     return 0;
 }
 
 int time_text_parse_s(const char *text, int64_t *out_s)
 {
-    int64_t ms = 0;
-    if (time_text_parse_ms(text, &ms) < 0) {
+    struct timespec time;
+    if (time_text_parse(text, &time) < 0) {
         return -1;
     }
-    *out_s = ms / 1000;
+    *out_s = time.tv_sec;
     return 0;
 }

@@ -4,61 +4,37 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/clock.h"
 #include "driver/backend/docker/container.h"
 #include "driver/backend/docker/stream.h"
 #include "driver/backend/service_names.h"
 #include "driver/base/json.h"
+#include "driver/base/time_text.h"
 
-#define PATH_BYTES          512
-#define ANSWER_BYTES        (256UL << 10) /* of one service's log that is read at once */
-#define LINE_BYTES          (20UL << 10)  /* of a frame: Docker splits lines after 16 KiB */
-#define JOINED_BYTES        (40UL << 10)
-#define NANOSECOND_DIGITS   9
-#define OFFSET_LENGTH       6 /* "+01:00" */
-#define SECONDS_OF(h, m)    (((h)*60L + (m)) * 60L)
-#define DIGIT_PAIR(text, i) (((text)[i] - '0') * 10 + ((text)[(i) + 1] - '0'))
-
-/* Of the nanoseconds and the zone after "...:05"; NULL: not valid. */
-static const char *read_fraction(const char *at, int64_t *nanoseconds, long *offset_s)
-{
-    *nanoseconds = 0;
-    *offset_s = 0;
-    if (*at == '.') {
-        size_t digits = strspn(++at, "0123456789");
-        for (size_t i = 0; i < NANOSECOND_DIGITS; i++) {
-            *nanoseconds = *nanoseconds * 10 + (i < digits ? at[i] - '0' : 0);
-        }
-        at += digits;
-    }
-    if (*at == 'Z') {
-        return at + 1;
-    }
-    if ((*at != '+' && *at != '-') || strspn(at + 1, "0123456789") != 2 || at[3] != ':' ||
-        strspn(at + 4, "0123456789") != 2) {
-        return NULL;
-    }
-    *offset_s = (*at == '-' ? -1 : 1) * SECONDS_OF(DIGIT_PAIR(at, 1), DIGIT_PAIR(at, 4));
-    return at + OFFSET_LENGTH;
-}
+#define PATH_BYTES   512
+#define ANSWER_BYTES (256UL << 10) /* of one service's log that is read at once */
+#define LINE_BYTES   (20UL << 10)  /* of a frame: Docker splits lines after 16 KiB */
+#define JOINED_BYTES (40UL << 10)
 
 /* The time at the beginning of a line. Returns its length with the blank after it; 0: the line has
  * no time. */
 static size_t read_time(const char *line, char out_since[DOCKER_SINCE_BYTES])
 {
-    struct tm parts = {0};
-    int64_t nanoseconds = 0;
-    long offset_s = 0;
-    const char *at = strptime(line, "%Y-%m-%dT%H:%M:%S", &parts);
-    at = at == NULL ? NULL : read_fraction(at, &nanoseconds, &offset_s);
-    if (at == NULL || *at != ' ') {
+    char text[DOCKER_SINCE_BYTES];
+    struct timespec time;
+    size_t length = strcspn(line, " ");
+    if (line[length] == '\0' || length >= sizeof(text)) {
         return 0;
     }
-    (void)snprintf(out_since, DOCKER_SINCE_BYTES, "%lld.%09lld",
-                   (long long)timegm(&parts) - offset_s, (long long)nanoseconds);
-    return (size_t)(at + 1 - line);
+    memcpy(text, line, length);
+    text[length] = '\0';
+    if (time_text_parse(text, &time) < 0) {
+        return 0;
+    }
+    (void)snprintf(out_since, DOCKER_SINCE_BYTES, "%lld.%09ld", (long long)time.tv_sec,
+                   time.tv_nsec);
+    return length + 1;
 }
 
 void docker_service_logs_add(cJSON *state, const cJSON *aliases, bool *ok)
