@@ -428,7 +428,7 @@ void job_keywords_done(struct job_keywords *keywords)
     *keywords = (struct job_keywords){0};
 }
 
-static int too_long(struct error *err)
+int job_keywords_too_long(struct error *err)
 {
     return error_set(err, ERROR_LIMIT, 0, "what the job asks for is too long to compare");
 }
@@ -439,7 +439,7 @@ static int write_image(const cJSON *image, struct buffer *out, struct error *err
     static const char *const lists[] = {"entrypoint", "pull_policy"};
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         if (buffer_printf(out, "%s %s\n", keys[i], json_text_or_empty(image, keys[i])) < 0) {
-            return too_long(err);
+            return job_keywords_too_long(err);
         }
     }
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
@@ -448,7 +448,7 @@ static int write_image(const cJSON *image, struct buffer *out, struct error *err
         int result = buffer_printf(out, "%s %s\n", lists[i], text == NULL ? "" : text);
         cJSON_free(text);
         if (result < 0) {
-            return too_long(err);
+            return job_keywords_too_long(err);
         }
     }
     return 0;
@@ -460,7 +460,7 @@ static int write_variables(struct buffer *out, struct error *err)
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         const char *value = runner_variable(names[i]);
         if (value != NULL && buffer_printf(out, "%s=%s\n", names[i], value) < 0) {
-            return too_long(err);
+            return job_keywords_too_long(err);
         }
     }
     return 0;

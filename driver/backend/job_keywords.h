@@ -54,6 +54,9 @@ void job_keywords_done(struct job_keywords *keywords);
 /* Warns about keys without effect in a task without a helper. */
 void job_keywords_warn(const struct job_keywords *keywords);
 
+/* The error of a description that is over the ceiling of its buffer. Returns -1. */
+int job_keywords_too_long(struct error *err);
+
 /* Appends what the container of the job depends on, as text: the image, and the job's variables
  * that change how its containers are started. Equal requests give equal texts (see 'wish' in
  * backend.h).

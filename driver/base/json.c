@@ -141,6 +141,11 @@ const char *json_text_or_empty(const cJSON *from, const char *path)
     return text != NULL ? text : "";
 }
 
+void json_copy_text(char *out, size_t room, const cJSON *from, const char *path)
+{
+    (void)snprintf(out, room, "%s", json_text_or_empty(from, path));
+}
+
 int64_t json_number_at(const cJSON *from, const char *path)
 {
     const cJSON *item = json_at(from, path);

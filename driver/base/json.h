@@ -34,6 +34,8 @@ void json_sort(cJSON *root);
 const cJSON *json_at(const cJSON *from, const char *path);
 const char *json_text_at(const cJSON *from, const char *path);
 const char *json_text_or_empty(const cJSON *from, const char *path);
+/* Copies the text, or "", as far as it fits. */
+void json_copy_text(char *out, size_t room, const cJSON *from, const char *path);
 int64_t json_number_at(const cJSON *from, const char *path);
 bool json_true_at(const cJSON *from, const char *path);
 

@@ -82,11 +82,6 @@ static int64_t whole(const cJSON *object, const char *name)
                : 0;
 }
 
-static void copy_text(const cJSON *object, const char *name, char *out, size_t room)
-{
-    (void)snprintf(out, room, "%s", json_text_or_empty(object, name));
-}
-
 void origin_read(const cJSON *root, struct origin *out_origin)
 {
     const cJSON *object = cJSON_GetObjectItemCaseSensitive(root, "origin");
@@ -98,9 +93,9 @@ void origin_read(const cJSON *root, struct origin *out_origin)
         .process = {.pid = pid <= INT32_MAX ? (pid_t)pid : 0,
                     .start_ticks = (uint64_t)whole(object, "start")},
     };
-    copy_text(object, "machine", out_origin->machine, sizeof(out_origin->machine));
-    copy_text(object, "boot", out_origin->process.boot, sizeof(out_origin->process.boot));
-    copy_text(object, "url", out_origin->url, sizeof(out_origin->url));
+    json_copy_text(out_origin->machine, sizeof(out_origin->machine), object, "machine");
+    json_copy_text(out_origin->process.boot, sizeof(out_origin->process.boot), object, "boot");
+    json_copy_text(out_origin->url, sizeof(out_origin->url), object, "url");
 }
 
 bool origin_is_gone(const struct origin *origin, const char *machine)

@@ -24,11 +24,6 @@ static void name_file(const char *wish, const char *owner, char out[NAME_BYTES])
     (void)snprintf(out, NAME_BYTES, PREFIX "%.32s-%.16s", wish, owner);
 }
 
-static void copy_text(char *out, size_t room, const cJSON *root, const char *name)
-{
-    (void)snprintf(out, room, "%s", json_text_or_empty(root, name));
-}
-
 static bool read_one(int directory_fd, const char *directory, const char *name,
                      struct pool_failure *out)
 {
@@ -47,11 +42,11 @@ static bool read_one(int directory_fd, const char *directory, const char *name,
         .count = json_number_at(root, "count"),
         .failed_at_s = json_number_at(root, "failed_at"),
     };
-    copy_text(out->wish, sizeof(out->wish), root, "wish");
-    copy_text(out->owner, sizeof(out->owner), root, "owner");
-    copy_text(out->config, sizeof(out->config), root, "config");
-    copy_text(out->name, sizeof(out->name), root, "name");
-    copy_text(out->reason, sizeof(out->reason), root, "reason");
+    json_copy_text(out->wish, sizeof(out->wish), root, "wish");
+    json_copy_text(out->owner, sizeof(out->owner), root, "owner");
+    json_copy_text(out->config, sizeof(out->config), root, "config");
+    json_copy_text(out->name, sizeof(out->name), root, "name");
+    json_copy_text(out->reason, sizeof(out->reason), root, "reason");
     cJSON_Delete(root);
     name_file(out->wish, out->owner, own_name);
     if (out->count < 1 || strcmp(own_name, name) != 0) {

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <sodium.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -13,12 +12,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-
-/* Up to a quarter more or less, since the jobs of one pipeline start together. */
-static int64_t jitter(int64_t pause_ms)
-{
-    return pause_ms - pause_ms / 4 + (int64_t)randombytes_uniform((uint32_t)(pause_ms / 2) + 1);
-}
+#include "driver/base/jitter.h"
 
 /* The runner waits until its pipes are closed, and this process must not write to the job's log. */
 static void leave_streams(void)

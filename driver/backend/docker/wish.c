@@ -12,13 +12,9 @@
 #include "driver/backend/docker/request.h"
 #include "driver/backend/docker/task.h"
 #include "driver/backend/helper_image.h"
+#include "driver/backend/job_keywords.h"
 #include "driver/base/json.h"
 #include "driver/runner/runner.h"
-
-static int too_long(struct error *err)
-{
-    return error_set(err, ERROR_LIMIT, 0, "what the job asks for is too long to compare");
-}
 
 /* A variable without '=' has the value of the process that launches. */
 static int write_environment(const struct config_list *list, struct buffer *out, struct error *err)
@@ -27,7 +23,7 @@ static int write_environment(const struct config_list *list, struct buffer *out,
         const char *entry = list->entries[i];
         const char *value = strchr(entry, '=') == NULL ? getenv(entry) : NULL;
         if (value != NULL && buffer_printf(out, "%s=%s\n", entry, value) < 0) {
-            return too_long(err);
+            return job_keywords_too_long(err);
         }
     }
     return 0;
@@ -43,7 +39,7 @@ static int write_helper(const struct config *config, struct buffer *out, struct 
         helper_image_name(config, processor, image, err) < 0) {
         return -1;
     }
-    return buffer_printf(out, "helper %s\n", image) < 0 ? too_long(err) : 0;
+    return buffer_printf(out, "helper %s\n", image) < 0 ? job_keywords_too_long(err) : 0;
 }
 
 int docker_wish(const struct config *config, struct buffer *out_text, struct error *err)

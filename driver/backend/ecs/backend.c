@@ -16,6 +16,7 @@
 #include "driver/backend/ecs/capacity.h"
 #include "driver/backend/ecs/generated.h"
 #include "driver/backend/ecs/service_logs.h"
+#include "driver/base/jitter.h"
 #include "driver/record/metadata_directory.h"
 #include "driver/record/runner_id.h"
 #include "driver/registry/image_choice.h"
@@ -133,12 +134,6 @@ static int ecs_plan(struct backend_task *task, struct error *err)
 static int64_t ecs_launch_timeout_ms(const struct config *config)
 {
     return config->fargate.launch_timeout_ms;
-}
-
-/* Up to a quarter more or less, so that drivers started together drift apart. */
-static int64_t jitter(int64_t pause_ms)
-{
-    return pause_ms - pause_ms / 4 + (int64_t)randombytes_uniform((uint32_t)(pause_ms / 2) + 1);
 }
 
 static int64_t pause_of(const struct ecs_session *session)

@@ -9,11 +9,6 @@
 #define TERM_STATUS 143
 #define KILL_STATUS 137
 
-static void copy_text(char *out, size_t room, const cJSON *object, const char *name)
-{
-    (void)snprintf(out, room, "%s", json_text_or_empty(object, name));
-}
-
 /* The network interface is an attachment of one of two types. */
 static void read_attachment(const cJSON *attachment, struct ecs_view *view)
 {
@@ -27,10 +22,10 @@ static void read_attachment(const cJSON *attachment, struct ecs_view *view)
     {
         const char *name = json_text_or_empty(detail, "name");
         if (strcmp(name, "networkInterfaceId") == 0) {
-            copy_text(view->interface, sizeof(view->interface), detail, "value");
+            json_copy_text(view->interface, sizeof(view->interface), detail, "value");
         } else if (strcmp(name, "privateIPv4Address") == 0 ||
                    (strcmp(name, "privateIPv6Address") == 0 && view->address[0] == '\0')) {
-            copy_text(view->address, sizeof(view->address), detail, "value");
+            json_copy_text(view->address, sizeof(view->address), detail, "value");
         }
     }
 }
@@ -53,12 +48,13 @@ static void read_containers(const cJSON *containers, const char *own, struct ecs
         const cJSON *code = cJSON_GetObjectItemCaseSensitive(container, "exitCode");
         if (json_text_or_empty(container, "reason")[0] != '\0' &&
             (ours || view->container_reason[0] == '\0')) {
-            copy_text(view->container_reason, sizeof(view->container_reason), container, "reason");
+            json_copy_text(view->container_reason, sizeof(view->container_reason), container,
+                           "reason");
         }
         if (ours && cJSON_IsNumber(code)) {
             view->exit_code = code->valueint;
         } else if (fails && has_failed(code)) {
-            copy_text(view->failed, sizeof(view->failed), container, "name");
+            json_copy_text(view->failed, sizeof(view->failed), container, "name");
             view->failed_code = code->valueint;
         }
     }
@@ -75,12 +71,12 @@ static int64_t moment_ms(const cJSON *task, const char *name)
 static void read_task(const cJSON *task, const char *container, struct ecs_view *view)
 {
     const cJSON *attachment;
-    copy_text(view->arn, sizeof(view->arn), task, "taskArn");
-    copy_text(view->status, sizeof(view->status), task, "lastStatus");
-    copy_text(view->desired, sizeof(view->desired), task, "desiredStatus");
-    copy_text(view->provider, sizeof(view->provider), task, "capacityProviderName");
-    copy_text(view->stop_code, sizeof(view->stop_code), task, "stopCode");
-    copy_text(view->stopped_reason, sizeof(view->stopped_reason), task, "stoppedReason");
+    json_copy_text(view->arn, sizeof(view->arn), task, "taskArn");
+    json_copy_text(view->status, sizeof(view->status), task, "lastStatus");
+    json_copy_text(view->desired, sizeof(view->desired), task, "desiredStatus");
+    json_copy_text(view->provider, sizeof(view->provider), task, "capacityProviderName");
+    json_copy_text(view->stop_code, sizeof(view->stop_code), task, "stopCode");
+    json_copy_text(view->stopped_reason, sizeof(view->stopped_reason), task, "stoppedReason");
     view->created_ms = moment_ms(task, "createdAt");
     view->pull_ms = moment_ms(task, "pullStartedAt");
     view->pulled_ms = moment_ms(task, "pullStoppedAt");

@@ -31,11 +31,6 @@ static cJSON *make_request(const struct config *config, bool generated, struct e
     return request;
 }
 
-static int too_long(struct error *err)
-{
-    return error_set(err, ERROR_LIMIT, 0, "what the job asks for is too long to compare");
-}
-
 /* A secret of the file opens an image to a job only after a look-up with the job's own login, so
  * such a job starts cold. */
 static int describe_generated(const struct config *config, struct buffer *out_text,
@@ -60,7 +55,7 @@ static int describe_generated(const struct config *config, struct buffer *out_te
                      : 1;
         if (result == 1 &&
             buffer_printf(out_text, "base %s\nhelper %s\n", base == NULL ? "" : base, helper) < 0) {
-            result = too_long(err);
+            result = job_keywords_too_long(err);
         }
     }
     job_keywords_done(&request);
@@ -77,7 +72,8 @@ static int describe_request(const struct config *config, bool generated, struct 
     cJSON_DeleteItemFromObjectCaseSensitive(request, "tags");
     char *text = cJSON_PrintUnformatted(request);
     cJSON_Delete(request);
-    int result = text == NULL || buffer_printf(out_text, "%s\n", text) < 0 ? too_long(err) : 0;
+    int result =
+        text == NULL || buffer_printf(out_text, "%s\n", text) < 0 ? job_keywords_too_long(err) : 0;
     cJSON_free(text);
     return result;
 }
