@@ -31,7 +31,7 @@ static void copy_text(char *out, const char *text)
     (void)snprintf(out, REGISTRY_SECRET_BYTES, "%s", text == NULL ? "" : text);
 }
 
-struct lookup {
+struct login_query {
     const struct image_name *name;
     struct signals *signals;
     struct registry_auth *auth;
@@ -80,40 +80,40 @@ static void normalise(const char *key, char out[KEY_BYTES])
     }
 }
 
-static int set_path(struct lookup *lookup, struct error *err)
+static int set_path(struct login_query *query, struct error *err)
 {
-    const struct image_name *name = lookup->name;
+    const struct image_name *name = query->name;
     size_t length = strlen(name->registry);
     bool written =
         strncmp(name->repository, name->registry, length) == 0 && name->repository[length] == '/';
     char full[2 * KEY_BYTES];
     (void)snprintf(full, sizeof(full), "%s/%s", name->registry,
                    written ? name->repository + length + 1 : name->repository);
-    normalise(full, lookup->path);
-    if (lookup->path[0] == '\0') {
+    normalise(full, query->path);
+    if (query->path[0] == '\0') {
         return error_set(err, ERROR_USAGE, 0, "the name '%.80s' is too long", name->repository);
     }
-    (void)snprintf(lookup->short_path, sizeof(lookup->short_path), "%s", lookup->path);
+    (void)snprintf(query->short_path, sizeof(query->short_path), "%s", query->path);
     static const char library[] = DOCKER_HUB "/library/";
-    const char *path = lookup->path + sizeof(DOCKER_HUB);
-    if (strncmp(lookup->path, library, sizeof(library) - 1) == 0) {
-        (void)snprintf(lookup->short_path, sizeof(lookup->short_path), "%s/%s", DOCKER_HUB,
-                       lookup->path + sizeof(library) - 1);
-    } else if (strncmp(lookup->path, library, sizeof(DOCKER_HUB)) == 0 &&
+    const char *path = query->path + sizeof(DOCKER_HUB);
+    if (strncmp(query->path, library, sizeof(library) - 1) == 0) {
+        (void)snprintf(query->short_path, sizeof(query->short_path), "%s/%s", DOCKER_HUB,
+                       query->path + sizeof(library) - 1);
+    } else if (strncmp(query->path, library, sizeof(DOCKER_HUB)) == 0 &&
                strchr(path, '/') == NULL) {
         (void)snprintf(full, sizeof(full), "%s%s", library, path);
-        (void)snprintf(lookup->path, sizeof(lookup->path), "%.*s", KEY_BYTES - 1, full);
+        (void)snprintf(query->path, sizeof(query->path), "%.*s", KEY_BYTES - 1, full);
     }
     return 0;
 }
 
 /* The length of the key if the image's name begins with it, else 0. */
-static size_t matches(const struct lookup *lookup, const char *key)
+static size_t matches(const struct login_query *query, const char *key)
 {
     char prefix[KEY_BYTES];
     normalise(key, prefix);
     size_t length = strlen(prefix);
-    const char *const paths[] = {lookup->path, lookup->short_path};
+    const char *const paths[] = {query->path, query->short_path};
     for (size_t i = 0; length > 0 && i < sizeof(paths) / sizeof(paths[0]); i++) {
         if (strncmp(paths[i], prefix, length) == 0 &&
             (paths[i][length] == '\0' || paths[i][length] == '/')) {
@@ -124,11 +124,11 @@ static size_t matches(const struct lookup *lookup, const char *key)
 }
 
 /* The key that Docker itself writes for the registry. */
-static const char *own_key(const struct lookup *lookup)
+static const char *own_key(const struct login_query *query)
 {
-    return image_name_is_hub(lookup->name->registry, strlen(lookup->name->registry))
+    return image_name_is_hub(query->name->registry, strlen(query->name->registry))
                ? DOCKER_HUB_KEY
-               : lookup->name->registry;
+               : query->name->registry;
 }
 
 static bool has_login(const cJSON *entry)
@@ -145,7 +145,7 @@ static bool has_login(const cJSON *entry)
 
 /* The entry with the longest key; of equal ones Docker's own spelling, then the first. 'filled':
  * those of "auths" that hold a login, as with a store they are empty. */
-static const cJSON *best(const struct lookup *lookup, const cJSON *entries, bool filled)
+static const cJSON *best(const struct login_query *query, const cJSON *entries, bool filled)
 {
     const cJSON *entry = NULL, *found = NULL;
     size_t longest = 0;
@@ -153,9 +153,9 @@ static const cJSON *best(const struct lookup *lookup, const cJSON *entries, bool
     {
         size_t length = entry->string == NULL || (filled && !has_login(entry))
                             ? 0
-                            : matches(lookup, entry->string);
+                            : matches(query, entry->string);
         if (length > longest ||
-            (length > 0 && length == longest && strcmp(entry->string, own_key(lookup)) == 0)) {
+            (length > 0 && length == longest && strcmp(entry->string, own_key(query)) == 0)) {
             found = entry;
             longest = length;
         }
@@ -234,44 +234,44 @@ static int write_header(const struct registry_login *login, const char *registry
 
 /* Returns 1 if the helper has a login. A failure is noted, not returned: the image may need no
  * login. */
-static int ask(const struct lookup *lookup, const char *helper, const char *key,
+static int ask(const struct login_query *query, const char *helper, const char *key,
                struct registry_login *login, struct error *err)
 {
     struct error own = {0};
-    int result = credential_helper_run(helper, key, lookup->signals, login, &own);
+    int result = credential_helper_run(helper, key, query->signals, login, &own);
     if (result < 0 && own.errnum == EINTR) {
         *err = own;
         return -1;
     }
     if (result < 0) {
         log_warn("no login for '%s': %s", key, own.message);
-        (void)snprintf(lookup->auth->note, sizeof(lookup->auth->note), "%.250s", own.message);
+        (void)snprintf(query->auth->note, sizeof(query->auth->note), "%.250s", own.message);
     }
     return result == 1 ? 1 : 0;
 }
 
-static int ask_helpers(const struct lookup *lookup, const cJSON *root, struct registry_login *login,
-                       struct error *err)
+static int ask_helpers(const struct login_query *query, const cJSON *root,
+                       struct registry_login *login, struct error *err)
 {
-    const cJSON *own = best(lookup, json_at(root, "credHelpers"), false);
-    const cJSON *marked = best(lookup, json_at(root, "auths"), false);
+    const cJSON *own = best(query, json_at(root, "credHelpers"), false);
+    const cJSON *marked = best(query, json_at(root, "auths"), false);
     const char *store = json_text_at(root, "credsStore");
     const char *helper = cJSON_GetStringValue(own);
     int result = 0;
     if (helper != NULL && helper[0] != '\0') {
-        result = ask(lookup, helper, own->string, login, err);
+        result = ask(query, helper, own->string, login, err);
     }
     if (result != 0 || store == NULL || store[0] == '\0') {
         return result;
     }
     /* 'docker login' leaves the key under which the store has it in "auths", without a login. */
-    if (marked != NULL && strcmp(marked->string, own_key(lookup)) != 0) {
-        result = ask(lookup, store, marked->string, login, err);
+    if (marked != NULL && strcmp(marked->string, own_key(query)) != 0) {
+        result = ask(query, store, marked->string, login, err);
     }
-    return result != 0 ? result : ask(lookup, store, own_key(lookup), login, err);
+    return result != 0 ? result : ask(query, store, own_key(query), login, err);
 }
 
-static int search_all(const struct lookup *lookup, const cJSON *root,
+static int search_all(const struct login_query *query, const cJSON *root,
                       const struct auth_place *place, struct registry_login *login,
                       struct error *err)
 {
@@ -280,11 +280,11 @@ static int search_all(const struct lookup *lookup, const cJSON *root,
         return error_set(err, ERROR_USAGE, 0, "'auths' is a list, not an object");
     }
     if (place->helpers) {
-        result = ask_helpers(lookup, root, login, err);
+        result = ask_helpers(query, root, login, err);
     } else if (json_at(root, "credHelpers") != NULL || json_at(root, "credsStore") != NULL) {
         log_warn("ignoring the credential helpers in %s, which a job may set", place->origin);
     }
-    const cJSON *entry = best(lookup, json_at(root, "auths"), true);
+    const cJSON *entry = best(query, json_at(root, "auths"), true);
     if (result != 0 || entry == NULL) {
         return result;
     }
@@ -292,17 +292,18 @@ static int search_all(const struct lookup *lookup, const cJSON *root,
 }
 
 /* Returns 1 if there was a login. */
-static int search(const struct lookup *lookup, const char *text, size_t length,
+static int search(const struct login_query *query, const char *text, size_t length,
                   const struct auth_place *place, struct registry_login *login, struct error *err)
 {
     cJSON *root = cJSON_ParseWithLength(text, length);
-    int result = cJSON_IsObject(root) ? search_all(lookup, root, place, login, err)
+    int result = cJSON_IsObject(root) ? search_all(query, root, place, login, err)
                                       : error_set(err, ERROR_USAGE, 0, "not a valid JSON object");
     json_delete_wiped(root);
     return result < 0 ? error_wrap(err, "%s", place->origin) : result;
 }
 
-static int search_file(const struct lookup *lookup, struct registry_login *login, struct error *err)
+static int search_file(const struct login_query *query, struct registry_login *login,
+                       struct error *err)
 {
     char path[PATH_MAX];
     const char *directory = getenv("DOCKER_CONFIG");
@@ -325,14 +326,14 @@ static int search_file(const struct lookup *lookup, struct registry_login *login
         result = 0;
     } else if (text.length > 0) {
         struct auth_place place = {path, true};
-        result = search(lookup, text.bytes, text.length, &place, login, err);
+        result = search(query, text.bytes, text.length, &place, login, err);
     }
     buffer_done(&text);
     return result;
 }
 
 /* A login as a configuration of its own, so that names of registries are compared in one way. */
-static int search_one(const struct lookup *lookup, const char *registry, const char *user,
+static int search_one(const struct login_query *query, const char *registry, const char *user,
                       const char *password, const struct auth_place *place,
                       struct registry_login *login, struct error *err)
 {
@@ -344,31 +345,31 @@ static int search_one(const struct lookup *lookup, const char *registry, const c
     cJSON *entry = json_object(json_object(root, "auths", &ok), registry, &ok);
     json_text(entry, "username", user, &ok);
     json_text(entry, "password", password, &ok);
-    int result = ok ? search_all(lookup, root, place, login, err)
+    int result = ok ? search_all(query, root, place, login, err)
                     : error_set(err, ERROR_SYSTEM, ENOMEM, "cannot read the registry's login");
     json_delete_wiped(root);
     return result;
 }
 
 /* The login that GitLab gives each job for its own registry. */
-static int search_gitlab(const struct lookup *lookup, struct registry_login *login,
+static int search_gitlab(const struct login_query *query, struct registry_login *login,
                          struct error *err)
 {
     static const struct auth_place place = {"the variable CI_REGISTRY_PASSWORD", false};
-    return search_one(lookup, runner_variable("CI_REGISTRY"), runner_variable("CI_REGISTRY_USER"),
+    return search_one(query, runner_variable("CI_REGISTRY"), runner_variable("CI_REGISTRY_USER"),
                       runner_variable("CI_REGISTRY_PASSWORD"), &place, login, err);
 }
 
-static int search_variable(const struct lookup *lookup, struct registry_login *login,
+static int search_variable(const struct login_query *query, struct registry_login *login,
                            struct error *err)
 {
     static const struct auth_place place = {"the variable DOCKER_AUTH_CONFIG", false};
     const char *variable = runner_variable("DOCKER_AUTH_CONFIG");
-    return variable == NULL ? 0 : search(lookup, variable, strlen(variable), &place, login, err);
+    return variable == NULL ? 0 : search(query, variable, strlen(variable), &place, login, err);
 }
 
 /* "credentials" of GitLab's job. */
-static int search_response(const struct lookup *lookup, const cJSON *response,
+static int search_response(const struct login_query *query, const cJSON *response,
                            struct registry_login *login, struct error *err)
 {
     static const struct auth_place place = {"the credentials in JOB_RESPONSE_FILE", false};
@@ -377,7 +378,7 @@ static int search_response(const struct lookup *lookup, const cJSON *response,
     cJSON_ArrayForEach(entry, json_at(response, "credentials"))
     {
         if (result == 0 && strcmp(json_text_or_empty(entry, "type"), "registry") == 0) {
-            result = search_one(lookup, json_text_at(entry, "url"), json_text_at(entry, "username"),
+            result = search_one(query, json_text_at(entry, "url"), json_text_at(entry, "username"),
                                 json_text_at(entry, "password"), &place, login, err);
         }
     }
@@ -385,28 +386,28 @@ static int search_response(const struct lookup *lookup, const cJSON *response,
 }
 
 /* 1 with a login, 0 without. */
-static int search_everywhere(const struct lookup *lookup, struct registry_login *login,
+static int search_everywhere(const struct login_query *query, struct registry_login *login,
                              struct error *err)
 {
-    int result = search_variable(lookup, login, err);
+    int result = search_variable(query, login, err);
     if (result == 0) {
-        result = search_file(lookup, login, err);
+        result = search_file(query, login, err);
     }
-    return result != 0 ? result : search_gitlab(lookup, login, err);
+    return result != 0 ? result : search_gitlab(query, login, err);
 }
 
 int registry_auth_find(const struct image_name *name, struct signals *signals,
                        struct registry_auth *out_auth, struct error *err)
 {
-    struct lookup lookup = {.name = name, .signals = signals, .auth = out_auth};
+    struct login_query query = {.name = name, .signals = signals, .auth = out_auth};
     *out_auth = (struct registry_auth){0};
     struct registry_login *login = registry_login_new(err);
-    int result = login == NULL ? -1 : set_path(&lookup, err);
+    int result = login == NULL ? -1 : set_path(&query, err);
     if (result == 0) {
-        result = search_everywhere(&lookup, login, err);
+        result = search_everywhere(&query, login, err);
     }
     if (result == 1) {
-        result = write_header(login, own_key(&lookup), &out_auth->header, err);
+        result = write_header(login, own_key(&query), &out_auth->header, err);
     }
     sodium_free(login);
     return result < 0 ? -1 : 0;
@@ -416,24 +417,24 @@ int registry_auth_login(const struct image_name *name, struct signals *signals,
                         struct registry_login *login, struct error *err)
 {
     struct registry_auth unused = {0};
-    struct lookup lookup = {.name = name, .signals = signals, .auth = &unused};
-    int result = set_path(&lookup, err);
-    return result != 0 ? result : search_everywhere(&lookup, login, err);
+    struct login_query query = {.name = name, .signals = signals, .auth = &unused};
+    int result = set_path(&query, err);
+    return result != 0 ? result : search_everywhere(&query, login, err);
 }
 
 int registry_auth_own(const struct image_name *name, const cJSON *response,
                       struct registry_login *login, struct error *err)
 {
     struct registry_auth unused = {0};
-    struct lookup lookup = {.name = name, .auth = &unused};
-    int result = set_path(&lookup, err);
+    struct login_query query = {.name = name, .auth = &unused};
+    int result = set_path(&query, err);
     if (result == 0) {
-        result = search_variable(&lookup, login, err);
+        result = search_variable(&query, login, err);
     }
     if (result == 0) {
-        result = search_response(&lookup, response, login, err);
+        result = search_response(&query, response, login, err);
     }
-    return result != 0 ? result : search_gitlab(&lookup, login, err);
+    return result != 0 ? result : search_gitlab(&query, login, err);
 }
 
 struct registry_login *registry_login_new(struct error *err)
