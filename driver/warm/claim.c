@@ -94,7 +94,7 @@ static int reach(struct task *task, struct ssh_connection **out_connection, stru
     return 0;
 }
 
-static void log_claimed(struct task *task)
+static void mark_claimed(struct task *task)
 {
     struct error own;
     const struct backend *backend = task->backend;
@@ -128,7 +128,7 @@ static int take(const struct claim *claim, const struct pool_record *record, str
     task->backend_task.start =
         (struct backend_start){.placed_ms = -1, .pulled_ms = -1, .started_ms = -1};
     if (reach(task, out_connection, err) == 0) {
-        log_claimed(task);
+        mark_claimed(task);
         return 1;
     }
     if (signals_pending(task->backend_task.signals)) {
