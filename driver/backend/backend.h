@@ -152,7 +152,7 @@ struct backend {
     /* Writes what the present job asks of its task, settings included, so that a task that was
      * launched for the same text can serve it. Returns 1; 0: the job needs a task of its own; NULL:
      * no task can be launched ahead of its job. */
-    int (*wish)(const struct config *config, struct buffer *out_text, struct error *err);
+    int (*requirements)(const struct config *config, struct buffer *out_text, struct error *err);
     /* A job has claimed a task that was launched ahead of it; NULL: nothing to do. */
     int (*claimed)(struct backend_task *task, int64_t deadline_ms, struct error *err);
     /* Short name of the task for messages, e.g. "local-1234". */

@@ -58,8 +58,8 @@ void job_keywords_warn(const struct job_keywords *keywords);
 int job_keywords_too_long(struct error *err);
 
 /* Appends what the container of the job depends on, as text: the image, and the job's variables
- * that change how its containers are started. Equal requests give equal texts (see 'wish' in
- * backend.h).
+ * that change how its containers are started. Equal requests give equal texts (see 'requirements'
+ * in backend.h).
  */
 int job_keywords_describe(const struct job_keywords *keywords, struct buffer *out,
                           struct error *err) __attribute__((warn_unused_result));

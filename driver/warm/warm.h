@@ -28,7 +28,7 @@
 void warm_apply(const struct config *config, const struct config_warm *entry,
                 struct config *out_config);
 /* What the present job asks for, or with the configuration of warm_apply() and without a job, what
- * the entry's tasks are for. Returns as 'wish' in backend.h. */
+ * the entry's tasks are for. Returns as 'requirements' in backend.h. */
 int warm_wish(const struct config *config, const struct backend *backend,
               char out_wish[METADATA_WISH_BYTES], struct error *err)
     __attribute__((warn_unused_result));

@@ -53,7 +53,7 @@ int warm_wish(const struct config *config, const struct backend *backend,
     unsigned char hash[HASH_BYTES];
     struct buffer text;
     int result = -1;
-    if (backend->wish == NULL) {
+    if (backend->requirements == NULL) {
         return 0;
     }
     buffer_init(&text, WISH_CEILING_BYTES);
@@ -61,7 +61,7 @@ int warm_wish(const struct config *config, const struct backend *backend,
                       (long long)config->cancel_grace_ms) < 0) {
         (void)error_set(err, ERROR_SYSTEM, ENOMEM, "cannot compare the job with warm tasks");
     } else if (config_describe(config, "SSH", none, &text, err) == 0) {
-        result = backend->wish(config, &text, err);
+        result = backend->requirements(config, &text, err);
     }
     if (result == 1) {
         (void)crypto_generichash(hash, sizeof(hash), (const unsigned char *)text.bytes, text.length,
@@ -98,7 +98,7 @@ static int check_entry(const struct config *config, const struct backend *backen
     bool has_size = entry->size.cpu_units > 0 || entry->size.memory_mib > 0 ||
                     entry->size.storage_gib > 0 || entry->task_role != NULL ||
                     entry->execution_role != NULL;
-    if (backend->wish == NULL) {
+    if (backend->requirements == NULL) {
         (void)wrong(config, entry, "has no effect", err);
         return error_hint(err, "the backend '%s' has no warm tasks", backend->name);
     }

@@ -331,6 +331,6 @@ const struct backend backend_docker = {
     .list = docker_list,
     .stop_listed = docker_stop_listed,
     .logs = docker_logs,
-    .wish = docker_wish,
+    .requirements = docker_requirements,
     .describe = docker_describe,
 };

@@ -42,8 +42,8 @@ int docker_launch(struct backend_task *task, int64_t deadline_ms, struct error *
 int docker_settle(struct backend_task *task, const struct backend_helper *helper,
                   int64_t deadline_ms, struct error *err) __attribute__((warn_unused_result));
 
-/* wish.c: see struct backend. */
-int docker_wish(const struct config *config, struct buffer *out_text, struct error *err)
+/* requirements.c: see struct backend. */
+int docker_requirements(const struct config *config, struct buffer *out_text, struct error *err)
     __attribute__((warn_unused_result));
 
 #endif

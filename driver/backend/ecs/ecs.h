@@ -155,7 +155,7 @@ int ecs_request_tags(const struct config *config, cJSON *request, struct error *
     __attribute__((warn_unused_result));
 
 /* warm.c: see struct backend. */
-int ecs_wish(const struct config *config, struct buffer *out_text, struct error *err)
+int ecs_requirements(const struct config *config, struct buffer *out_text, struct error *err)
     __attribute__((warn_unused_result));
 int ecs_claimed(struct backend_task *task, int64_t deadline_ms, struct error *err)
     __attribute__((warn_unused_result));

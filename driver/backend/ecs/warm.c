@@ -78,7 +78,7 @@ static int describe_request(const struct config *config, bool generated, struct 
     return result;
 }
 
-int ecs_wish(const struct config *config, struct buffer *out_text, struct error *err)
+int ecs_requirements(const struct config *config, struct buffer *out_text, struct error *err)
 {
     /* What the request says, or what has no effect on a task that runs. */
     static const char *const except[] = {

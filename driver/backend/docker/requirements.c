@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a job asks of its container, as text: see 'wish' in backend.h. All settings of [Docker]
- * count that reach the container, and of the job whatever its containers depend on.
+ * What a job asks of its container, as text: see 'requirements' in backend.h. All settings of
+ * [Docker] count that reach the container, and of the job whatever its containers depend on.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -42,7 +42,7 @@ static int write_helper(const struct config *config, struct buffer *out, struct 
     return buffer_printf(out, "helper %s\n", image) < 0 ? job_keywords_too_long(err) : 0;
 }
 
-int docker_wish(const struct config *config, struct buffer *out_text, struct error *err)
+int docker_requirements(const struct config *config, struct buffer *out_text, struct error *err)
 {
     static const char *const except_helper[] = {"Use", "Image", "AgentImage", NULL};
     static const char *const none[] = {NULL};
