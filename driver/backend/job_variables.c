@@ -5,8 +5,11 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/buffer.h"
+#include "common/log.h"
+#include "common/parse.h"
 #include "driver/base/json.h"
 #include "driver/runner/runner.h"
 
@@ -162,4 +165,27 @@ void job_variables_set(cJSON *list, const char *name, const char *value, bool *o
         }
     }
     json_append_format(list, ok, "%s=%s", name, value);
+}
+
+uint16_t job_variables_health_port(const cJSON *list, const char *service)
+{
+    static const char name[] = "HEALTHCHECK_TCP_PORT";
+    const cJSON *variable = NULL;
+    cJSON_ArrayForEach(variable, list)
+    {
+        const char *text = cJSON_GetStringValue(variable);
+        const char *value = text == NULL ? NULL : strchr(text, '=');
+        int64_t port = 0;
+        if (value == NULL || (size_t)(value - text) != strlen(name) ||
+            strncasecmp(text, name, strlen(name)) != 0) {
+            continue;
+        }
+        value++;
+        if (parse_integer(value, 1, UINT16_MAX, &port) < 0) {
+            log_warn("service '%s': ignoring its variable %s: '%s' is not a port from 1 to 65535",
+                     service, name, value);
+        }
+        return (uint16_t)port;
+    }
+    return 0;
 }

@@ -12,6 +12,7 @@
 
 #include <cjson/cJSON.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "common/error.h"
 
@@ -39,5 +40,10 @@ void job_variables_public(const cJSON *response, cJSON *list, bool *ok);
 
 /* Appends "NAME=VALUE" or replaces the entry of that name. */
 void job_variables_set(cJSON *list, const char *name, const char *value, bool *ok);
+
+/* The port that HEALTHCHECK_TCP_PORT names in the array 'list' of "NAME=VALUE"; 0: none. As in the
+ * runner the first of that name is used, in any case. A value that is not a port is a warning that
+ * names the service. */
+uint16_t job_variables_health_port(const cJSON *list, const char *service);
 
 #endif

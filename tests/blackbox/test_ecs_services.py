@@ -90,6 +90,16 @@ def test_variables_in_overrides_own_first_predefined_last(job, cloud):
     assert "OF_JOB" not in definition(cloud)[1]
 
 
+@pytest.mark.parametrize("port", ["eighty", "0", "65536", ""])
+def test_a_wrong_port_for_the_check_is_a_warning(job, cloud, port):
+    """In its place the ports that the image exposes, of which this one has none, are checked."""
+    own = [{"key": "healthcheck_tcp_port", "value": port}]
+    job.services({**service(), "variables": [{"key": "PORT", "value": "5432"}, *own]})
+    done = prepare(job)
+    wrong = f"service '{DB}': ignoring its variable HEALTHCHECK_TCP_PORT: '{port}' is not a port"
+    assert done.stderr.count(wrong) == 1, done.stderr
+
+
 def test_a_service_of_another_user_has_its_variables(job, cloud):
     job.services(service(executor_opts={"docker": {"user": "1000"}}))
     done = prepare(job)

@@ -21,6 +21,7 @@
 #include "driver/backend/docker/service_logs.h"
 #include "driver/backend/docker/volumes.h"
 #include "driver/backend/job_keywords.h"
+#include "driver/backend/job_variables.h"
 #include "driver/backend/log_lines.h"
 #include "driver/backend/service_names.h"
 #include "driver/base/json.h"
@@ -162,11 +163,13 @@ enum readiness { SERVICE_WAITING, SERVICE_READY, SERVICE_FAILED };
 /* The services of one job while the driver waits for them. */
 struct wait {
     struct docker *docker;
+    const cJSON *services;
     const char *job, *network;
     const struct backend_helper *inside;
     int64_t deadline_ms;
     enum readiness states[JOB_SERVICE_CEILING];
     char whys[JOB_SERVICE_CEILING][128];
+    int ports[JOB_SERVICE_CEILING]; /* of HEALTHCHECK_TCP_PORT; 0: none, -1: not looked at */
 };
 
 /* Whether something accepts a connection there. */
@@ -229,26 +232,10 @@ static bool accepts_inside(const struct wait *wait, const char *address, const i
     return command.status == 0;
 }
 
-/* The value of HEALTHCHECK_TCP_PORT, whose name the runner compares ignoring case; 0: none. */
-static int health_port(const cJSON *container)
+/* 'port': of HEALTHCHECK_TCP_PORT; 0: none, then those that the image exposes. */
+static enum readiness by_ports(const struct wait *wait, const cJSON *container, int port)
 {
-    static const char name[] = "HEALTHCHECK_TCP_PORT=";
-    const cJSON *entry = NULL;
-    int64_t port = 0;
-    cJSON_ArrayForEach(entry, json_at(container, "Config.Env"))
-    {
-        const char *text = cJSON_GetStringValue(entry);
-        if (text != NULL && strncasecmp(text, name, sizeof(name) - 1) == 0 &&
-            parse_integer(text + sizeof(name) - 1, 1, 65535, &port) == 0) {
-            return (int)port;
-        }
-    }
-    return 0;
-}
-
-static enum readiness by_ports(const struct wait *wait, const cJSON *container)
-{
-    int ports[PORT_CEILING] = {health_port(container)};
+    int ports[PORT_CEILING] = {port};
     size_t count = ports[0] != 0 ? 1 : read_ports(json_at(container, "Config.ExposedPorts"), ports);
     const cJSON *network = cJSON_GetObjectItemCaseSensitive(
         json_at(container, "NetworkSettings.Networks"), wait->network);
@@ -266,23 +253,29 @@ static enum readiness by_ports(const struct wait *wait, const cJSON *container)
     return accepted ? SERVICE_READY : SERVICE_WAITING;
 }
 
-static enum readiness look_at(const struct wait *wait, const cJSON *container, char *why,
-                              size_t room)
+static enum readiness look_at(struct wait *wait, const cJSON *container, int i)
 {
+    char *why = wait->whys[i];
+    size_t room = sizeof(wait->whys[i]);
     const char *health = json_text_at(container, "State.Health.Status");
     if (!json_true_at(container, "State.Running")) {
         (void)snprintf(why, room, "exited with code %lld",
                        (long long)json_number_at(container, "State.ExitCode"));
         return SERVICE_FAILED;
     }
-    if (health_port(container) != 0) {
-        (void)snprintf(why, room, "does not accept connections on port %d", health_port(container));
-        return by_ports(wait, container);
+    if (wait->ports[i] < 0) { /* once, as it may warn */
+        const cJSON *service = cJSON_GetArrayItem(wait->services, i);
+        wait->ports[i] = job_variables_health_port(json_at(container, "Config.Env"),
+                                                   json_text_or_empty(service, "name"));
+    }
+    if (wait->ports[i] > 0) {
+        (void)snprintf(why, room, "does not accept connections on port %d", wait->ports[i]);
+        return by_ports(wait, container, wait->ports[i]);
     }
     /* Docker leaves "Health" out or says "none"; podman says "". */
     if (health == NULL || health[0] == '\0' || strcmp(health, "none") == 0) {
         (void)snprintf(why, room, "does not accept connections on its ports");
-        return by_ports(wait, container);
+        return by_ports(wait, container, 0);
     }
     (void)snprintf(why, room, "is '%s' by its image's health check", health);
     /* A service that is unhealthy during startup may become healthy before the deadline. */
@@ -308,7 +301,7 @@ static int look_at_all(struct wait *wait, int count, int64_t deadline_ms, struct
             (void)snprintf(wait->whys[i], sizeof(wait->whys[i]), "was removed");
             wait->states[i] = SERVICE_FAILED;
         } else {
-            wait->states[i] = look_at(wait, container, wait->whys[i], sizeof(wait->whys[i]));
+            wait->states[i] = look_at(wait, container, i);
         }
         cJSON_Delete(container);
         waiting += wait->states[i] == SERVICE_WAITING ? 1 : 0;
@@ -316,11 +309,11 @@ static int look_at_all(struct wait *wait, int count, int64_t deadline_ms, struct
     return waiting;
 }
 
-static void log_failures(const struct wait *wait, const cJSON *services)
+static void log_failures(const struct wait *wait)
 {
     int index = 0;
     const cJSON *service = NULL;
-    cJSON_ArrayForEach(service, services)
+    cJSON_ArrayForEach(service, wait->services)
     {
         int i = index++;
         if (wait->states[i] == SERVICE_READY) {
@@ -344,11 +337,13 @@ int docker_services_await(struct docker *docker, const cJSON *services, const ch
                           int64_t deadline_ms, struct error *err)
 {
     struct wait wait = {.docker = docker,
+                        .services = services,
                         .job = job,
                         .network = network,
                         .inside = inside,
                         .deadline_ms = deadline_ms};
     int count = cJSON_GetArraySize(services);
+    memset(wait.ports, -1, sizeof(wait.ports));
     int64_t until_ms = clock_deadline_ms(docker->config->docker.service_timeout_ms);
     until_ms = clock_earlier_ms(until_ms, deadline_ms);
     for (;;) {
@@ -364,6 +359,6 @@ int docker_services_await(struct docker *docker, const cJSON *services, const ch
             return error_set(err, ERROR_SYSTEM, EINTR, "stopped by a signal");
         }
     }
-    log_failures(&wait, services);
+    log_failures(&wait);
     return 0;
 }

@@ -10,13 +10,11 @@
 #include "common/buffer.h"
 #include "common/host_name.h"
 #include "common/log.h"
-#include "common/parse.h"
 #include "driver/backend/job_variables.h"
 #include "driver/backend/service_names.h"
 #include "driver/base/json.h"
 #include "driver/runner/runner.h"
 
-#define PORT_VARIABLE "HEALTHCHECK_TCP_PORT="
 #define SECRET_LEAST  4 /* shorter values would be found in any text; GitLab masks from 8 */
 
 static int out_of_memory(struct error *err)
@@ -103,19 +101,11 @@ static int choose_words(struct ecs_service *entry, struct ecs_service_state *sta
 /* HEALTHCHECK_TCP_PORT, else what the image exposes. */
 static void choose_ports(struct ecs_service_state *state)
 {
-    const cJSON *variable = NULL;
-    int64_t port = 0;
-    cJSON_ArrayForEach(variable, state->variables)
-    {
-        const char *text = variable->valuestring;
-        if (strncmp(text, PORT_VARIABLE, strlen(PORT_VARIABLE)) == 0 &&
-            parse_integer(text + strlen(PORT_VARIABLE), 1, UINT16_MAX, &port) == 0) {
-            state->ports[0] = (uint16_t)port;
-            state->port_count = 1;
-            return;
-        }
-    }
-    if (state->choice.known) {
+    uint16_t port = job_variables_health_port(state->variables, state->name);
+    if (port != 0) {
+        state->ports[0] = port;
+        state->port_count = 1;
+    } else if (state->choice.known) {
         memcpy(state->ports, state->choice.facts.ports, sizeof(state->ports));
         state->port_count = state->choice.facts.port_count;
     }

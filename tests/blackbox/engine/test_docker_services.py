@@ -113,7 +113,7 @@ def test_the_builds_directory_in_a_service(services, busybox, mounted, seen):
 
 
 @pytest.mark.parametrize(
-    ("port", "ready"), [("8080", True), ("8081", False), ("x", True), ("70000", True)]
+    ("port", "ready"), [("8080", True), ("8081", False), ("80x", True), ("65536", True)]
 )
 def test_the_variable_for_the_port_comes_first(services, served, port, ready):
     """Before the health check of the image, which would never pass, and the exposed ports."""
@@ -131,6 +131,8 @@ def test_the_variable_for_the_port_comes_first(services, served, port, ready):
     assert ("continuing without it" not in done.stderr) == ready, done.stderr
     if not ready:
         assert f"does not accept connections on port {port}" in done.stderr
+    wrong = f"service '{name}': ignoring its variable HEALTHCHECK_TCP_PORT: '{port}' is not a port"
+    assert done.stderr.count(wrong) == (port not in ("8080", "8081")), done.stderr
 
 
 def test_reserved_aliases(services, busybox, engine):

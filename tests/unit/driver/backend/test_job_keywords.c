@@ -178,6 +178,35 @@ static void reads_platforms(void **state)
     }
 }
 
+static void the_port_of_a_health_check(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *list;
+        uint16_t port;
+    } rows[] = {
+        {"[]", 0},
+        {"[\"PORT=1\",\"HEALTHCHECK_TCP_PORT=80\"]", 80},
+        {"[\"healthcheck_tcp_PORT=65535\"]", 65535},
+        {"[\"HEALTHCHECK_TCP_PORTS=80\",\"HEALTHCHECK_TCP_POR=80\",\"HEALTHCHECK_TCP_PORT\"]", 0},
+        {"[\"HEALTHCHECK_TCP_PORT=1\",\"healthcheck_tcp_port=2\"]", 1},
+        {"[\"HEALTHCHECK_TCP_PORT=x\",\"healthcheck_tcp_port=2\"]", 0},
+        {"[\"HEALTHCHECK_TCP_PORT=\"]", 0},
+        {"[\"HEALTHCHECK_TCP_PORT=0\"]", 0},
+        {"[\"HEALTHCHECK_TCP_PORT=65536\"]", 0},
+        {"[\"HEALTHCHECK_TCP_PORT=80x\"]", 0},
+        {"[\"HEALTHCHECK_TCP_PORT= 80\"]", 0},
+    };
+    for (size_t i = 0; i < ROW_COUNT(rows); i++) {
+        cJSON *list = cJSON_Parse(rows[i].list);
+        if (job_variables_health_port(list, "db") != rows[i].port) {
+            fail_msg("%s", rows[i].list);
+        }
+        cJSON_Delete(list);
+    }
+    assert_int_equal(job_variables_health_port(NULL, "db"), 0);
+}
+
 static bool fits(const char *wanted, const char *there)
 {
     struct image_platform a = {0}, b = {0};
@@ -200,9 +229,13 @@ static void compares_platforms(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(expands_as_the_runner), cmocka_unit_test(expansion_has_a_ceiling),
-        cmocka_unit_test(finds_masked_values),   cmocka_unit_test(sets_a_variable_once),
-        cmocka_unit_test(reads_platforms),       cmocka_unit_test(compares_platforms),
+        cmocka_unit_test(expands_as_the_runner),
+        cmocka_unit_test(expansion_has_a_ceiling),
+        cmocka_unit_test(finds_masked_values),
+        cmocka_unit_test(sets_a_variable_once),
+        cmocka_unit_test(reads_platforms),
+        cmocka_unit_test(compares_platforms),
+        cmocka_unit_test(the_port_of_a_health_check),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
