@@ -42,6 +42,36 @@ char pattern_bad_character(const char *pattern)
     return pattern[strcspn(pattern, "[]{}\\")];
 }
 
+static bool has_any(const char *begin, const char *end, const char *characters)
+{
+    return begin + strcspn(begin, characters) < end;
+}
+
+/* The tag or digest is in the last component, behind ':' or '@'; the registry is the first of
+ * several and has a '.' or ':'. Wildcards may match these. */
+static bool may_be_capital(const char *pattern, const char *at)
+{
+    const char *begin = at;
+    const char *end = at + strcspn(at, "/");
+    while (begin > pattern && begin[-1] != '/') {
+        begin--;
+    }
+    bool in_last = *end == '\0' && has_any(begin, at, ":@*?");
+    bool in_first = begin == pattern && (*end == '/' || strstr(at, "**") != NULL) &&
+                    has_any(begin, end, ".:*?");
+    return in_last || in_first;
+}
+
+bool pattern_matches_no_image(const char *pattern)
+{
+    for (const char *at = pattern; *at != '\0'; at++) {
+        if (*at >= 'A' && *at <= 'Z' && !may_be_capital(pattern, at)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool pattern_was_wider(const char *pattern, const char *prefix)
 {
     size_t literal = strcspn(pattern, "*?");

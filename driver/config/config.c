@@ -54,6 +54,7 @@ static void free_fields(void *base, bool of_entry)
             break;
         case SCHEMA_LIST:
         case SCHEMA_PATTERNS:
+        case SCHEMA_IMAGES:
             config_list_clear(field);
             break;
         case SCHEMA_SCHEDULE:
@@ -109,6 +110,7 @@ static int describe_value(const struct schema_row *row, const void *field, struc
         return buffer_printf(out, " %a", *(const double *)field);
     case SCHEMA_LIST:
     case SCHEMA_PATTERNS:
+    case SCHEMA_IMAGES:
         return describe_list(field, out);
     case SCHEMA_LEVEL:
     case SCHEMA_FORMAT:

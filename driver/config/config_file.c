@@ -23,7 +23,8 @@ static void warn_if_set_twice(const struct config_reading *reading, const struct
         if (other != NULL && other->type != SCHEMA_IGNORED && other->offset == row->offset) {
             char text[64];
             (void)snprintf(text, sizeof(text), "overrides the value in line %u", toml_line(at));
-            config_note(reading, &reading->config->notes, value, row->section, text, "");
+            config_note(reading, &reading->config->notes, value, row->section, toml_key(value),
+                        text, "");
         }
     }
 }
@@ -73,7 +74,7 @@ static void note_unknown(const struct config_reading *reading, const char *secti
     if ((is_table || !write_place(key, hint, sizeof(hint))) && nearest.best != NULL) {
         (void)snprintf(hint, sizeof(hint), "did you mean '%s'?", nearest.best);
     }
-    config_note(reading, &reading->config->unknown, value, section,
+    config_note(reading, &reading->config->unknown, value, section, key,
                 is_table ? "unknown table, ignored" : "unknown key, ignored", hint);
     reading->config->unknown_at_root = reading->config->unknown_at_root || section == NULL;
 }

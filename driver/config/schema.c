@@ -148,11 +148,11 @@ const struct schema_row schema_rows[] = {
      "Image of jobs without 'image:'; with this key or AllowedImages Berth generates the task "
      "definition of a job, with TaskDefinition as its base.",
      NULL},
-    {"Fargate", "AllowedImages", SCHEMA_PATTERNS, FIELD(fargate.allowed_images), 0,
+    {"Fargate", "AllowedImages", SCHEMA_IMAGES, FIELD(fargate.allowed_images), 0,
      CONFIG_LIST_CEILING, NULL, "only Image",
      "Images that a job's 'image:' may name; with neither this key nor Image, 'image:' is ignored.",
      NULL},
-    {"Fargate", "AllowedServices", SCHEMA_PATTERNS, FIELD(fargate.allowed_services), 0,
+    {"Fargate", "AllowedServices", SCHEMA_IMAGES, FIELD(fargate.allowed_services), 0,
      CONFIG_LIST_CEILING, NULL, "none", "Images that a job's 'services:' may name.", NULL},
     {"Fargate", "JobPort", SCHEMA_INTEGER, FIELD(fargate.job_port), 1024, 65535, "22122", NULL,
      "SSH port of the job's container in generated task definitions.", NULL},
@@ -170,12 +170,12 @@ const struct schema_row schema_rows[] = {
      "Pass masked variables to services whose ENTRYPOINT is not known as overrides of the task, "
      "which users with access to DescribeTasks can read.",
      NULL},
-    {"Fargate", "PrivilegedImages", SCHEMA_PATTERNS, FIELD(fargate.privileged_images), 0,
+    {"Fargate", "PrivilegedImages", SCHEMA_IMAGES, FIELD(fargate.privileged_images), 0,
      CONFIG_LIST_CEILING, NULL, "none",
      "Images of jobs that run privileged, and so can control their whole instance; needs "
      "CapacityProviders of ECS Managed Instances alone.",
      NULL},
-    {"Fargate", "PrivilegedServices", SCHEMA_PATTERNS, FIELD(fargate.privileged_services), 0,
+    {"Fargate", "PrivilegedServices", SCHEMA_IMAGES, FIELD(fargate.privileged_services), 0,
      CONFIG_LIST_CEILING, NULL, "none",
      "Images of services that run privileged, such as \"docker:*-dind\", under the same condition; "
      "/certs/client is shared between them and the job.",
@@ -258,9 +258,9 @@ const struct schema_row schema_rows[] = {
      "DOCKER_CERT_PATH, else ~/.docker", "Directory of ca.pem, cert.pem and key.pem.", NULL},
     {"Docker", "Image", SCHEMA_TEXT, FIELD(docker.image), 0, 0, NULL, NULL,
      "Image of jobs without 'image:'.", NULL},
-    {"Docker", "AllowedImages", SCHEMA_PATTERNS, FIELD(docker.allowed_images), 0,
-     CONFIG_LIST_CEILING, NULL, "only Image", "Images that a job's 'image:' may name.", NULL},
-    {"Docker", "AllowedServices", SCHEMA_PATTERNS, FIELD(docker.allowed_services), 0,
+    {"Docker", "AllowedImages", SCHEMA_IMAGES, FIELD(docker.allowed_images), 0, CONFIG_LIST_CEILING,
+     NULL, "only Image", "Images that a job's 'image:' may name.", NULL},
+    {"Docker", "AllowedServices", SCHEMA_IMAGES, FIELD(docker.allowed_services), 0,
      CONFIG_LIST_CEILING, NULL, "none", "Images that a job's 'services:' may name.", NULL},
     {"Docker", "PullPolicy", SCHEMA_LIST, FIELD(docker.pull_policies), 0,
      CONFIG_PULL_POLICY_CEILING, NULL, "if-not-present",
@@ -409,9 +409,9 @@ static void write_type(const struct schema_row *row, char *out, size_t room)
         [SCHEMA_INTEGER] = "integer",    [SCHEMA_NUMBER] = "number",
         [SCHEMA_DURATION] = "duration",  [SCHEMA_SIZE] = "size",
         [SCHEMA_CPUS] = "number",        [SCHEMA_LIST] = "text or list",
-        [SCHEMA_PATTERNS] = "patterns",  [SCHEMA_LEVEL] = "text",
-        [SCHEMA_FORMAT] = "text",        [SCHEMA_SCHEDULE] = "table",
-        [SCHEMA_IGNORED] = "ignored",
+        [SCHEMA_PATTERNS] = "patterns",  [SCHEMA_IMAGES] = "patterns",
+        [SCHEMA_LEVEL] = "text",         [SCHEMA_FORMAT] = "text",
+        [SCHEMA_SCHEDULE] = "table",     [SCHEMA_IGNORED] = "ignored",
     };
     _Static_assert(sizeof(names) / sizeof(names[0]) == SCHEMA_IGNORED + 1, "a name for each type");
     char least[PARSE_TEXT_BYTES];
@@ -421,7 +421,8 @@ static void write_type(const struct schema_row *row, char *out, size_t room)
         schema_write_number(row, row->minimum, least);
         schema_write_number(row, row->maximum, most);
         (void)snprintf(out, room, "%s from %s to %s", name, least, most);
-    } else if (row->type == SCHEMA_LIST || row->type == SCHEMA_PATTERNS) {
+    } else if (row->type == SCHEMA_LIST || row->type == SCHEMA_PATTERNS ||
+               row->type == SCHEMA_IMAGES) {
         (void)snprintf(out, room, "%s, up to %lld", name, (long long)row->maximum);
     } else {
         (void)snprintf(out, room, "%s", name);

@@ -28,6 +28,7 @@ enum schema_type {
     SCHEMA_CPUS,     /* int64_t, billionths of a processor: 2, 1.5 or "1.5" */
     SCHEMA_LIST,     /* struct config_list: a string or an array of strings */
     SCHEMA_PATTERNS, /* the same, each entry a pattern (pattern.h) */
+    SCHEMA_IMAGES,   /* the same, of image names */
     SCHEMA_LEVEL,    /* enum log_level */
     SCHEMA_FORMAT,   /* enum log_format */
     SCHEMA_SCHEDULE, /* struct schedule: a table of text to whole number */

@@ -23,6 +23,7 @@ static const char *wanted(const struct schema_row *row)
         [SCHEMA_CPUS] = "a number of processors such as 2 or 1.5",
         [SCHEMA_LIST] = "a string or an array of strings",
         [SCHEMA_PATTERNS] = "a string or an array of strings",
+        [SCHEMA_IMAGES] = "a string or an array of strings",
         [SCHEMA_LEVEL] = "one of \"debug\", \"info\", \"warn\", \"error\", \"fatal\"",
         [SCHEMA_FORMAT] = "\"text\" or \"json\"",
         [SCHEMA_SCHEDULE] = "a table such as { \"Mon-Fri 08:00-19:00 UTC\" = 4 }",
@@ -196,7 +197,8 @@ static int append_entry(const struct config_reading *reading, const struct schem
     if (!toml_get_string(value, &text, NULL) || text[0] == '\0') {
         return wrong_type(reading, row, value);
     }
-    char bad = row->type == SCHEMA_PATTERNS ? pattern_bad_character(text) : '\0';
+    bool is_pattern = row->type == SCHEMA_PATTERNS || row->type == SCHEMA_IMAGES;
+    char bad = is_pattern ? pattern_bad_character(text) : '\0';
     if (bad != '\0') {
         char what[256];
         (void)snprintf(what, sizeof(what), "'%c' in the pattern \"%.80s\" is not allowed", bad,
@@ -205,6 +207,15 @@ static int append_entry(const struct config_reading *reading, const struct schem
         return error_hint(reading->err,
                           "use '*' for any text without '/', '**' for any text, '?' for "
                           "one character");
+    }
+    if (row->type == SCHEMA_IMAGES && pattern_matches_no_image(text)) {
+        char what[512];
+        (void)snprintf(what, sizeof(what),
+                       "the pattern \"%.400s\" has capitals in the path of an "
+                       "image and matches none",
+                       text);
+        config_note(reading, &reading->config->notes, value, row->section, row->name, what,
+                    "write the path in lower case, as CI_REGISTRY_IMAGE is");
     }
     if (list->count == (size_t)row->maximum) {
         char what[64];
@@ -297,13 +308,12 @@ static int store_schedule(const struct config_reading *reading, const struct sch
 
 /* One more note for config_each_note(): message and hint, each with its NUL. */
 void config_note(const struct config_reading *reading, struct buffer *notes,
-                 const struct toml_value *value, const char *section, const char *what,
-                 const char *hint)
+                 const struct toml_value *value, const char *section, const char *key,
+                 const char *what, const char *hint)
 {
     size_t before = notes->length;
     if (buffer_printf(notes, "%s:%u: %s%s%s: %s", reading->path, toml_line(value),
-                      section == NULL ? "" : section, section == NULL ? "" : ".", toml_key(value),
-                      what) < 0 ||
+                      section == NULL ? "" : section, section == NULL ? "" : ".", key, what) < 0 ||
         buffer_append(notes, "", 1) < 0 || buffer_append_text(notes, hint) < 0 ||
         buffer_append(notes, "", 1) < 0) {
         notes->length = before; /* the ceiling: drop this note */
@@ -332,6 +342,7 @@ int config_store(const struct config_reading *reading, const struct schema_row *
         return store_cpus(reading, row, value, field);
     case SCHEMA_LIST:
     case SCHEMA_PATTERNS:
+    case SCHEMA_IMAGES:
         return store_list(reading, row, value, field);
     case SCHEMA_LEVEL:
     case SCHEMA_FORMAT:
@@ -339,8 +350,8 @@ int config_store(const struct config_reading *reading, const struct schema_row *
     case SCHEMA_SCHEDULE:
         return store_schedule(reading, row, value, field);
     case SCHEMA_IGNORED:
-        config_note(reading, &reading->config->notes, value, row->section, row->unset,
-                    "remove the line");
+        config_note(reading, &reading->config->notes, value, row->section, toml_key(value),
+                    row->unset, "remove the line");
         return 0;
     }
     return 0;

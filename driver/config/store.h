@@ -23,9 +23,9 @@ struct config_reading {
 int config_store(const struct config_reading *reading, const struct schema_row *row,
                  const struct toml_value *value) __attribute__((warn_unused_result));
 
-/* Adds a note for config_each_note(). */
+/* Adds a note for config_each_note(), about the line of 'value'. */
 void config_note(const struct config_reading *reading, struct buffer *notes,
-                 const struct toml_value *value, const char *section, const char *what,
-                 const char *hint);
+                 const struct toml_value *value, const char *section, const char *key,
+                 const char *what, const char *hint);
 
 #endif

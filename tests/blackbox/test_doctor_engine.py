@@ -3,6 +3,7 @@
 engine are in engine/."""
 
 import json
+import re
 
 import pytest
 
@@ -66,6 +67,16 @@ def test_images_of_an_engine(berth_driver, settings, line, code):
         status, out = docker_doctor(berth_driver, url, **settings)
     assert status == code and line in out, out
     assert settings or "-> set [Docker] Image" in out
+
+
+def test_a_pattern_that_matches_no_image(berth_driver):
+    with HttpServer(handler=Engine) as engine:
+        url = engine.url.replace("http:", "tcp:")
+        patterns = ["r.example/group/app:V1-*", "r.example/Group/**"]
+        status, out = docker_doctor(berth_driver, url, Image="ruby:3.3", AllowedImages=patterns)
+    assert status == 0 and "app:V1" not in out, out
+    wrong = 'Docker.AllowedImages: the pattern "r.example/Group/**" has capitals in the path'
+    assert re.search(r"warn  .*fargate\.toml:\d+: " + re.escape(wrong), out), out
 
 
 def test_a_network_that_the_engine_does_not_have(berth_driver):

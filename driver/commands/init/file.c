@@ -51,6 +51,7 @@ static int write_line(struct buffer *out, const struct init_question *question, 
         switch (row->type) {
         case SCHEMA_LIST:
         case SCHEMA_PATTERNS:
+        case SCHEMA_IMAGES:
             result = write_list(out, answer);
             break;
         case SCHEMA_BOOL:

@@ -68,6 +68,51 @@ static void rejects_characters_of_other_pattern_languages(void **state)
     assert_int_equal(pattern_bad_character("a\\*"), '\\');
 }
 
+/* Names of images have no capital in their path. */
+static void finds_patterns_without_an_image(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *pattern;
+        bool none;
+    } rows[] = {
+        {"", false},
+        {"**", false},
+        {"ruby:*", false},
+        {"Ruby:*", true},
+        {"Ruby", true},
+        {"ruBy:3", true},
+        {"ruby:3-RC*", false},
+        {"ruby*RC", false},
+        {"ruby?RC", false},
+        {"**RC", false},
+        {"**/RC", true},
+        {"ruby@sha256:AB", false},
+        {"Group/**", true},
+        {"Group/app", true},
+        {"group/App:*", true},
+        {"group/**/App", true},
+        {"group/*App", false},
+        {"group/*App/x", true},
+        {"R.example/group/*", false},
+        {"R.example/Group/*", true},
+        {"Host:5000/app", false},
+        {"Host*/app", false},
+        {"*Host/app", false},
+        {"*/Host.example/app", true},
+        {"R.example**", false},
+        {"R.example", true},
+        {"R.example*", true},
+        {"r.example:5000/App", true},
+        {"r.example/app:V1/x", true},
+    };
+    for (size_t i = 0; i < ROW_COUNT(rows); i++) {
+        if (pattern_matches_no_image(rows[i].pattern) != rows[i].none) {
+            fail_msg("'%s'", rows[i].pattern);
+        }
+    }
+}
+
 static void detects_patterns_that_were_wider(void **state)
 {
     (void)state;
@@ -100,6 +145,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(matches_as_defined),
         cmocka_unit_test(rejects_characters_of_other_pattern_languages),
+        cmocka_unit_test(finds_patterns_without_an_image),
         cmocka_unit_test(detects_patterns_that_were_wider),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

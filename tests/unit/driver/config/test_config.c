@@ -200,6 +200,14 @@ static void unknown_keys_name_the_nearest(void **state)
          ":1: Fargate.Subnets2: unknown table, ignored", NULL, false},
         {"a leftover that is known", "[SSH]\nPrivateKeyPath = \"/k\"\n", NULL,
          ":2: SSH.PrivateKeyPath: every job", false},
+        {"capitals in the path of an image",
+         "[Docker]\nAllowedImages = [\"ruby:3-RC\",\n \"r.example/Group/*\"]\n", NULL,
+         ":3: Docker.AllowedImages: the pattern \"r.example/Group/*\" has capitals in the path",
+         false},
+        {"in one text", "[Fargate]\nPrivilegedServices = \"Docker:*-dind\"\n", NULL,
+         ":2: Fargate.PrivilegedServices: the pattern \"Docker:*-dind\" has", false},
+        {"not of images", "[Fargate]\nAllowedTaskRoles = \"arn:aws:iam::1:role/Ci\"\n", NULL, NULL,
+         false},
     };
     clear_environment();
     for (size_t i = 0; i < ROW_COUNT(rows); i++) {
