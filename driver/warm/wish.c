@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "driver/registry/name.h"
 #include "driver/warm/warm.h"
 
 #define WISH_CEILING_BYTES (256UL << 10)
@@ -95,12 +96,19 @@ static int wrong(const struct config *config, const struct config_warm *entry, c
 static int check_entry(const struct config *config, const struct backend *backend,
                        const struct config_warm *entry, struct error *err)
 {
+    struct image_name name;
     bool has_size = entry->size.cpu_units > 0 || entry->size.memory_mib > 0 ||
                     entry->size.storage_gib > 0 || entry->task_role != NULL ||
                     entry->execution_role != NULL;
     if (backend->requirements == NULL) {
         (void)wrong(config, entry, "has no effect", err);
         return error_hint(err, "the backend '%s' has no warm tasks", backend->name);
+    }
+    if (entry->image != NULL && image_name_parse(entry->image, &name) < 0) {
+        (void)wrong(config, entry, "has an Image that is not a valid image name", err);
+        return image_name_has_capitals(entry->image)
+                   ? error_hint(err, "its path must be lower case")
+                   : -1;
     }
     if (!backend->has_task_definitions && entry->task_definition != NULL) {
         return wrong(config, entry, "has a TaskDefinition, which is for ecs", err);

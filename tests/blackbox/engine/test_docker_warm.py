@@ -571,6 +571,11 @@ def test_mistakes(pool):
     assert "is for the same jobs as an earlier one; set Tasks or Schedule in line" in done.stderr
     pool.driver.settings["Warm"] = [{"TaskDefinition": "x"}]
     assert "has a TaskDefinition, which is for ecs" in pool.warm(good=False).stderr
+    pool.driver.settings["Warm"] = [{"Image": "Bad/App"}]
+    wrong = (
+        r": \[\[Warm\]\] of 'Bad/App' has an Image that is not a valid image name; its path must"
+    )
+    assert re.search(rf"{file}:\d+{wrong} be lower case", pool.warm(good=False).stderr)
     pool.driver.settings["Warm"] = [{"Imge": "x"}]
     assert "needs Image, or TaskDefinition for ecs" in message()
     pool.driver.settings["Warm"] = [pool.entry]
