@@ -20,8 +20,7 @@
 
 #define TEXT_BYTES              4096        /* of a command in the helper */
 #define VARIABLES_CEILING_BYTES (1UL << 20) /* as the agent */
-#define NAME_BYTES              256
-#define SERVICE_SPARE           48 /* {"name":"berth-svc-1","environment":[]}, */
+#define SERVICE_SPARE           48          /* {"name":"berth-svc-1","environment":[]}, */
 #define CALL_MS                 30000
 
 static int out_of_memory(struct error *err)
@@ -44,24 +43,24 @@ struct choice {
 /* A variable whose value is the job's own is one that the job passes on. */
 static enum tier tier_of(const char *text)
 {
-    char name[NAME_BYTES];
     size_t length = strcspn(text, "=");
-    (void)snprintf(name, sizeof(name), "%.*s", (int)(length < sizeof(name) ? length : 0), text);
-    const char *value = runner_variable(name);
+    char *name = strndup(text, length);
+    const char *value = name == NULL ? NULL : runner_variable(name);
+    free(name);
     if (value == NULL || text[length] != '=' || strcmp(value, text + length + 1) != 0) {
         return TIER_OWN;
     }
-    return strncmp(name, "CI_", 3) == 0 ? TIER_PREDEFINED : TIER_PUBLIC;
+    return strncmp(text, "CI_", 3) == 0 ? TIER_PREDEFINED : TIER_PUBLIC;
 }
 
 /* {"name": ..., "value": ...} */
 static cJSON *override_of(const char *text, bool *ok)
 {
-    char name[NAME_BYTES];
     size_t length = strcspn(text, "=");
+    char *name = strndup(text, length);
     cJSON *entry = cJSON_CreateObject();
-    (void)snprintf(name, sizeof(name), "%.*s", (int)length, text);
-    json_text(entry, "name", name, ok);
+    json_text(entry, "name", name, ok); /* without memory for it: not ok */
+    free(name);
     json_text(entry, "value", text[length] == '=' ? text + length + 1 : "", ok);
     return entry;
 }

@@ -123,11 +123,12 @@ static void overrides_take_what_has_room(void **state)
     static const char response[] =
         "{\"variables\":[{\"key\":\"SECRET\",\"masked\":true},{\"key\":\"SHORT\","
         "\"masked\":true},{\"key\":\"SHORTEST\",\"masked\":true}]}";
-    static const struct {
+    struct {
         const char *name, *text;
         size_t room;
         const char *overrides, *message;
     } rows[] = {
+        {"a long name", NULL, 8192, NULL, NULL},
         {"all", "[{\"name\":\"unknown\",\"env\":[\"CI_X=1\",\"PUBLIC=2\",\"OWN=3\"]}]", 8192,
          "[{\"name\":\"berth-svc-1\",\"environment\":[{\"name\":\"OWN\",\"value\":\"3\"},{\"name\":"
          "\"PUBLIC\",\"value\":\"2\"},{\"name\":\"CI_X\",\"value\":\"1\"}]}]",
@@ -148,6 +149,18 @@ static void overrides_take_what_has_room(void **state)
          NULL},
         {"wrapped", "[{\"name\":\"db\",\"env\":[\"OWN=0123456789\"]}]", 0, "[]", NULL},
     };
+    char name[401];
+    char long_name[512], long_override[512];
+    memset(name, 'N', 400);
+    name[400] = '\0';
+    (void)snprintf(long_name, sizeof(long_name), "[{\"name\":\"unknown\",\"env\":[\"%s=1\"]}]",
+                   name);
+    (void)snprintf(long_override, sizeof(long_override),
+                   "[{\"name\":\"berth-svc-1\",\"environment\":[{\"name\":\"%s\",\"value\":\"1\"}]"
+                   "}]",
+                   name);
+    rows[0].text = long_name;
+    rows[0].overrides = long_override;
     (void)setenv("CUSTOM_ENV_CI_X", "1", 1);
     (void)setenv("CUSTOM_ENV_PUBLIC", "2", 1);
     (void)setenv("CUSTOM_ENV_SECRET", "0123456789", 1);
