@@ -14,6 +14,9 @@ int stage_cleanup(struct command_context *context, struct result *out_result, st
     if (runner_job_key(context->runner, job, err) < 0) {
         return -1;
     }
+    if (context->argc > 0) { /* as an error it would leave the task running */
+        log_warn("ignoring the unexpected argument '%s'", context->argv[0]);
+    }
     if (metadata_note_end(context->config->metadata_directory, job, err) < 0) {
         char text[ERROR_TEXT_BYTES];
         log_warn("%s", error_text(err, text)); /* only 'gc' needs the note */

@@ -359,9 +359,18 @@ def test_wrong_number_of_arguments(berth_driver, tmp_path):
         (["custom", "run"], "needs a script file and a stage name"),
         (["custom", "run", "script"], "needs a script file and a stage name"),
         (["custom", "run", "script", "stage", "more"], "unexpected argument 'more'; try --help"),
+        (["custom", "config", "more"], "unexpected argument 'more'; try --help"),
+        (["custom", "prepare", "--debug", "more"], "unexpected argument 'more'; try --help"),
+        (["c", "p", "/etc/fargate.toml"], "unexpected argument '/etc/fargate.toml'; try --help"),
     ):
         done = berth_driver.run(*words, env=in_runner(berth_driver))
         assert done.returncode == BUILD_FAILURE and message in done.stderr, words
+
+
+def test_a_surplus_word_does_not_keep_cleanup_from_its_work(berth_driver):
+    done = berth_driver.run("custom", "cleanup", "more", env=in_runner(berth_driver))
+    assert done.returncode == 0, done.stderr
+    assert "warning: ignoring the unexpected argument 'more'" in done.stderr
 
 
 @pytest.mark.parametrize("runner", [False, True], ids=["manually", "in a runner"])
