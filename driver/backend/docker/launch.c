@@ -245,6 +245,21 @@ static int choose_directory(struct launch *launch, struct error *err)
                             directory == NULL || directory[0] == '\0' ? "/" : directory, err);
 }
 
+/* The helper has no such volume: what it clones there is not in the job's container. */
+static void warn_of_volumes(const struct launch *launch)
+{
+    const cJSON *volume = NULL;
+    cJSON_ArrayForEach(volume, json_at(launch->image, "Config.Volumes"))
+    {
+        if (launch->helper.image != NULL &&
+            docker_volumes_hide_builds(launch->task->config, volume->string)) {
+            log_warn("the image '%s' has a VOLUME '%s', which hides from the job what the helper "
+                     "writes there, such as its sources; build the image without it",
+                     launch->job.image, volume->string);
+        }
+    }
+}
+
 static int look_around(struct launch *launch, int64_t deadline_ms, struct error *err)
 {
     if (docker_image_inspect(launch->docker, launch->job.image, &launch->image, err) < 0 ||
@@ -255,6 +270,7 @@ static int look_around(struct launch *launch, int64_t deadline_ms, struct error 
         return -1;
     }
     choose_platform(launch);
+    warn_of_volumes(launch);
     launch->job.has_busybox = launch->agent.busybox.length > 0;
     return launch->task->die_with_parent ? choose_directory(launch, err) : 0;
 }

@@ -131,6 +131,15 @@ static bool is_below(const char *path, const char *directory)
     return strncmp(path, directory, length) == 0 && (path[length] == '\0' || path[length] == '/');
 }
 
+bool docker_volumes_hide_builds(const struct config *config, const char *volume)
+{
+    static const char builds[] = DOCKER_BUILDS "/";
+    size_t length = strlen(builds);
+    return strncmp(volume, builds, length) == 0 &&
+           volume[length + strspn(volume + length, "/")] != '\0' &&
+           !any_volume(config, is_at, volume);
+}
+
 /* ".." in TO would lead elsewhere: Docker cleans the path. */
 static bool is_wanted(const struct volume *volume, enum docker_volumes which)
 {

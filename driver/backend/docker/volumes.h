@@ -34,6 +34,10 @@ const char *docker_entry_place(const struct config *config, const struct config_
 /* Whether the configuration mounts something at the builds directory. */
 bool docker_volumes_have_builds(const struct config *config);
 
+/* Whether a VOLUME of an image hides a directory below the builds directory: the engine mounts an
+ * empty volume there, in this container alone, unless the configuration mounts something. */
+bool docker_volumes_hide_builds(const struct config *config, const char *volume);
+
 /* Whether 'directory' is a mount of the configuration that must not be changed: a directory of the
  * host keeps its owner and mode, and a read-only one cannot be written. */
 bool docker_volumes_keep(const struct config *config, const char *directory);

@@ -201,6 +201,7 @@ def images(engine):
             busybox_tar(extra=[("builds/own", 0o600, b"x")]),
             ["ENV PATH=/bin", "VOLUME /builds"],
         ),
+        "below": (busybox_tar(), ["ENV PATH=/bin", "VOLUME /builds/group"]),
     }
     for name, (tar, changes) in made.items():
         engine.import_image(f"berth-test/{name}:{TAG}", tar, changes)
@@ -292,8 +293,28 @@ def test_the_helper_shares_the_networks(job, engine, busybox):
 
 def test_what_the_image_has_at_builds_is_not_copied(job, images):
     job.driver.settings["Docker"]["Image"] = images["volume"]
-    job.prepare()
+    assert "VOLUME" not in job.stage("prepare").stderr
     assert job.run("ls -A /builds\n", "get_sources").stdout == b""
+
+
+def test_a_volume_of_the_image_that_hides_the_sources(job, images, engine):
+    """The engine mounts it in the job's container alone, unless the configuration mounts one."""
+    job.driver.settings["Docker"]["Image"] = images["below"]
+    warning = f"the image '{images['below']}' has a VOLUME '/builds/group', which hides"
+    done = job.stage("prepare")
+    assert done.returncode == 0 and done.stderr.count(warning) == 1, done.stderr
+    make = "mkdir -p /builds/group/project && echo x >/builds/group/project/f\n"
+    assert job.run(make, "get_sources").returncode == 0
+    assert job.run("ls /builds/group\n").stdout == b"", "it is hidden"
+    job.stage("cleanup")
+    volume = "volume-" + job.token.lower()
+    job.driver.settings["Docker"]["Volumes"] = [f"{volume}:/builds/group"]
+    done = job.stage("prepare")
+    assert done.returncode == 0 and "VOLUME" not in done.stderr, done.stderr
+    assert job.run(make, "get_sources").returncode == 0
+    assert job.run("cat /builds/group/project/f\n").stdout == b"x\n"
+    job.stage("cleanup")
+    engine.good("DELETE", f"/volumes/{volume}")
 
 
 @pytest.mark.parametrize(
