@@ -153,10 +153,10 @@ static void print_start(const struct history_job *job)
     const struct {
         const char *name;
         double seconds;
-    } parts[] = {{"placed", job->placed_s},
-                 {"pulled", job->pulled_s},
-                 {"started", job->started_s},
-                 {"login", job->login_s}};
+    } parts[] = {{"queued", job->queued_s},    {"placed", job->placed_s},
+                 {"pulled", job->pulled_s},    {"created", job->created_s},
+                 {"started", job->started_s},  {"login", job->login_s},
+                 {"services", job->services_s}};
     char text[CELL_BYTES];
     print_seconds(job->start_s, text);
     if (text[0] == '\0') {

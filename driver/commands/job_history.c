@@ -193,18 +193,17 @@ static double in_seconds(int64_t ms)
     return ms > 0 ? (double)ms / 1000 : 0;
 }
 
-/* What the backend does not know in detail is the time of its launch(). */
 static void start_figures(const struct task *task, struct history_figures *figures)
 {
     const struct backend_start *start = &task->backend_task.start;
-    bool detailed = start->placed_ms >= 0 || start->started_ms >= 0;
+    figures->queued_s = in_seconds(start->queued_ms);
     figures->placed_s = in_seconds(start->placed_ms);
-    figures->pulled_s =
-        in_seconds(start->pulled_ms >= 0 ? start->pulled_ms : task->fetched_after_ms);
-    figures->started_s = in_seconds(detailed ? start->started_ms : task->launched_after_ms);
+    figures->pulled_s = in_seconds(start->pulled_ms);
+    figures->created_s = in_seconds(start->created_ms);
+    figures->started_s = in_seconds(start->started_ms);
+    figures->login_s = in_seconds(start->login_ms);
+    figures->services_s = in_seconds(start->services_ms);
     figures->start_s = in_seconds(task->fetched_after_ms + task->ready_after_ms);
-    double rest_s = figures->start_s - figures->placed_s - figures->pulled_s - figures->started_s;
-    figures->login_s = rest_s > 0 ? rest_s : 0;
 }
 
 void job_history_task(struct command_context *context, const struct task *task)

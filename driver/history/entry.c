@@ -40,10 +40,13 @@ static void add_start(cJSON *root, const struct history_figures *figures, bool *
     if (figures->start_s > 0 || figures->placed_s > 0) {
         cJSON_DeleteItemFromObjectCaseSensitive(root, "start");
         cJSON *start = json_object(root, "start", ok);
+        history_seconds(start, "queued", figures->queued_s, ok);
         history_seconds(start, "placed", figures->placed_s, ok);
         history_seconds(start, "pulled", figures->pulled_s, ok);
+        history_seconds(start, "created", figures->created_s, ok);
         history_seconds(start, "started", figures->started_s, ok);
         history_seconds(start, "login", figures->login_s, ok);
+        history_seconds(start, "services", figures->services_s, ok);
     }
     history_seconds(root, "start_seconds", figures->start_s, ok);
 }

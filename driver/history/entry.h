@@ -33,9 +33,8 @@ struct history_figures {
     char task[HISTORY_TEXT_BYTES], image[HISTORY_TEXT_BYTES];
     double vcpus, memory_gib;
     bool spot, elsewhere; /* elsewhere: [Price] does not apply */
-    /* The parts of a start: until the task had a place, its images, until it ran, until the login;
-     * and all of it. */
-    double placed_s, pulled_s, started_s, login_s, start_s;
+    /* The parts of a start (struct backend_start); and all of it. */
+    double queued_s, placed_s, pulled_s, created_s, started_s, login_s, services_s, start_s;
     bool usage_known;
     struct jobwire_usage usage;
     uint64_t output_bytes;

@@ -148,10 +148,13 @@ static const struct member number_members[] = {
 };
 
 static const struct member start_members[] = {
+    {"queued", offsetof(struct history_job, queued_s)},
     {"placed", offsetof(struct history_job, placed_s)},
     {"pulled", offsetof(struct history_job, pulled_s)},
+    {"created", offsetof(struct history_job, created_s)},
     {"started", offsetof(struct history_job, started_s)},
     {"login", offsetof(struct history_job, login_s)},
+    {"services", offsetof(struct history_job, services_s)},
 };
 
 static const struct member *find(const struct member *members, size_t count, const char *name)

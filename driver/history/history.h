@@ -27,7 +27,8 @@ struct history_job {
     const char *name, *ref, *url, *task, *currency; /* "" after history_load() */
     int64_t job, started_at_s, ended_at_s;
     int exit_code;
-    double placed_s, pulled_s, started_s, login_s, start_s, run_s, cpu_s;
+    double queued_s, placed_s, pulled_s, created_s, started_s, login_s, services_s;
+    double start_s, run_s, cpu_s;
     double peak_bytes, limit_bytes, output_bytes, oom_kills;
     double vcpus, memory_gib, cost;
     bool spot;

@@ -87,9 +87,10 @@ static int observe(cJSON *phases, const char *name, double seconds)
 static int add_backend(cJSON *totals, const struct history_job *job)
 {
     const double values[] = {job->run_s, job->cpu_s, job->output_bytes, job->oom_kills, job->cost};
-    const double parts[] = {job->placed_s, job->pulled_s, job->started_s, job->login_s,
-                            job->start_s};
-    static const char *const names[] = {"placed", "pulled", "started", "login", "all"};
+    const double parts[] = {job->queued_s,  job->placed_s, job->pulled_s,   job->created_s,
+                            job->started_s, job->login_s,  job->services_s, job->start_s};
+    static const char *const names[] = {"queued",  "placed", "pulled",   "created",
+                                        "started", "login",  "services", "all"};
     cJSON *backend = child(child(totals, "backends"), job->backend);
     cJSON *phases = child(backend, "start");
     if (phases == NULL || add(child(backend, "results"), job->result, 1) < 0) {
@@ -344,7 +345,7 @@ static int print_phases(const cJSON *backends, struct buffer *out)
     const cJSON *backend;
     const cJSON *phase;
     if (heading(out, "berth_start_seconds", "histogram",
-                "Time from the launch to the login, by "
+                "Time until a task was ready, by "
                 "its parts.") < 0) {
         return -1;
     }

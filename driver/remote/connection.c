@@ -315,6 +315,7 @@ static int refuse_message(ssh_session session, ssh_message message, void *userda
 static enum attempt try_once(struct ssh_connection *connection, const struct ssh_target *target,
                              struct signals *signals, int64_t deadline_ms, struct error *err)
 {
+    int64_t begun_ms = clock_now_ms();
     int64_t try_deadline_ms = clock_earlier_ms(deadline_ms, clock_deadline_ms(TRY_MS));
     int fd = connect_socket(target, signals, try_deadline_ms);
     if (fd < 0) {
@@ -342,6 +343,7 @@ static enum attempt try_once(struct ssh_connection *connection, const struct ssh
     connection->traffic.seen = packets_without_use(&connection->traffic);
     connection->traffic.leaked_ms = clock_now_ms();
     connection->traffic.logged_in = true;
+    connection->login_ms = clock_now_ms() - begun_ms;
     return result;
 }
 
@@ -413,6 +415,11 @@ int ssh_connection_open(const struct ssh_target *target, const struct ssh_retry 
 int ssh_connection_fd(const struct ssh_connection *connection)
 {
     return ssh_get_fd(connection->session);
+}
+
+int64_t ssh_connection_login_ms(const struct ssh_connection *connection)
+{
+    return connection->login_ms;
 }
 
 const char *ssh_connection_learned_key(const struct ssh_connection *connection)

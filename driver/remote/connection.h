@@ -59,6 +59,8 @@ int ssh_connection_open(const struct ssh_target *target, const struct ssh_retry 
 void ssh_connection_free(struct ssh_connection *connection); /* accepts NULL */
 /* The connection's descriptor; it stays the connection's. */
 int ssh_connection_fd(const struct ssh_connection *connection);
+/* How long its login took, from the TCP connection on. */
+int64_t ssh_connection_login_ms(const struct ssh_connection *connection);
 /* The host key that was accepted at first sight, "TYPE BASE64"; empty: it was known. */
 const char *ssh_connection_learned_key(const struct ssh_connection *connection);
 

@@ -27,6 +27,7 @@ struct ssh_connection {
     char name[128]; /* "HOST port PORT", for messages */
     char learned[SSH_HOST_KEY_BYTES];
     struct ssh_traffic traffic;
+    int64_t login_ms; /* how long it took */
 };
 
 /* Call this for each packet that carries a job's output. */

@@ -157,6 +157,7 @@ static int reach_helper(struct task *task, int64_t deadline_ms, struct error *er
     int result =
         task_log_in(task, METADATA_HELPER, TASK_FIRST_CONTACT, deadline_ms, &connection, err);
     if (result == 0) {
+        task->backend_task.start.login_ms += ssh_connection_login_ms(connection);
         result = helper_check(task, connection, deadline_ms, err);
     }
     if (result < 0) {
@@ -231,12 +232,14 @@ static int launch(struct task *task, struct ssh_connection **out_connection, str
     if (!task->backend->has_metadata) {
         backend_task->start.by_driver = true;
         backend_task->start.pulled_ms = task->backend->fetch == NULL ? -1 : task->fetched_after_ms;
-        backend_task->start.started_ms = task->launched_after_ms;
+        backend_task->start.started_ms = task->launched_after_ms - backend_task->start.created_ms -
+                                         backend_task->start.services_ms;
     }
     if (connect_first(task, deadline_ms, out_connection, err) < 0 ||
         pin_host_key(task, *out_connection, err) < 0) {
         return -1;
     }
+    backend_task->start.login_ms = ssh_connection_login_ms(*out_connection);
     if ((backend_task->metadata->has_helper
              ? reach_helper(task, deadline_ms, err)
              : reach_job_alone(task, *out_connection, deadline_ms, err)) < 0) {

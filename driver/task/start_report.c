@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/buffer.h"
+#include "common/clock.h"
 #include "driver/base/json.h"
 #include "driver/base/time_text.h"
 
@@ -15,6 +16,7 @@
  * pull behavior on Fargate"). */
 #define LAZY_BYTES (250LL * MEGABYTE)
 #define ADVICE_MS  3000 /* a shorter download gets no advice */
+#define OTHER_MS   100  /* from here on the line has what is in no part */
 
 /* From one moment to another, or -1 if one is not known or they are the wrong way round. */
 static int64_t between(int64_t from_ms, int64_t to_ms)
@@ -45,7 +47,8 @@ static int64_t start_of(const cJSON *task, const char *container)
 
 void start_report_init(struct backend_start *start)
 {
-    *start = (struct backend_start){.placed_ms = -1, .pulled_ms = -1, .started_ms = -1};
+    *start = (struct backend_start){
+        .begun_ms = clock_now_ms(), .placed_ms = -1, .pulled_ms = -1, .started_ms = -1};
 }
 
 static void set(int64_t *field, int64_t ms)
@@ -58,7 +61,7 @@ void start_report_read(const char *document, const char *container, struct backe
     cJSON *task = cJSON_Parse(document);
     int64_t pull_ms = moment(task, "PullStartedAt");
     int64_t pulled_ms = moment(task, "PullStoppedAt");
-    set(&start->placed_ms, between(start->created_ms, pull_ms));
+    set(&start->placed_ms, between(start->accepted_at_ms, pull_ms));
     set(&start->pulled_ms, between(pull_ms, pulled_ms));
     set(&start->started_ms, between(pulled_ms, start_of(task, container)));
     cJSON_Delete(task);
@@ -111,22 +114,32 @@ void start_report_text(const struct backend_start *start, int64_t total_ms,
 {
     cleanup_buffer struct buffer parts;
     char image[64] = "image pulled in";
-    int64_t rest_ms =
-        total_ms - known(start->placed_ms) - known(start->pulled_ms) - known(start->started_ms);
-    bool unknown = start->placed_ms < 0 && start->pulled_ms < 0 && start->started_ms < 0;
+    int64_t other_ms = total_ms - start->queued_ms - known(start->placed_ms) -
+                       known(start->pulled_ms) - start->created_ms - known(start->started_ms) -
+                       start->login_ms - start->services_ms;
     buffer_init(&parts, START_REPORT_BYTES);
     if (start->image_bytes > 0) {
         (void)snprintf(image, sizeof(image), "image %" PRId64 " MB pulled in",
                        megabytes(start->image_bytes));
     }
     if (!start->by_driver) {
+        add(&parts, "queued", start->queued_ms);
         add(&parts, "placed", start->placed_ms);
     }
     if (!start->by_driver || start->pulled_ms >= 0) {
         add(&parts, image, start->pulled_ms);
     }
+    if (start->created_ms > 0) {
+        add(&parts, "container create", start->created_ms);
+    }
     add(&parts, "container start", start->started_ms);
-    add(&parts, "login", unknown || rest_ms < 0 ? -1 : rest_ms);
+    add(&parts, "login", start->login_ms);
+    if (start->services_ms > 0) {
+        add(&parts, "services", start->services_ms);
+    }
+    if (other_ms >= OTHER_MS) {
+        add(&parts, "other", other_ms);
+    }
     (void)snprintf(out, START_REPORT_BYTES, "task ready after %.*f s: %s", total_ms < 1000 ? 2 : 1,
                    (double)total_ms / 1000, parts.bytes == NULL ? "" : parts.bytes + 2);
 }

@@ -5,6 +5,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "driver/remote/claim.h"
+#include "driver/task/start_report.h"
 #include "driver/warm/warm.h"
 
 #define FIRST_MS    1000  /* an exited task shows itself by then */
@@ -72,6 +73,9 @@ static int connect_to(struct task *task, enum metadata_container container,
             result = connect_and_claim(task, clock_deadline_ms(SECOND_MS), out_connection, err);
         }
     }
+    if (result == 0) {
+        task->backend_task.start.login_ms += ssh_connection_login_ms(*out_connection);
+    }
     task->container = METADATA_JOB;
     return result;
 }
@@ -124,9 +128,8 @@ static int take(const struct claim *claim, const struct pool_record *record, str
     if (metadata_save(task->backend_task.metadata, directory, err) < 0) {
         return -1;
     }
-    /* The times of a start that was before the job, which did not wait for it. */
-    task->backend_task.start =
-        (struct backend_start){.placed_ms = -1, .pulled_ms = -1, .started_ms = -1};
+    /* The other times are of a start that was before the job, which did not wait for it. */
+    start_report_init(&task->backend_task.start);
     if (reach(task, out_connection, err) == 0) {
         mark_claimed(task);
         return 1;
@@ -190,6 +193,6 @@ int warm_claim(struct task *task, const char *job, struct ssh_connection **out_c
             log_warn("%s", error_text(&second, text)); /* the runner's cleanup stage tries again */
         }
     }
-    task->ready_after_ms = clock_now_ms() - started_ms;
+    task->ready_after_ms = result == 1 ? clock_now_ms() - started_ms : 0;
     return result;
 }

@@ -11,7 +11,9 @@ import pytest
 from support import processes
 from support.driver import BUILD_FAILURE, SYSTEM_FAILURE, prepare
 from support.ecs_generated import JOB
+from support.ecs_requests import Fault
 from support.registry import Image, Registry, RudeRegistry
+from support.start_report import ROUNDING_S, read_report
 
 DB = "nowhere.invalid/group/db:1"
 LISTEN = "env >/builds/seen; exec nc -ll -p $PORT -e cat"
@@ -68,6 +70,30 @@ def test_a_service_by_its_names_with_its_variables(job, cloud):
     assert "hidden-value" not in text
     (task,) = cloud.tasks.values()
     assert "sesame" not in task.containers["berth-svc-1"].log()
+
+
+def test_no_wait_is_reported_as_another(job, cloud):
+    """A subnet that is refused late, and a slow service, are not the time of the login."""
+    refusal_s, service_s = 3.0, 4.0
+    job.driver.settings["History"] = {"Directory": str(job.directory / "history")}
+    job.fargate["Subnets"] = cloud.subnets
+    full = [{"reason": "Capacity is unavailable at this time. Please try again later"}]
+    cloud.faults.append(Fault("RunTask", failures=full, delay_s=refusal_s))
+    words = ["/bin/sh", "-c", f"sleep {service_s}; exec nc -ll -p $PORT -e cat"]
+    job.services(service(entrypoint=words))
+    done = prepare(job)
+    total, parts = read_report(done.stdout)
+    assert parts["queued"] >= refusal_s
+    # The service began with the job's container, and the driver waits from its login on.
+    assert parts["services"] >= 1, done.stdout
+    waits = parts["queued"] + parts["services"]
+    assert 0 < parts["login"] <= total - waits + ROUNDING_S, done.stdout
+    assert abs(sum(parts.values()) - total) < ROUNDING_S, done.stdout
+    assert job.stage("cleanup").returncode == 0
+    (entry,) = (job.directory / "history/jobs.jsonl").read_text().splitlines()
+    kept = json.loads(entry)["start"]
+    for name in ("queued", "login", "services"):
+        assert abs(kept[name] - parts[name]) < ROUNDING_S, (kept, done.stdout)
 
 
 def test_variables_in_overrides_own_first_predefined_last(job, cloud):

@@ -133,13 +133,13 @@ def test_the_sums_are_those_of_the_jobs(report, browser):
         "a/one", "", "1.50", "10.0", "1", "0", "a/two", "", "0.5000", "3.0", "3", "2",
     ]  # fmt: skip
     assert texts(browser, "#starts tbody tr:first-child td")[2:] == [
-        "24.0 s", "8.5 s", "12.3 s", "2.5 s", "0.8 s", "3",
+        "24.0 s", "0.5 s", "8.5 s", "12.3 s", "1.5 s", "0.3 s", "0.8 s", "0.3 s", "3",
     ]  # fmt: skip
     widths = (
         "[...document.querySelectorAll('#starts tr:first-child .track i')]"
         ".map(found => parseFloat(found.style.width))"
     )
-    assert [round(x) for x in browser.evaluate(widths)] == [35, 51, 10, 3]
+    assert [round(x) for x in browser.evaluate(widths)] == [2, 35, 51, 6, 1, 3, 1]
     assert texts(browser, "#images tbody td")[::5] == ["y", "x"] or texts(
         browser, "#images tbody td"
     )[::5] == ["x", "y"]

@@ -104,6 +104,7 @@ struct launch {
     char builds[DOCKER_VOLUME_NAME_BYTES];
     char id[DOCKER_ID_BYTES];
     char directory[PATH_MAX]; /* the current one */
+    int64_t begun_ms;
 };
 
 /* The job's 'entrypoint:'; [""] is none. Without a helper GitLab's own scripts run in this
@@ -328,8 +329,10 @@ static int start_services(struct launch *launch, int64_t deadline_ms, struct err
                                                    .network = launch->name,
                                                    .builds = launch->job.builds,
                                                    .state = launch->task->metadata->state};
+        int64_t begun_ms = clock_now_ms();
         launch->job.network = launch->helper.network = launch->name;
         result = docker_services_start(launch->docker, launch->services, &place, deadline_ms, err);
+        launch->task->start.services_ms += clock_now_ms() - begun_ms;
     }
     return result;
 }
@@ -468,6 +471,8 @@ static int start_both(struct launch *launch, int64_t deadline_ms, struct error *
     }
     int result = create_container(launch, &launch->job, launch->name, &launch->agent, deadline_ms,
                                   launch->id, err);
+    struct backend_start *start = &launch->task->start;
+    start->created_ms = clock_now_ms() - launch->begun_ms - start->services_ms;
     if (result == 0) {
         result = docker_container_start(launch->docker, launch->id, deadline_ms, err);
         if (result < 0) {
@@ -510,8 +515,11 @@ static int run_launch(struct launch *launch, int64_t deadline_ms, struct error *
     if (launch->job.published) { /* this machine may not reach their addresses */
         return docker_set_state(task, DOCKER_STATE_AWAIT, "yes", err);
     }
-    return docker_services_await(launch->docker, launch->services, task->metadata->job,
-                                 launch->name, NULL, deadline_ms, err);
+    int64_t begun_ms = clock_now_ms();
+    int result = docker_services_await(launch->docker, launch->services, task->metadata->job,
+                                       launch->name, NULL, deadline_ms, err);
+    task->start.services_ms += clock_now_ms() - begun_ms;
+    return result;
 }
 
 int docker_settle(struct backend_task *task, const struct backend_helper *helper,
@@ -524,6 +532,7 @@ int docker_settle(struct backend_task *task, const struct backend_helper *helper
         return 0;
     }
     docker_task_name(task->metadata->job, METADATA_JOB, network);
+    int64_t begun_ms = clock_now_ms();
     int result = docker_request_read(task->config, true, &request, err);
     if (result == 0) {
         result = docker_open(task->config, task->signals, &docker, err);
@@ -532,6 +541,7 @@ int docker_settle(struct backend_task *task, const struct backend_helper *helper
         result = docker_services_await(docker, request.services, task->metadata->job, network,
                                        helper, deadline_ms, err);
     }
+    task->start.services_ms += clock_now_ms() - begun_ms;
     docker_close(docker);
     job_keywords_done(&request);
     return result;
@@ -553,6 +563,7 @@ int docker_launch(struct backend_task *task, int64_t deadline_ms, struct error *
         return error_set(err, ERROR_SYSTEM, errno, "cannot launch a container");
     }
     launch->task = task;
+    launch->begun_ms = clock_now_ms();
     fill_parts(launch);
     int result = run_launch(launch, deadline_ms, err);
     struct error ignored;

@@ -436,7 +436,10 @@ int ecs_settle(struct backend_task *task, const struct backend_helper *helper, i
                               aws_client_region(session->client), err) < 0) {
         return -1;
     }
-    return ecs_services_settle(&generated->services, task, helper, deadline_ms, err);
+    int64_t begun_ms = clock_now_ms();
+    int result = ecs_services_settle(&generated->services, task, helper, deadline_ms, err);
+    task->start.services_ms = generated->services.count > 0 ? clock_now_ms() - begun_ms : 0;
+    return result;
 }
 
 void ecs_generated_free(struct ecs_generated *generated)

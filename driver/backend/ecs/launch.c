@@ -171,6 +171,8 @@ static enum outcome read_answer(struct backend_task *task, const struct attempt 
         struct ecs_view view;
         const char *container = task->config->fargate.container_name;
         ((struct ecs_session *)task->session)->launched_ms = clock_now_ms();
+        task->start.queued_ms = clock_now_ms() - task->start.begun_ms;
+        task->start.placed_ms = task->start.pulled_ms = task->start.started_ms = -1;
         ecs_record_facts(task->metadata, task_json, container);
         forget_request(task);
         if (ecs_state_set(task->metadata, "arn", arn, err) < 0 ||
@@ -394,7 +396,7 @@ int ecs_second_address(struct backend_task *task, char *out, size_t room)
 /* As far as this look knows them; the agent may know more later. */
 static void read_times(const struct ecs_view *view, struct backend_start *start)
 {
-    start->created_ms = view->created_ms;
+    start->accepted_at_ms = view->created_ms;
     if (view->created_ms > 0 && view->pull_ms >= view->created_ms) {
         start->placed_ms = view->pull_ms - view->created_ms;
     }

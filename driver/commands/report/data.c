@@ -8,7 +8,7 @@
 #include "driver/commands/report/report.h"
 
 #define MIB       1048576.0
-#define ROW_BYTES 512 /* of 18 numbers with 16 digits at most */
+#define ROW_BYTES 512 /* of 20 numbers with 16 digits at most */
 
 /* Texts by the address of their shared copy (history.h), in order of their first use. */
 struct dictionary {
@@ -119,13 +119,15 @@ static int add_row(const struct history_job *job, struct dictionary *dictionary,
             return -1;
         }
     }
+    double started_s = job->created_s + job->started_s;
     const double numbers[] = {
         (double)job->ended_at_s, (double)job->started_at_s, (double)job->job,
         (double)words[0],        (double)words[1],          (double)words[2],
         (double)words[3],        (double)words[4],          (double)words[5],
         job->start_s * 1000,     job->cost * 1e6,           job->placed_s * 1000,
-        job->pulled_s * 1000,    job->started_s * 1000,     job->login_s * 1000,
+        job->pulled_s * 1000,    started_s * 1000,          job->login_s * 1000,
         job->peak_bytes / MIB,   job->limit_bytes / MIB,    job->run_s * 1000,
+        job->queued_s * 1000,    job->services_s * 1000,
     };
     return add_numbers(numbers, sizeof(numbers) / sizeof(numbers[0]), out);
 }

@@ -8,6 +8,7 @@ import pytest
 from support.docker_engine import busybox_tar
 from support.driver import BUILD_FAILURE, SYSTEM_FAILURE
 from support.engine_front import Front
+from support.start_report import ROUNDING_S, read_report
 
 SERVER = ["sh", "-c", "mkdir /w; echo $WHO > /w/who; httpd -f -p 8080 -h /w"]
 
@@ -62,6 +63,22 @@ def test_a_service_answers_under_its_names(services, served, engine):
     assert job.stage("cleanup").returncode == 0
     left = engine.labelled(job.driver.label)
     assert left == {"containers": [], "networks": [], "volumes": []}
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_a_slow_service_in_the_start_report(services, served, published):
+    """It is neither the start of the container nor the login."""
+    words = ["sh", "-c", "sleep 3; exec httpd -f -p 8080 -h /"]
+    job = services({"name": served["exposes"], "alias": "web", "command": words})
+    job.driver.settings["Docker"]["Publish"] = published
+    done = job.stage("prepare")
+    assert done.returncode == 0, done.stderr
+    total, parts = read_report(done.stdout)
+    names = {"image pulled in", "container create", "container start", "login", "services"}
+    assert names <= set(parts) <= names | {"other"}, done.stdout
+    assert parts["services"] >= 1 and parts["login"] > 0, done.stdout
+    assert abs(sum(parts.values()) - total) < ROUNDING_S, done.stdout
+    assert parts["container start"] <= total - parts["services"] + ROUNDING_S, done.stdout
 
 
 def test_the_job_can_be_reached_as_build(services, served):
