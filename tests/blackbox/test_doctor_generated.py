@@ -306,3 +306,27 @@ def test_the_policy_reads_the_log_group_of_jobs_and_services(generating, place):
     assert resources() == []
     place.fargate["LogGroup"] = "/ci/jobs"
     assert resources() == [f"{ours}:/ci/jobs:log-stream:*"]
+
+
+def test_the_price_of_warm_tasks(generating):
+    """By their own size, else by that of the task definition, which is fetched already."""
+    generating.driver.settings |= {
+        "Price": {"VcpuHour": 0.05, "GibHour": 0.005},
+        "Docker": {"CPUs": 8, "Memory": "16GiB"},  # of another backend
+        "Warm": [
+            {"Image": "docker.io/a:1", "Cpu": 512, "Memory": 1024, "Tasks": 1},
+            {"Image": "docker.io/b:1", "Memory": 4096, "Tasks": 1},
+            {"TaskDefinition": generating.name, "Tasks": 2},
+            {"TaskDefinition": "another", "Cpu": 512, "Tasks": 1},
+        ],
+    }
+    generating.driver.settings["Helper"]["Image"] = "nowhere.invalid/helper:1"
+    _, out, _ = generating.run()
+    for name, price in (
+        ("docker.io/a:1", ", 21.90 per month on demand"),
+        ("docker.io/b:1", ", 51.10 per month on demand"),
+        (generating.name, ", 87.60 per month on demand"),
+        ("another", "; the price is not known without Cpu and Memory"),
+    ):
+        line = rf"ok .*'{name}': [12].0 tasks on average, at most [12]{price}\n"
+        assert re.search(line, out), out

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/vfs.h>
 
 #include "common/clock.h"
+#include "common/parse.h"
+#include "driver/base/json.h"
 #include "driver/commands/doctor/checks.h"
 #include "driver/record/pool_failure.h"
 #include "driver/warm/warm.h"
@@ -46,16 +49,33 @@ static void check_disk(struct doctor *doctor)
     }
 }
 
-/* Price of one task for an hour; 0: not known. */
-static double hourly(const struct config *config, const struct config_warm *entry)
+/* A size of the configuration, else that of the task definition if it is the one that doctor has
+ * fetched; 0: not known. */
+static double ecs_size(const struct doctor *doctor, const struct config *own, int64_t configured,
+                       const char *member)
 {
+    const char *name = doctor->config->fargate.task_definition;
+    int64_t size = configured;
+    bool is_known = name != NULL && strcmp(name, own->fargate.task_definition) == 0;
+    if (size == 0 && (!is_known || parse_integer(json_text_or_empty(doctor->definition, member), 0,
+                                                 INT32_MAX, &size) < 0)) {
+        size = 0;
+    }
+    return (double)size;
+}
+
+/* Price of one task for an hour; 0: not known. */
+static double hourly(const struct doctor *doctor, const struct config_warm *entry)
+{
+    const struct config *config = doctor->config;
     struct config own;
     warm_apply(config, entry, &own);
     double vcpus = (double)own.docker.nano_cpus / 1e9;
     double gib = (double)own.docker.memory_bytes / (double)(1UL << 30);
-    if (entry->task_definition != NULL) {
-        vcpus = (double)own.fargate.size.cpu_units / CPU_UNITS;
-        gib = (double)own.fargate.size.memory_mib / MIB_PER_GIB;
+    if (backend_choose(config, NULL) == &backend_ecs) {
+        const struct config_size *size = &own.fargate.size;
+        vcpus = ecs_size(doctor, &own, size->cpu_units, "cpu") / CPU_UNITS;
+        gib = ecs_size(doctor, &own, size->memory_mib, "memory") / MIB_PER_GIB;
     }
     return vcpus > 0 && gib > 0 ? vcpus * config->price.vcpu_hour + gib * config->price.gib_hour
                                 : 0;
@@ -77,10 +97,15 @@ static double add_tasks(const struct config_warm *entry, int64_t now_s, int64_t 
 static void check_entry(struct doctor *doctor, const struct config_warm *entry, double mean)
 {
     const struct config *config = doctor->config;
-    double price = hourly(config, entry) * mean * MONTH_HOURS;
-    char text[64] = "";
+    double price = hourly(doctor, entry) * MONTH_HOURS;
+    bool is_priced = config->price.vcpu_hour > 0 || config->price.gib_hour > 0;
+    bool is_ecs = backend_choose(config, NULL) == &backend_ecs;
+    char text[96] = "";
     if (price > 0) {
-        (void)snprintf(text, sizeof(text), ", %.2f per month on demand", price);
+        (void)snprintf(text, sizeof(text), ", %.2f per month on demand", price * mean);
+    } else if (is_priced) {
+        (void)snprintf(text, sizeof(text), "; the price is not known without %s",
+                       is_ecs ? "Cpu and Memory" : "[Docker] CPUs and Memory");
     }
     doctor_report(doctor, DOCTOR_OK, NULL, "'%s': %.1f tasks on average, at most %lld%s",
                   warm_name(entry), mean, (long long)schedule_most(&entry->schedule, entry->tasks),
