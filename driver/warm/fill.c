@@ -24,7 +24,7 @@
 #define CHILD_PAUSE_MS 20
 #define CHILD_CEILING  16 /* launches and stops at a time */
 #define ROUND_CEILING  200
-/* A backend may not list a task yet that has just been launched. */
+/* A backend may not list a task yet that has just been launched; a clock is corrected by less. */
 #define SETTLED_S      30
 #define DRAIN_MS       120000
 #define DRAIN_PAUSE_MS 200
@@ -170,6 +170,9 @@ static const char *reason_to_stop(const struct round *round, const struct pool_r
     }
     if (entry < 0 && is_own(round, record)) {
         return "it fits no [[Warm]] any more";
+    }
+    if (age_s < -SETTLED_S) {
+        return "the clock was set back, so its age is not known";
     }
     if (age_s >= record->warm.max_age_s ||
         (entry >= 0 && age_s * 1000 >= round->fill->config->warm[entry].max_age_ms)) {

@@ -258,6 +258,63 @@ def test_a_task_that_ended(pool, cloud):
     assert key not in pool.ready()
 
 
+def change_record(pool, key, record):
+    (pool.driver.metadata / f"{key}.json").write_text(json.dumps(record))
+
+
+def test_a_clock_that_was_set_back(pool, cloud):
+    """A task's age is not known then: one that has ended must not count as ready for an hour."""
+    pool.run("warm")
+    ((key, record),) = pool.ready().items()
+    (arn,) = cloud.running()
+    cloud.tasks[arn].stop("EssentialContainerExited", "Essential container in task exited")
+    until(lambda: cloud.running() == [], DEADLINE_S, "the end of the task")
+    record["warm"]["ready_at"] += 3600
+    change_record(pool, key, record)
+    assert "the clock was set back" in pool.run("warm").stderr
+    assert len(pool.ready()) == 1 and key not in pool.ready()
+
+
+def test_another_host_key(pool, cloud):
+    """Nothing is sent to it; the job starts cold, and the task is stopped."""
+    pool.run("warm")
+    ((key, record),) = pool.ready().items()
+    (arn,) = cloud.running()
+    record["host_key_seed"] = record["user_key_seed"]
+    change_record(pool, key, record)
+    done = pool.job(4711).stage("prepare")
+    assert done.returncode == 0, done.stderr
+    assert "host key mismatch" in done.stderr and "launching job-4711-" in done.stdout.decode()
+    assert cloud.count("TagResource") == 0
+    pool.until_ready(1)
+    until(lambda: arn not in cloud.running(), DEADLINE_S, "the end of the task")
+
+
+def test_a_claimer_that_is_killed_before_it_adds_tags(pool, cloud):
+    """The task is the job's, which ends it; no other job gets it."""
+    pool.driver.settings["Fargate"]["Tags"] = ["Fixed=1"]
+    pool.run("warm")
+    (key,) = pool.ready()
+    (arn,) = cloud.running()
+    gate = cloud.hold(key.split("-")[1], "TagResource", "before")
+    job = pool.job(4711)
+    process = pool.driver.start("custom", "prepare", env=job.env)
+    assert gate.reached.wait(DEADLINE_S)
+    process.kill()
+    process.wait(DEADLINE_S)
+    gate.open.set()
+    assert pool.ready() == {} and cloud.running() == [arn]
+    done = pool.job(4712).stage("prepare")
+    assert done.returncode == 0, done.stderr
+    assert "launching job-4712-" in done.stdout.decode() and len(cloud.running()) == 2
+    assert "no orphaned tasks" in pool.run("gc").stderr
+    done = job.stage("cleanup")
+    assert done.returncode == 0, done.stderr
+    until(lambda: arn not in cloud.running(), DEADLINE_S, "the end of the task")
+    pool.run("warm")
+    assert len(pool.ready()) == 1
+
+
 def test_jobs_with_an_image_of_their_own(generated_job, cloud, tmp_path):
     """An entry with Image is for them; one that asks for another image or a service starts cold."""
     driver = generated_job.driver

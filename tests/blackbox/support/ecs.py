@@ -289,7 +289,7 @@ class Cloud:
             wanted = request["NetworkInterfaceId.1"]
             found = [task for task in list(self.tasks.values()) if task.interface == wanted]
         else:
-            named = request.get("tasks", [request.get("task")])
+            named = request.get("tasks", [request.get("task", request.get("resourceArn"))])
             found = [self.tasks[arn] for arn in named if arn in self.tasks]
         return found[0].job_id if found else None
 
