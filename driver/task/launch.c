@@ -16,7 +16,8 @@
 /* The document of the task metadata endpoint, and how long it is waited for. */
 #define DOCUMENT_BYTES (128UL << 10)
 #define DOCUMENT_MS    3000
-/* Of two addresses the first is tried alone, then each in turn. A login that has begun gets more
+/* Of two addresses the first is tried alone, since the backend has to be asked for the second with
+ * a call that most jobs do not need; then each is tried in turn. A login that has begun gets more
  * time each time, so that a server which accepts connections and says nothing does not hold up the
  * other address, and a slow one is logged in to at last. */
 #define FIRST_TURN_MS 3000

@@ -358,8 +358,8 @@ def test_all_tasks_exited(pool, engine):
     pool.until_ready(2)
 
 
-def test_the_engine_restarts(pool, engine, tmp_path):
-    """While it is away nothing changes; tasks that did not survive it are replaced."""
+def test_an_engine_that_lists_nothing_and_then_exited_tasks(pool, engine, tmp_path):
+    """While it refuses to list them nothing changes; tasks that were killed are replaced."""
     with Front(engine.socket, tmp_path / "front.sock") as front:
         pool.driver.settings["Docker"]["Host"] = front.url
         pool.warm()
