@@ -120,6 +120,16 @@ def test_one_that_is_not_ready_is_a_warning_with_its_log(job, logs, cloud, until
     assert "  line 199." in err and "  line 151." in err and "  line 150." not in err
 
 
+def test_one_that_exits_is_a_warning_with_its_log(job, rude):
+    """Which CloudWatch Logs has a moment later."""
+    job.fargate["ServiceTimeout"] = "1h"
+    rude.mode = "late"
+    add_service(job, ["/bin/sh", "-c", "exit 3"])
+    err = job.stage("prepare").stderr
+    assert f"service '{DB}' exited with code 3, continuing without it; end of its log:\n" in err
+    assert "  no password\n" in err and len(rude.calls) == 2
+
+
 class RudeLogs(Handler):
     """GetLogEvents as the server's 'mode' says."""
 
@@ -142,6 +152,12 @@ class RudeLogs(Handler):
 
     def on_throttled(self, _):
         self.refuse("ThrottlingException")
+
+    def on_late(self, _):
+        if len(self.server.calls) == 1:
+            self.refuse("ResourceNotFoundException")
+        else:
+            self.events("f/1", ["no password"])
 
     def on_denied(self, _):
         self.refuse("AccessDeniedException")

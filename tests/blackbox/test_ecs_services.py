@@ -192,6 +192,39 @@ def test_a_service_that_is_not_ready_is_a_warning(job, cloud):
     assert f"service '{DB}' is not ready: nothing accepts connections on port 5432" in done.stderr
 
 
+@pytest.mark.parametrize("has_port", [True, False])
+@pytest.mark.parametrize(
+    "words, code",
+    [(["/bin/sh", "-c", "echo no password; exit 3"], 3), (["/no/such/program"], 127), (None, 4)],
+)
+def test_a_service_that_exits_is_a_warning_at_once(job, cloud, words, code, has_port):
+    """Long before its time is over, with all ways to start it; and the job goes on."""
+    job.fargate["ServiceTimeout"] = "1h"
+    broken = service(entrypoint=words)
+    if words is None:
+        del broken["entrypoint"]
+        cloud.containers.images.get(DB).entrypoint = ["/bin/sh", "-c", "exit 4"]
+    if not has_port:
+        broken["variables"] = [{"key": "OTHER", "value": "x"}]
+    job.services(service(5433, alias="good"), broken, service(5434, alias="last"))
+    done = prepare(job)
+    (warning,) = [line for line in done.stderr.splitlines() if "its log is" in line]
+    assert f"service '{DB}' exited with code {code}, continuing without it; " in warning
+    assert "its log is that of the container 'berth-svc-2'" in warning
+    assert job.run("echo hello | nc -w 1 last 5434\n").stdout == b"hello\n"
+
+
+def test_without_task_metadata_a_service_has_its_time(job, cloud):
+    cloud.containers.has_metadata = False
+    job.fargate["ServiceTimeout"] = "2s"
+    silent = service(5433, alias="other", entrypoint=["/bin/false"])
+    silent["variables"] = []
+    job.services(service(entrypoint=["/bin/false"]), silent)
+    done = prepare(job)
+    assert done.stderr.count("its log is") == 1, done.stderr
+    assert f"service '{DB}' is not ready: nothing accepts connections on port 5432" in done.stderr
+
+
 def test_a_request_to_stop_ends_the_wait_for_services(job, cloud, until):
     """Also for those after the one that is being checked."""
     job.fargate["ServiceTimeout"] = "10m"

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/buffer.h"
+#include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "driver/backend/ecs/service_logs.h"
@@ -22,6 +23,11 @@
 #define VARIABLES_CEILING_BYTES (1UL << 20) /* as the agent */
 #define SERVICE_SPARE           48          /* {"name":"berth-svc-1","environment":[]}, */
 #define CALL_MS                 30000
+#define ROUND_MS                1000
+#define EXIT_MS                 1000
+#define LOG_MS                  2000 /* until the last lines of a service are in CloudWatch Logs */
+#define LOG_PAUSE_MS            500
+#define DOCUMENT_BYTES          (128UL << 10) /* of the task metadata endpoint */
 
 static int out_of_memory(struct error *err)
 {
@@ -233,34 +239,75 @@ static void add_targets(const struct ecs_service_state *state, char (*targets)[3
     }
 }
 
-/* With the end of its log, if that can be read at once. */
-static void warn_unready(const struct ecs_service_state *state, size_t index,
-                         const struct backend_task *task, bool *reads)
+/* The wait for the services of one task. */
+struct waiting {
+    const struct backend_task *task;
+    const struct backend_helper *helper;
+    int64_t until_ms;
+    int64_t exited_ms; /* a service that exits at once has done so by then */
+    bool reads; /* whether logs can be read; reset by a failure, so that only one is waited for */
+};
+
+/* With the end of its log, if that can be read soon. */
+static void warn(struct waiting *waiting, const struct ecs_service_state *state, size_t index,
+                 const char *what)
 {
     char name[ECS_SERVICE_CONTAINER_BYTES];
+    const struct backend_task *task = waiting->task;
     const char *group = task->config->fargate.log_group;
-    const char *others = state->port_count > 1 ? " and others" : "";
+    int64_t until_ms = clock_deadline_ms(LOG_MS);
     cleanup_buffer struct buffer log;
     buffer_init(&log, ECS_SERVICE_TAIL_BYTES);
     ecs_service_container(index, name);
-    *reads = *reads && ecs_service_logs_tail(task, index, &log) == 0;
+    do {
+        waiting->reads = waiting->reads && ecs_service_logs_tail(task, index, &log) == 0;
+    } while (waiting->reads && log.length == 0 && clock_now_ms() < until_ms &&
+             signals_wait(task->signals, -1, clock_deadline_ms(LOG_PAUSE_MS)) == 0);
     if (log.length > 0) {
-        log_warn("service '%s' is not ready: nothing accepts connections on port %d%s; end of its "
-                 "log:",
-                 state->name, state->ports[0], others);
+        log_warn("service '%s' %s; end of its log:", state->name, what);
         log_lines_warn(log.bytes);
         return;
     }
-    log_warn("service '%s' is not ready: nothing accepts connections on port %d%s; its log is "
-             "that of the container '%s'%s%s",
-             state->name, state->ports[0], others, name, group != NULL ? " in " : "",
-             group != NULL ? group : "");
+    log_warn("service '%s' %s; its log is that of the container '%s'%s%s", state->name, what, name,
+             group != NULL ? " in " : "", group != NULL ? group : "");
 }
 
-/* 'reads': whether logs can be read; reset by a failure, so that only one is waited for. */
-static int await_ready(const struct ecs_service_state *state, size_t index,
-                       const struct backend_task *task, const struct backend_helper *helper,
-                       int64_t until_ms, bool *reads, struct error *err)
+/* Fills 'what' if the service's container has stopped. The task's own metadata has the states of
+ * its containers, so this is no call of ECS. */
+static int find_stopped(const struct waiting *waiting, size_t index, char *what, size_t room,
+                        struct error *err)
+{
+    static const char *const words[] = {BACKEND_AGENT_PATH, "task-metadata", NULL};
+    char name[ECS_SERVICE_CONTAINER_BYTES];
+    const cJSON *container = NULL;
+    cleanup_free char *document = malloc(DOCUMENT_BYTES);
+    struct backend_command command = {.words = words, .text = document, .room = DOCUMENT_BYTES};
+    if (document == NULL || waiting->helper->run(waiting->helper->context, &command,
+                                                 waiting->until_ms + CALL_MS, err) < 0) {
+        return document == NULL ? out_of_memory(err) : -1;
+    }
+    cJSON *task = command.status == 0 ? cJSON_Parse(document) : NULL;
+    ecs_service_container(index, name);
+    cJSON_ArrayForEach(container, json_at(task, "Containers"))
+    {
+        const cJSON *code = cJSON_GetObjectItemCaseSensitive(container, "ExitCode");
+        if (strcmp(json_text_or_empty(container, "Name"), name) != 0 ||
+            strcmp(json_text_or_empty(container, "KnownStatus"), "STOPPED") != 0) {
+            continue;
+        }
+        (void)snprintf(what, room, "has stopped, continuing without it");
+        if (cJSON_IsNumber(code)) {
+            (void)snprintf(what, room, "exited with code %d, continuing without it",
+                           code->valueint);
+        }
+    }
+    cJSON_Delete(task);
+    return 0;
+}
+
+/* Whether one of the service's ports accepts a connection within a round: 1, 0, or -1. */
+static int accepts(const struct waiting *waiting, const struct ecs_service_state *state,
+                   struct error *err)
 {
     char targets[ECS_SERVICE_PORT_CEILING][32];
     char timeout[32];
@@ -268,18 +315,43 @@ static int await_ready(const struct ecs_service_state *state, size_t index,
     const char *words[ECS_SERVICE_PORT_CEILING + 5] = {BACKEND_AGENT_PATH, "await", "--timeout",
                                                        timeout};
     struct backend_command command = {.words = words, .text = text, .room = sizeof(text)};
-    int64_t left_ms = until_ms - clock_now_ms();
-    if (state->port_count == 0) {
-        return 0;
-    }
+    int64_t left_ms = clock_earlier_ms(waiting->until_ms - clock_now_ms(), ROUND_MS);
     (void)snprintf(timeout, sizeof(timeout), "%lldms", (long long)(left_ms < 1 ? 1 : left_ms));
     add_targets(state, targets, words + 4);
-    if (helper->run(helper->context, &command, until_ms + CALL_MS, err) < 0) {
-        return error_wrap(err, "cannot check the service '%s'", state->name);
+    if (waiting->helper->run(waiting->helper->context, &command, waiting->until_ms + CALL_MS, err) <
+        0) {
+        return -1;
     }
     if (command.status != 0) {
         log_debug("service '%s': %s", state->name, text);
-        warn_unready(state, index, task, reads);
+    }
+    return command.status == 0 ? 1 : 0;
+}
+
+/* Until it accepts connections or has stopped. Without a known port it is ready unless it exits at
+ * once. */
+static int await_ready(struct waiting *waiting, const struct ecs_service_state *state, size_t index,
+                       bool wrapped, struct error *err)
+{
+    char what[128] = "";
+    bool has_port = state->port_count > 0;
+    int ready = 0;
+    if (!has_port && wrapped) { /* it has just got its variables */
+        (void)signals_wait(waiting->task->signals, -1, waiting->exited_ms);
+    }
+    do {
+        ready = has_port ? accepts(waiting, state, err) : 0;
+        if (ready < 0 ||
+            (ready == 0 && find_stopped(waiting, index, what, sizeof(what), err) < 0)) {
+            return error_wrap(err, "cannot check the service '%s'", state->name);
+        }
+    } while (has_port && ready == 0 && what[0] == '\0' && clock_now_ms() < waiting->until_ms);
+    if (has_port && ready == 0 && what[0] == '\0') {
+        (void)snprintf(what, sizeof(what), "is not ready: nothing accepts connections on port %d%s",
+                       state->ports[0], state->port_count > 1 ? " and others" : "");
+    }
+    if (what[0] != '\0') {
+        warn(waiting, state, index, what);
     }
     return 0;
 }
@@ -293,10 +365,16 @@ int ecs_services_settle(struct ecs_services *services, const struct backend_task
             return -1;
         }
     }
-    bool reads = true;
-    int64_t until_ms = clock_deadline_ms(task->config->fargate.service_timeout_ms);
+    const cJSON *logs =
+        cJSON_GetObjectItemCaseSensitive(task->metadata->state, BACKEND_SERVICE_LOGS);
+    struct waiting waiting = {.task = task,
+                              .helper = helper,
+                              .until_ms =
+                                  clock_deadline_ms(task->config->fargate.service_timeout_ms),
+                              .exited_ms = clock_deadline_ms(EXIT_MS),
+                              .reads = logs != NULL};
     for (size_t i = 0; i < services->count; i++) {
-        if (await_ready(&services->states[i], i, task, helper, until_ms, &reads, err) < 0) {
+        if (await_ready(&waiting, &services->states[i], i, services->entries[i].wrapped, err) < 0) {
             return -1;
         }
     }

@@ -75,8 +75,9 @@ int ecs_services_override(struct ecs_services *services, const struct config *co
                           struct error *err) __attribute__((warn_unused_result));
 
 /* In the running task: hands the variables over, and waits until each service accepts a connection
- * on one of its ports, [Fargate] ServiceTimeout in all; a service that does not is a warning with
- * the end of its log (service_logs.h). */
+ * on one of its ports, [Fargate] ServiceTimeout in all. A service that does not, or whose container
+ * stops meanwhile, is a warning with the end of its log (service_logs.h); without a known port the
+ * second alone. */
 int ecs_services_settle(struct ecs_services *services, const struct backend_task *task,
                         const struct backend_helper *helper, int64_t deadline_ms, struct error *err)
     __attribute__((warn_unused_result));

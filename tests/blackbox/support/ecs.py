@@ -257,6 +257,7 @@ class Cloud:
             gate.open.set()
         for task in list(self.tasks.values()):
             task.join()
+        self.containers.close()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

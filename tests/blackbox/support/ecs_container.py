@@ -31,6 +31,7 @@ class Container:
         self.status = "PENDING"
         self.exit_code, self.reason, self.health = None, "", "UNKNOWN"
         self.process = None
+        self.ended = None  # monotonic: when it was reaped
         self.stop_at = None  # monotonic: when SIGKILL follows SIGTERM
         self.killed = False
         self.fd = -1
@@ -65,6 +66,7 @@ class Container:
         secrets = self.task.cloud.containers.secrets
         found = {"PATH": PATH, "HOSTNAME": self.task.host_name, "HOME": home, **self.image.env}
         found["AWS_EXECUTION_ENV"] = "AWS_ECS_FARGATE"
+        found |= self.task.metadata_environment()
         found |= {n: os.environ[n] for n in os.environ if n.endswith("SAN_OPTIONS")}
         found |= {s["name"]: secrets[s["valueFrom"]] for s in self.definition.get("secrets", [])}
         return found | {row["name"]: row["value"] for row in rows}
@@ -147,7 +149,7 @@ class Container:
         self.exit_code = self.process.wait()
         if self.exit_code < 0:
             self.exit_code = 128 - self.exit_code
-        self.status = "STOPPED"
+        self.status, self.ended = "STOPPED", time.monotonic()
         os.close(self.fd)
         self.fd = -1
         if self.exit_code == TOOL_FAILED and "ecs-container: " in self.log():

@@ -118,7 +118,7 @@ class EngineContainer(Container):
 
     def reap(self):
         self._remove()
-        self.status = "STOPPED"
+        self.status, self.ended = "STOPPED", time.monotonic()
         os.close(self.fd)
         self.fd = -1
 

@@ -24,6 +24,7 @@ Tests use it by the fixture 'cloud' (ecs.py), whose attribute 'containers' is a 
     cloud.containers.dependency_failure = "pending"               as CR#817 saw it, not "stop"
     cloud.containers.health_scale = 0.01                          of the intervals of health checks
     cloud.containers.pull_s = 8.0                                 how long pulls took, as ECS says
+    cloud.containers.has_metadata = False                         no task metadata endpoint
     cloud.containers.host                                         this machine as tasks see it
 """
 
@@ -40,6 +41,7 @@ import pytest
 
 from support.ecs_container import STOP_TIMEOUT_S, Container
 from support.ecs_images import Images
+from support.ecs_metadata import Metadata
 from support.ecs_network import Namespace, Network
 from support.ecs_task import CONTAINER, Task
 
@@ -60,6 +62,8 @@ class Containers:
         self.dependency_failure = "stop"
         self.health_scale = 0.02
         self.pull_s = 0.0
+        self.has_metadata = True
+        self._metadata, self._creating = None, threading.Lock()
 
     def check(self):
         """Skips the test that may not do this."""
@@ -68,6 +72,17 @@ class Containers:
         if shutil.which("ip") is None:
             pytest.skip("not installed: ip (apt: iproute2)")
         assert os.access(self.tool, os.X_OK), f"no program '{self.tool}'; run './dev build'"
+
+    def metadata(self, cloud):
+        """The endpoint of all tasks."""
+        with self._creating:
+            if self._metadata is None:
+                self._metadata = Metadata(cloud, self.host)
+        return self._metadata
+
+    def close(self):
+        if self._metadata is not None:
+            self._metadata.close()
 
     @property
     def network(self):
@@ -216,6 +231,13 @@ class ContainerTask(Task):
     def _close_network(self):
         if self.namespace is not None:
             self.namespace.close()
+
+    def metadata_environment(self):
+        containers = self.cloud.containers
+        if not containers.has_metadata:
+            return {}
+        url = containers.metadata(self.cloud).url
+        return {"ECS_CONTAINER_METADATA_URI_V4": f"{url}/{self.id}"}
 
     def _container(self, *words):
         return Container(self, *words)
