@@ -234,7 +234,7 @@ UP_TO_SPOT = ["ecs", "eu-west-1", "c", "t", "", "subnet-1", "sg-1", "y", "n", "n
 
 
 def test_images_of_jobs_on_ecs(berth_driver, path):
-    answers = [*UP_TO_SPOT, "no image!", IMAGE, "", "postgres:*, redis:*", "", "", ""]
+    answers = [*UP_TO_SPOT, "no image!", IMAGE, "", "", "postgres:*, redis:*", "", "", ""]
     done = ask(berth_driver, path, *answers, env=NO_AWS)
     assert done.returncode == 0, done.stderr
     assert "'push-agent' pushes it" in done.stderr
@@ -242,8 +242,20 @@ def test_images_of_jobs_on_ecs(berth_driver, path):
     assert "push-agent --helper" not in done.stderr
     settings = tomllib.loads(path.read_text())
     assert settings["Helper"] == {"AgentImage": IMAGE}
+    assert "Image" not in settings["Fargate"], "such jobs run in the task definition"
     assert settings["Fargate"]["AllowedImages"] == ["**"]
     assert settings["Fargate"]["AllowedServices"] == ["postgres:*", "redis:*"]
+
+
+def test_an_image_of_jobs_without_one_on_ecs(berth_driver, path):
+    answers = [*UP_TO_SPOT, IMAGE, "no image!", "ruby:3.3", *[""] * 5]
+    done = ask(berth_driver, path, *answers, env=NO_AWS)
+    assert done.returncode == 0, done.stderr
+    assert "Image of jobs without 'image:' (none: " in done.stderr
+    assert "invalid: 'no image!' is not a valid image name" in done.stderr
+    settings = tomllib.loads(path.read_text())
+    assert settings["Fargate"]["Image"] == "ruby:3.3"
+    assert settings["Helper"] == {"AgentImage": IMAGE}
 
 
 def test_an_invalid_image_is_asked_again(berth_driver, path):
@@ -257,7 +269,7 @@ def test_without_an_agent_image_jobs_have_none(berth_driver, path):
     done = ask(berth_driver, path, *UP_TO_SPOT, "", "", "", "", env=NO_AWS)
     assert done.returncode == 0, done.stderr
     assert "AllowedImages" not in tomllib.loads(path.read_text())["Fargate"]
-    assert "may name with" not in done.stderr
+    assert "may name with" not in done.stderr and "jobs without" not in done.stderr
     assert f"--config {path} push-agent --helper\n" in done.stderr
     assert '# AllowedImages = ["**"]' in path.read_text()
 
@@ -265,7 +277,7 @@ def test_without_an_agent_image_jobs_have_none(berth_driver, path):
 @pytest.mark.parametrize("image", ["", IMAGE])
 def test_doctor_finds_nothing_wrong_in_the_file(place, path, image):
     names = ["ecs", REGION, place.name, place.name, "", place.public, place.group, "y", "n", "n"]
-    images = [image, "", ""] if image else [image]
+    images = [image, "", "", ""] if image else [image]
     done = ask(place.driver, path, *names, *images, place.driver.metadata, "22", "strict")
     assert done.returncode == 0, done.stderr
     for port in (22122, 22123):

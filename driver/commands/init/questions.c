@@ -28,6 +28,9 @@ const struct init_question init_questions[] = {
      "Image with the agent, for jobs with 'image:' and 'services:' of their own "
      "(the command 'push-agent' pushes it and prints its name; none: not yet)?",
      "", INIT_NONE, NULL},
+    {"ecs", "Fargate", "Image",
+     "Image of jobs without 'image:' (none: they run in the task definition as it is)?", "",
+     INIT_NONE, "AgentImage"},
     {"ecs", "Fargate", "AllowedImages",
      "Images that jobs may name with 'image:' (* any text without /, ** any text)?", "**",
      INIT_NONE, "AgentImage"},
