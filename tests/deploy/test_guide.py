@@ -72,6 +72,8 @@ def test_parameters_are_those_of_the_template(guide):
 def test_the_log_of_the_newest_host_is_shown(deployed, guide, run, moto):
     logs, group = moto.client("logs"), deployed.outputs["LogGroup"]
     assert group == "/berth/berth"
+    for n in range(60):  # a page has 50
+        logs.create_log_stream(logGroupName=group, logStreamName=f"setup/i-9{n:02}")
     for stream in ("setup/i-2", "setup/i-1", "job/ci/1"):
         logs.create_log_stream(logGroupName=group, logStreamName=stream)
         event = {"timestamp": int(time.time() * 1000), "message": f"== doctor\nFAIL {stream}\n"}
