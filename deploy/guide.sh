@@ -42,17 +42,78 @@ keep() {
     eval "$1=\$2"
 }
 
-# once NAME COMMAND...: run COMMAND unless NAME has a value, and keep its output as NAME.
+# option NAME WORD...: prints the word after NAME.
+option() {
+    option_name=$1
+    shift
+    until [ "$#" -lt 2 ] || [ "$1" = "$option_name" ]; do shift; done
+    echo "${2:-}"
+}
+
+# found COMMAND...: prints the ID of what COMMAND has made before, 'done' if that has none; else fails.
+found() {
+    found_vpc="Name=vpc-id,Values=$(option --vpc-id "$@")"
+    found_subnet=$(option --subnet-id "$@")
+    case "$2 $3" in
+    "iam create-role") set -- iam get-role --role-name "$(option --role-name "$@")" \
+        --query Role.Arn ;;
+    "iam create-instance-profile") set -- iam get-instance-profile --instance-profile-name \
+        "$(option --instance-profile-name "$@")" --query InstanceProfile.Arn ;;
+    "ecr create-repository") set -- ecr describe-repositories --repository-names \
+        "$(option --repository-name "$@")" --query 'repositories[0].repositoryUri' ;;
+    "ec2 create-security-group") set -- ec2 describe-security-groups --filters "$found_vpc" \
+        "Name=group-name,Values=$(option --group-name "$@")" --query 'SecurityGroups[0].GroupId' ;;
+    "ec2 create-subnet") set -- ec2 describe-subnets --filters "$found_vpc" \
+        "Name=cidr-block,Values=$(option --cidr-block "$@")" --query 'Subnets[0].SubnetId' ;;
+    "ec2 create-vpc-endpoint") set -- ec2 describe-vpc-endpoints --filters "$found_vpc" \
+        "Name=service-name,Values=$(option --service-name "$@")" \
+        --query 'VpcEndpoints[0].VpcEndpointId' ;;
+    "ec2 associate-route-table") set -- ec2 describe-route-tables --route-table-ids \
+        "$(option --route-table-id "$@")" --query \
+        "RouteTables[0].Associations[?SubnetId=='$found_subnet'].RouteTableAssociationId" ;;
+    "logs create-log-group" | "ec2 attach-internet-gateway" | "ec2 create-route" | \
+        "ec2 authorize-security-group-ingress" | "iam add-role-to-instance-profile" | "aws s3")
+        found_error=$("$@" 2>&1 >/dev/null) || case $found_error in
+        *AlreadyExists* | *Duplicate* | *AlreadyAssociated* | *AlreadyOwnedByYou*) ;;
+        *"(LimitExceeded) when calling the AddRoleToInstanceProfile"*) ;;
+        *) return 1 ;;
+        esac
+        echo "done"
+        return 0
+        ;;
+    *) return 1 ;;
+    esac
+    aws "$@" --output text || return 1
+}
+
+# once NAME COMMAND...: run COMMAND unless NAME has a value, and keep its output as NAME. BEGUN_NAME
+# has a value while no answer of COMMAND is known: then what it has made is looked up. What others
+# have made is never taken, since 'undo' deletes it.
 once() {
     if made "$1"; then return 0; fi
     once_name=$1
     shift
-    once_value=$("$@") || return 1
+    once_value=
+    once_cut=
+    if made "BEGUN_$once_name"; then
+        once_cut=yes
+        once_value=$(found "$@" 2>/dev/null) || once_value=
+    fi
+    if [ -z "$once_value" ] || [ "$once_value" = None ]; then
+        keep "BEGUN_$once_name" yes
+        once_value=$("$@") || {
+            case $?$once_cut in
+            1 | 25[234]) keep "BEGUN_$once_name" "" ;;
+            esac
+            return 1
+        }
+    fi
     if [ "$once_value" = None ]; then
         echo "$once_name: the call returned no value" >&2
         return 1
     fi
     keep "$once_name" "${once_value:-done}" || return 1
+    keep "BEGUN_$once_name" ""
     echo "$once_name=${once_value:-done}"
 }
 

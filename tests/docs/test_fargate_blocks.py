@@ -162,6 +162,25 @@ def test_only_identifiers_are_kept(directory, value):
     assert (directory / "berth-guide.ids").read_text() == ""
 
 
+@pytest.mark.parametrize("shell", guide.SHELLS)
+def test_what_others_have_made_is_not_taken(directory, shell):
+    """The uninstallation would delete it. Only an interrupted call leaves its own behind."""
+    (directory / "bin/aws").write_text(
+        "#!/bin/sh\n[ $2 = get-role ] && { echo arn:aws:iam::1:role/r; exit 0; }\n"
+        "[ -e cut ] && { rm cut; kill -KILL $PPID; exit; }\n"
+        "echo 'An error occurred (EntityAlreadyExists)' >&2; exit 254\n"
+    )
+    (directory / "berth-guide.env").touch()
+    environment = guide.environment(directory, "http://127.0.0.1:9", directory / "bin")
+    text = "( set -e; . deploy/guide.sh\nonce ROLE aws iam create-role --role-name r\n)\n"
+    text += "echo status $?\n"
+    done = guide.type_into(shell, f"{text}{text}touch cut\n{text}{text}", directory, environment)
+    found = re.findall(r"^status (\d+)$", done.stdout, re.M)
+    assert found[:2] == ["254", "254"] or found[:2] == ["1", "1"], done.stderr
+    assert (found[2] != "0", found[3]) == (True, "0"), done.stderr
+    assert "ROLE='arn:aws:iam::1:role/r'\n" in (directory / "berth-guide.ids").read_text()
+
+
 # What AWS answers about what does not exist; the other calls list nothing.
 GONE = {
     "ec2 terminate-instances": "InvalidInstanceID.NotFound",

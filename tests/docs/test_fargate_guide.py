@@ -447,6 +447,61 @@ def test_pasting_everything_again_creates_and_erases_nothing(private_account):
     assert len(ec2.describe_addresses(Filters=own)["Addresses"]) == 1
 
 
+# The first of each kind of call is made, and its shell is killed before it reads the answer. Of
+# what has neither name nor place, another would be created.
+CUT = """#!/bin/sh
+name=$1-$2
+case "$*" in
+"ec2 create-vpc "* | *create-internet-gateway* | *create-nat-gateway* | *create-route-table*) ;;
+*create-cluster* | *create-service-linked-role*) ;;
+"ec2 create-"* | "iam create-"* | *create-repository* | *create-log-group* | "s3 mb"* | \\
+    *attach-internet-gateway* | *authorize-* | *associate-route-table* | *add-role-to-*)
+    [ -e "$CUTS/$name" ] || {
+        "$AWS" "$@" >"$CUTS/$name" && kill -KILL $PPID
+        exit
+    } ;;
+esac
+exec "$AWS" "$@"
+"""
+
+
+def test_pasting_again_after_interrupted_calls_finds_what_they_made(english, moto, aws, tmp_path):
+    """And then nothing is left over."""
+    names = {"gitlab-runner-dev": "cut-ci", "ap-northeast-1": "eu-west-1"}
+    directory, cuts, program = (tmp_path / name for name in ("cut", "cuts", "bin/aws"))
+    for path in (directory, cuts, program.parent):
+        path.mkdir()
+    program.write_text(CUT)
+    program.chmod(0o755)
+    account = Account(english, moto, aws, directory, "zsh", names)
+    whole = dict(account.environment)
+    account.environment |= {
+        "PATH": f"{program.parent}:{whole['PATH']}",
+        "AWS": str(aws.programs / "aws"),
+        "CUTS": str(cuts),
+    }
+    for block in account.by_hand():
+        for _ in range(20):
+            (directory / "statuses").write_text("")
+            text = STRICT + guide.pasted([block], directory)
+            done = guide.type_into("zsh", text, directory, account.environment)
+            if (directory / "statuses").read_text() == f"{block.line} 0\n":
+                break
+        else:
+            pytest.fail(f"{block}: {done.stderr[-3000:]}")
+    assert len(list(cuts.iterdir())) == 13
+    made = account.names()
+    ec2 = account.client("ec2")
+    own = [{"Name": "tag:Name", "Values": [made["CLUSTER"]]}]
+    assert len(ec2.describe_subnets(Filters=own)["Subnets"]) == 4
+    assert len(ec2.describe_security_groups(Filters=own)["SecurityGroups"]) == 3
+    endpoints = ec2.describe_vpc_endpoints(Filters=own)["VpcEndpoints"]
+    assert len(endpoints) == len({e["ServiceName"] for e in endpoints}) == 9
+    account.environment = whole
+    account.paste(account.blocks_of(UNINSTALL), before=STRICT)
+    check_removed(account, made)
+
+
 def test_own_networks_stay_and_what_is_missing_is_skipped(english, moto, aws, tmp_path):
     """A VPC of the reader, of which the guide went on to the security groups, one of them deleted
     in the console since."""
