@@ -15,7 +15,7 @@
 #include "driver/base/json.h"
 #include "driver/runner/runner.h"
 
-#define SECRET_LEAST  4 /* shorter values would be found in any text; GitLab masks from 8 */
+#define SECRET_LEAST 4 /* shorter values would be found in any text; GitLab masks from 8 */
 
 static int out_of_memory(struct error *err)
 {
