@@ -90,11 +90,19 @@ static void queue_input(struct attachment *attachment)
     }
 }
 
+/* While an agent that reads slowly leaves frames unsent no other acknowledgement is queued: the
+ * next one has newer offsets. */
+static bool may_acknowledge(const struct attachment *attachment)
+{
+    return attachment->reader.unacked_bytes > 0 && attachment->job->progress == JOB_STARTED &&
+           attachment->outgoing.length == 0;
+}
+
 static void queue_ack_if_due(struct attachment *attachment)
 {
     struct frame_reader *reader = &attachment->reader;
     struct jobwire_frame frame = {.type = JOBWIRE_ACK};
-    if (reader->unacked_bytes > 0 && attachment->job->progress == JOB_STARTED &&
+    if (may_acknowledge(attachment) &&
         (reader->unacked_bytes >= ACK_BYTES || clock_now_ms() >= reader->ack_ms)) {
         memcpy(frame.offsets, attachment->job->written, sizeof(frame.offsets));
         queue(attachment, &frame);
@@ -194,7 +202,7 @@ static void give_up(struct channel_loop *loop)
 static int64_t deadline_ms(const struct channel_loop *loop)
 {
     const struct attachment *attachment = loop->context;
-    int64_t ack_ms = attachment->reader.unacked_bytes > 0 ? attachment->reader.ack_ms : CLOCK_NEVER;
+    int64_t ack_ms = may_acknowledge(attachment) ? attachment->reader.ack_ms : CLOCK_NEVER;
     return attachment->releasing ? clock_earlier_ms(ack_ms, attachment->release_ms) : ack_ms;
 }
 

@@ -5,6 +5,8 @@ The rude server really runs the script; the cases are the reports that it sends.
 """
 
 import functools
+import struct
+import time
 
 import pytest
 
@@ -373,3 +375,28 @@ def test_what_comes_before_the_command_is_no_result(job, rude, early):
     assert len(opened) == 2
     assert done.returncode == SYSTEM_FAILURE, done.stderr
     assert job.exit_code() is None and b"early" not in done.stdout
+
+
+def test_an_agent_that_reads_late_gets_one_acknowledgement(job, rude):
+    """Its window is full of those of single bytes; of the others only the newest comes."""
+    window, pieces = 256, 60
+    acknowledged = []
+
+    def play(link):
+        status = link.honest_start()
+        for _ in range(pieces):
+            link.output(b"x")
+            time.sleep(0.03)  # the pace under test: longer than an acknowledgement is delayed
+        while not acknowledged or acknowledged[-1] != tuple(link.offsets):
+            kind, payload = link.next()
+            assert kind == jobwire.ACK
+            acknowledged.append(struct.unpack(">QQ", payload))
+        link.exit(status)
+        link.listen()
+
+    server = rude(play)
+    server.authenticating = lambda link: setattr(link, "default_window_size", window)
+    done = job.run(SCRIPT)
+    assert (done.returncode, job.exit_code()) == (BUILD_FAILURE, "3\n"), done.stderr
+    assert done.stdout.endswith(b"x" * pieces)
+    assert len(acknowledged) <= window // len(jobwire.encode(jobwire.ACK, bytes(16))) + 4
