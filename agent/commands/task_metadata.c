@@ -14,7 +14,6 @@
 #include "common/buffer.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
-#include "common/fd.h"
 #include "common/parse.h"
 
 #define SCHEME        "http://"
@@ -127,9 +126,11 @@ static int ask(const struct endpoint *endpoint, struct buffer *out, int64_t dead
         errno = fd < 0 ? errno : ENAMETOOLONG;
         return -1;
     }
-    return fd_write_all(fd, request, (size_t)length, deadline_ms) < 0
-               ? -1
-               : read_answer(fd, out, deadline_ms);
+    /* A new connection takes a request of this size at once. */
+    if (send(fd, request, (size_t)length, MSG_NOSIGNAL) != length) {
+        return -1;
+    }
+    return read_answer(fd, out, deadline_ms);
 }
 
 int task_metadata(const char *base, int64_t timeout_ms, struct error *err)

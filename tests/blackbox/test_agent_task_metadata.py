@@ -3,7 +3,11 @@
 
 import json
 import os
+import shutil
+import socket
+import struct
 import subprocess
+import threading
 
 import pytest
 
@@ -34,13 +38,13 @@ def endpoint():
         yield server
 
 
-def ask(programs, base, *more):
+def ask(programs, base, *more, before=()):
     env = {**os.environ}
     env.pop("ECS_CONTAINER_METADATA_URI_V4", None)
     if base is not None:
         env["ECS_CONTAINER_METADATA_URI_V4"] = base
     return subprocess.run(
-        [programs.agent, "task-metadata", *more],
+        [*before, programs.agent, "task-metadata", *more],
         env=env,
         capture_output=True,
         text=True,
@@ -61,6 +65,30 @@ def test_a_rude_endpoint_is_one_error_in_time(programs, endpoint, path):
     done = ask(programs, f"{endpoint.url}/{path}", "--timeout", "1s")
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr.count("\n") == 1 and "task metadata endpoint" in done.stderr
+
+
+def test_an_endpoint_that_hangs_up_before_the_request(programs, tmp_path, until):
+    """FIN, then RST: to send gives EPIPE, and SIGPIPE without MSG_NOSIGNAL."""
+    if shutil.which("strace") is None or programs.sanitized:
+        pytest.skip("needs strace, and the leak checker must trace its own process")
+    trace = tmp_path / "trace"
+    late = ["strace", "-o", trace, "-e", "inject=write,sendto:delay_enter=1000000:when=1"]
+
+    def hang_up():
+        connection, _ = listener.accept()
+        until(lambda: "getsockopt" in trace.read_text(), what="it sees the connection")
+        connection.shutdown(socket.SHUT_WR)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=hang_up, daemon=True)
+        server.start()
+        base = f"http://127.0.0.1:{listener.getsockname()[1]}/v4"
+        done = ask(programs, base, before=late)
+        server.join(100)
+    assert done.returncode == 1, done.stderr
+    assert "task metadata endpoint: Broken pipe" in done.stderr
 
 
 @pytest.mark.parametrize(
