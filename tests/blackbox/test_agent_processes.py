@@ -203,8 +203,9 @@ def test_only_term_starts_the_grace_period(agent, event_loop_run, name):
 
 LATE = {
     "KILL to what outlives the shell": (
-        "trap 'exit 3' TERM; "
-        "setsid sh -c \"trap '' TERM; echo $$; while :; do sleep 0.1; done\" & wait",
+        "trap 'exit 3' TERM; "  # no 'wait', before which a shell can miss the signal
+        "setsid sh -c \"trap '' TERM; echo $$; while :; do sleep 0.1; done\" & "
+        "while :; do sleep 0.05; done",
         ["TERM", "KILL"], 3),
     "TERM to what keeps the output open": (
         "echo $$; (while :; do echo more; sleep 0.02; done) & exit 5", ["TERM"], 5),

@@ -245,7 +245,7 @@ def test_a_killed_task_is_a_system_failure(proxied, until):
 
 @pytest.mark.parametrize("trap", ["", "trap 'exit 0' TERM; ", "trap 'exit 1' TERM; "])
 def test_a_task_that_gets_sigterm_is_a_system_failure(proxied, until, trap):
-    process = proxied.start(f"{trap}echo up; sleep 1000 & wait", until)
+    process = proxied.start(f"{trap}sleep 1000 & echo up; wait", until)
     os.kill(proxied.job.agent_pid(), signal.SIGTERM)
     assert process.wait(60) == SYSTEM_FAILURE
     assert "the task received SIGTERM (Spot interruption" in proxied.log()

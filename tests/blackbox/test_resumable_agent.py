@@ -384,9 +384,11 @@ def test_signals_over_a_new_connection(resumable, until):
     until(lambda: not instance.jobs(), what="the whole tree ended")
 
 
-# The shell exits at TERM, the detached process does not; it writes the shell's PID.
+# The shell exits at TERM, the detached process does not; it writes the shell's PID. No 'wait',
+# before which a shell can miss the signal.
 STUBBORN = (
-    "trap 'exit 3' TERM; setsid sh -c \"trap '' TERM; echo $$; while :; do sleep 0.1; done\" & wait"
+    "trap 'exit 3' TERM; setsid sh -c \"trap '' TERM; echo $$; while :; do sleep 0.1; done\" & "
+    "while :; do sleep 0.05; done"
 )
 
 
