@@ -9,6 +9,7 @@ helper         the name of an image for the helper container, with git and gitla
 helper_job     a docker_job with that helper
 server         repositories, artifacts and caches (support/git_server.py), reached by containers
 runner         runs whole jobs with that helper
+pool           a docker_driver with one [[Warm]] of the busybox image (support/warm_pool.py)
 """
 
 import secrets
@@ -21,6 +22,7 @@ from support.driver import Job
 from support.git_server import GitServer
 from support.helper_jobs import HELPER
 from support.host_image import helper_tar
+from support.warm_pool import Pool
 
 
 @pytest.fixture(scope="session")
@@ -110,3 +112,10 @@ def runner(docker_driver, helper, programs):
         return result, b"".join(log).decode()
 
     return run
+
+
+@pytest.fixture
+def pool(docker_driver, engine, busybox, tmp_path):
+    instance = Pool(docker_driver, engine, tmp_path, busybox)
+    yield instance
+    instance.end()

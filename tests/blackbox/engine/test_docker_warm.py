@@ -2,103 +2,21 @@
 """Warm tasks as containers: never two jobs in one, never one that no record counts."""
 
 import concurrent.futures
-import contextlib
 import datetime
 import json
 import os
 import re
-import secrets
 import signal
-import subprocess
 import threading
 import time
 
 import pytest
 
-from support.driver import SYSTEM_FAILURE, Job
+from support.driver import SYSTEM_FAILURE
 from support.engine_front import Front
 from support.host_image import helper_tar
 from support.waiting import until
-
-DEADLINE_S = 120
-
-
-class Pool:
-    """A driver with one [[Warm]] of the busybox image."""
-
-    def __init__(self, driver, engine, directory, image):
-        self.driver, self.engine, self.directory = driver, engine, directory
-        self.entry = {"Image": image, "Tasks": 2}
-        self.driver.settings["Warm"] = [self.entry]
-        self.driver.settings["WarmPool"] = {"MaxTasks": 8}
-        self.jobs = []
-
-    def warm(self, *words, good=True, **how):
-        done = self.driver.run("warm", *words, **how)
-        assert (done.returncode == 0) == good, done.stderr
-        return done
-
-    def job(self, **how):
-        number = secrets.randbelow(10**9)
-        directory = self.directory / f"job-{number}"
-        directory.mkdir()
-        job = Job(self.driver, directory, number, **how)
-        self.jobs.append(job)
-        job.key = lambda: next(
-            (path.stem for path in self.driver.metadata.glob(f"job-{number}-*.json")), None
-        )
-        return job
-
-    def prepared(self, good=True, **how):
-        job = self.job()
-        done = job.stage("prepare", **how)
-        assert (done.returncode == 0) == good, done.stderr
-        return job, done
-
-    def records(self, prefix="warm-"):
-        found = {}
-        for path in self.driver.metadata.glob(f"{prefix}*.json"):
-            try:
-                found[path.stem] = json.loads(path.read_text())
-            except FileNotFoundError:
-                continue  # claimed meanwhile
-        return found
-
-    def ready(self):
-        return {key: text for key, text in self.records().items() if text["warm"]["ready_at"] > 0}
-
-    def containers(self):
-        """The tasks of all containers, running or not."""
-        path = "/containers/json?all=1&filters=" + json.dumps(
-            {"label": [self.driver.label]}, separators=(",", ":")
-        ).replace('"', "%22").replace("{", "%7B").replace("}", "%7D")
-        return sorted({each["Labels"]["berth.job"] for each in self.engine.good("GET", path)})
-
-    def until_ready(self, count):
-        until(lambda: len(self.ready()) == count, DEADLINE_S, f"{count} ready tasks")
-
-    def counted(self):
-        """Each container is in exactly one record, under the name of its task."""
-        tasks = [
-            json.loads(path.read_text())["job"] for path in self.driver.metadata.glob("*.json")
-        ]
-        return sorted(tasks) == self.containers()
-
-    def end(self):
-        for job in self.jobs:
-            done = job.stage("cleanup")
-            assert done.returncode == 0, done.stderr
-        self.driver.config()
-        self.warm("--drain")
-        assert self.containers() == []
-        assert [path.name for path in self.driver.metadata.glob("*") if path.suffix] == []
-
-
-@pytest.fixture
-def pool(docker_driver, engine, busybox, tmp_path):
-    instance = Pool(docker_driver, engine, tmp_path, busybox)
-    yield instance
-    instance.end()
+from support.warm_pool import DEADLINE_S
 
 
 def test_a_job_in_a_warm_task(pool):
@@ -330,67 +248,6 @@ def test_there_is_a_maximum(pool):
     assert len(pool.ready()) == 2
 
 
-def test_a_task_that_exited(pool, engine):
-    """The job gets the next one; 'warm' finds another that exited."""
-    pool.warm()
-    oldest = min(pool.ready().items(), key=lambda each: (each[1]["warm"]["ready_at"], each[0]))
-    keys = set(pool.ready())
-    for key in keys:
-        if pool.ready()[key]["warm"]["ready_at"] == oldest[1]["warm"]["ready_at"]:
-            last = key
-    engine.good("POST", f"/containers/berth-{last}/kill?signal=KILL")
-    for _ in keys:
-        job, done = pool.prepared()
-        assert job.run("echo $IMAGE_SAYS\n").stdout == b"hello\n"
-    pool.until_ready(2)
-    until(lambda: last not in pool.containers(), DEADLINE_S, "the exited task is removed")
-    until(pool.counted, DEADLINE_S, "every container has its record")
-
-
-def test_all_tasks_exited(pool, engine):
-    """An engine that was restarted without its containers: the job starts cold, in time."""
-    pool.warm()
-    for key in pool.ready():
-        engine.good("DELETE", f"/containers/berth-{key}?force=1&v=1")
-    job, done = pool.prepared()
-    assert "cannot be used" in done.stderr and "launching job-" in done.stdout.decode()
-    assert job.run("echo $IMAGE_SAYS\n").stdout == b"hello\n"
-    pool.until_ready(2)
-
-
-def test_an_engine_that_lists_nothing_and_then_exited_tasks(pool, engine, tmp_path):
-    """While it refuses to list them nothing changes; tasks that were killed are replaced."""
-    with Front(engine.socket, tmp_path / "front.sock") as front:
-        pool.driver.settings["Docker"]["Host"] = front.url
-        pool.warm()
-        before = set(pool.ready())
-        front.refuse("GET", "/containers/json", 500, "starting")
-        assert "cannot list the tasks" in pool.warm(good=False).stderr
-        assert set(pool.ready()) == before
-        front.refusals.clear()
-        for key in before:
-            engine.good("POST", f"/containers/berth-{key}/kill?signal=KILL")
-        done = pool.warm()
-        assert "it has exited" in done.stderr
-        assert len(pool.ready()) == 2 and not before & set(pool.ready())
-        assert pool.counted()
-        pool.end()
-    pool.driver.settings["Docker"]["Host"] = engine.url
-
-
-def test_another_host_key(pool):
-    pool.entry["Tasks"] = 1
-    pool.warm()
-    key, record = next(iter(pool.ready().items()))
-    record["host_key_seed"] = record["user_key_seed"]
-    (pool.driver.metadata / f"{key}.json").write_text(json.dumps(record))
-    job, done = pool.prepared()
-    assert "host key" in done.stderr and "launching job-" in done.stdout.decode()
-    assert job.run("echo $IMAGE_SAYS\n").stdout == b"hello\n"
-    pool.until_ready(1)
-    until(lambda: key not in pool.containers(), DEADLINE_S, "the task is stopped")
-
-
 def test_many_claims_at_once(pool, engine, tmp_path):
     """50 processes and 5 tasks: five get one each; the engine refuses all others a container."""
     pool.entry["Tasks"] = 5
@@ -422,54 +279,6 @@ def test_many_claims_at_once(pool, engine, tmp_path):
     pool.driver.settings["Docker"]["Host"] = engine.url
 
 
-def test_killed_at_any_moment(pool, programs):
-    """The claimer, at calls all over 'prepare': cleanup ends the task, or it is still offered."""
-    pool.entry["Tasks"] = 1
-    tool = programs.driver.parent.parent / "tests/tools/kill-at"
-    pool.warm()
-    job = pool.job()
-    # The leak checker cannot trace a process that is traced already.
-    job.env["ASAN_OPTIONS"] = job.env.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
-    counted = job.stage("prepare", before=[tool, "0"])
-    assert "warm task" in counted.stdout.decode(), counted.stderr
-    calls = int(re.search(r"calls: (\d+)", counted.stderr)[1])
-    assert job.stage("cleanup").returncode == 0
-    claimed = 0
-    for number in range(1, 16):
-        pool.warm()
-        until(lambda: len(pool.ready()) == 1 and pool.counted(), DEADLINE_S, "one ready task")
-        key = next(iter(pool.ready()))
-        job = pool.job()
-        done = job.stage("prepare", before=[tool, str(calls * number // 16)])
-        assert done.returncode == 137, done.stderr
-        claimed += job.key() is not None
-        assert (job.key() is None) == (key in pool.ready())
-        assert job.stage("cleanup").returncode == 0
-        assert (key in pool.containers()) == (key in pool.ready())
-    assert 0 < claimed < 15
-
-
-def test_the_launcher_is_killed(pool, engine):
-    """'warm' and its children: the next 'warm' ends what they left."""
-    pool.entry["Tasks"] = 3
-    process = pool.driver.start("warm")
-    until(pool.containers, DEADLINE_S, "a container")
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    left = set(pool.records()) - set(pool.ready())
-    if left:
-        assert all(key in pool.driver.run("gc").stdout.decode() for key in left)
-    done = pool.warm()
-    assert "3 ready, 0 launching, 3 wanted" in done.stdout.decode()
-    assert not left & set(pool.ready())
-
-    def counted():
-        # What the engine was about to create for a killed process may come late.
-        return pool.driver.run("gc", "--stop").returncode == 0 and pool.counted()
-
-    until(counted, DEADLINE_S, "all containers are counted")
-
-
 def test_a_launch_under_way(pool, engine, tmp_path):
     """Another 'warm' counts it and leaves it alone; a request to stop is no failure."""
     pool.entry["Tasks"] = 1
@@ -490,22 +299,6 @@ def test_a_launch_under_way(pool, engine, tmp_path):
         until(lambda: pool.containers() == [], DEADLINE_S, "the task is removed")
         pool.end()
     pool.driver.settings["Docker"]["Host"] = engine.url
-
-
-@pytest.mark.waits
-def test_tasks_that_hang(pool, engine):
-    """All together cost a job some seconds, not each of them."""
-    pool.entry["Tasks"] = 4
-    pool.warm()
-    paused = list(pool.ready())
-    for key in paused:
-        engine.good("POST", f"/containers/berth-{key}/pause")
-    job, done = pool.prepared()
-    for key in paused:
-        engine.call("POST", f"/containers/berth-{key}/unpause")
-    assert "launching job-" in done.stdout.decode()
-    assert 1 <= done.stderr.count("cannot be used") <= 3, done.stderr
-    assert job.run("echo $IMAGE_SAYS\n").stdout == b"hello\n"
 
 
 def test_the_job_is_not_in_the_replacement(pool, tmp_path):
@@ -610,40 +403,3 @@ def test_watch(pool):
     _, err = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 0, err
     assert len(pool.ready()) == 2
-
-
-@pytest.fixture
-def small_disk(docker_driver):
-    """The metadata directory has room for some records; fill() takes the rest, free() gives it."""
-    place = docker_driver.metadata
-    place.mkdir(mode=0o700)
-    words = ["mount", "-t", "tmpfs", "-o", "size=128k,mode=700", "none", place]
-    if subprocess.run(words, check=False, capture_output=True).returncode:
-        pytest.skip("needs the right to mount")
-    stuffing = place / "stuffing"
-
-    def fill():
-        with contextlib.suppress(OSError), stuffing.open("wb", buffering=0) as file:
-            while True:
-                file.write(bytes(4096))
-
-    yield fill, stuffing.unlink
-    subprocess.run(["umount", "-l", place], check=True)
-
-
-def test_a_full_disk(small_disk, pool):
-    """No record, no task; a claim that cannot be recorded ends its task."""
-    fill, free = small_disk
-    fill()
-    assert "No space left on device" in pool.warm(good=False).stderr
-    assert pool.containers() == [] and pool.records() == {}
-    free()
-    pool.entry["Tasks"] = 1
-    pool.warm()
-    key = next(iter(pool.ready()))
-    fill()
-    job, done = pool.prepared(good=False)
-    assert done.returncode == SYSTEM_FAILURE and "No space left on device" in done.stderr
-    until(lambda: key not in pool.containers(), DEADLINE_S, "the task is stopped")
-    assert job.key() is None and pool.records() == {}
-    free()
