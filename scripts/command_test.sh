@@ -91,7 +91,10 @@ command_test() {
     declare -gA build_state=() beside=() ended=()
     ticker=
     trap end_all EXIT
+    trap 'exit 129' HUP
     trap 'exit 130' INT
+    trap 'exit 131' QUIT
+    trap 'exit 143' TERM
     install_for "${chosen[@]}"
     for step in "${chosen[@]}"; do
         start_beside "$step"
@@ -124,14 +127,20 @@ start_libraries() {
     local builds='' step
     for step in "$@"; do builds+=" ${step_builds[$step]:-}"; done
     [ -n "${builds// /}" ] && [ -z "$(missing_packages build)" ] || return 0
+    in_group libraries build_libraries "$builds" >"$results/libraries.log" 2>&1
+}
+
+build_libraries() {
+    case $1 in *release*) deps/build.sh musl ;; esac
+    case $1 in *sanitize* | *fuzz*) deps/build.sh host ;; esac
+}
+
+# in_group NAME COMMAND...: starts it as a process group of its own, which end_all ends whole, and as
+# a background job, since bash handles a signal only after a command that it waits for otherwise.
+in_group() {
     set -m
-    {
-        trap - EXIT
-        set +m
-        case $builds in *release*) deps/build.sh musl ;; esac
-        case $builds in *sanitize* | *fuzz*) deps/build.sh host ;; esac
-    } </dev/null >"$results/libraries.log" 2>&1 &
-    beside[libraries]=$!
+    { trap - EXIT; set +m; "${@:2}"; } </dev/null &
+    beside[$1]=$!
     set +m
 }
 
@@ -141,10 +150,12 @@ ready_build() {
     local preset=$1 started=$SECONDS
     [ -z "${build_state[$preset]:-}" ] || return 0
     printf '== build %s\n' "$preset"
+    in_group build build_preset "$preset" 2>&1
     set +e
-    (set -e && build_preset "$preset" 2>&1)
+    wait "${beside[build]}"
     build_state[$preset]=$?
     set -e
+    unset "beside[build]"
     printf '   %d s\n' $((SECONDS - started))
 }
 
@@ -164,8 +175,9 @@ lacks() {
     missing_packages ${step_packages[$1]} | tr '\n' ' '
 }
 
-# Runs the step with its output in a log. Called under 'set +e', not in a condition: see ready_build.
+# Runs the step with its output in a log. Not to be called in a condition: see ready_build.
 perform() {
+    set +e
     counts=$results/$1.counts
     unsteady=$results/$1.unsteady
     : >"$counts"
@@ -182,10 +194,7 @@ start_beside() {
         [ -z "${ended[$step]:-}$(lacks "$step")" ] || continue
         for preset in ${step_builds[$step]:-}; do ready_build "$preset"; done
         [[ ${build_state[*]} != *[1-9]* ]] || continue
-        set -m
-        { trap - EXIT && set +m +e && perform "$step"; } </dev/null &
-        beside[$step]=$!
-        set +m
+        in_group "$step" perform "$step"
     done
 }
 
@@ -210,8 +219,9 @@ run_step() {
     heartbeat &
     ticker=$!
     trap end_all EXIT
+    [ -n "${beside[$step]:-}" ] || in_group "$step" perform "$step"
     set +e
-    if [ -n "${beside[$step]:-}" ]; then wait "${beside[$step]}"; else perform "$step"; fi
+    wait "${beside[$step]}"
     status=$?
     set -e
     unset "beside[$step]"

@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: MIT
 """./dev says what it can do, and says so when it cannot."""
 
+import contextlib
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from support.waiting import until
 
 TOP = Path(__file__).resolve().parents[2]
 COMMANDS = [
@@ -88,7 +93,8 @@ source scripts/command_test.sh
 top=$2
 packages=([none]= [unknown]=no-such-package)
 step_packages=([fine]=none [pytest]=none [cmocka]=none [tool]=none [host]=none [guest]=none
-    [lacking]=unknown [busy]=none [tries]=none)
+    [lacking]=unknown [busy]=none [tries]=none [endless]=none [built]=none)
+step_builds=([built]=release)
 install_for() { :; }
 steps=(fine lacking)
 step_beside=([guest]=host)
@@ -103,13 +109,27 @@ step_tries() {
     venv=$VENV
     run_pytest tries "$top/test_tries.py" -n 2
 }
+endless() {
+    "$python" -c 'import os, sys, time
+try:
+    os.mkdir(sys.argv[1] + "/began")
+    while True: time.sleep(0.05)
+except KeyboardInterrupt:
+    os.mkdir(sys.argv[1] + "/ended")' "$top"
+}
+build_preset() { endless; }
+step_endless() { endless; }
 step_tool() { echo first; echo "file.c:1: bad"; return 1; }
 command_test "${@:3}"
 """
 
 
+def words_of(tmp_path, *steps):
+    return ["bash", "-c", STEPS, "dev", TOP, tmp_path, *steps]
+
+
 def run_steps(tmp_path, *steps):
-    command = ["bash", "-c", STEPS, "dev", TOP, tmp_path, *steps]
+    command = words_of(tmp_path, *steps)
     return subprocess.run(command, cwd=TOP, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -198,6 +218,43 @@ def test_a_step_beside_another_is_reported_in_order(tmp_path):
         "8 passed, 1 failed, 1 skipped",
     ]
     assert shown.stderr == ""
+
+
+def state(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("step", ["endless", "built"])
+def test_a_signal_ends_the_running_step(tmp_path, step, number):
+    """Although only ./dev itself gets it; a pytest that is interrupted ends what it started."""
+    command = words_of(tmp_path, step)
+    process = subprocess.Popen(command, cwd=TOP, stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        until((tmp_path / "began").exists, what="the step")
+        until(lambda: state(process.pid) == "S", what="the shell waits: before, it can miss one")
+        process.send_signal(number)
+        assert process.wait(60) == 128 + number
+        assert (tmp_path / "ended").exists(), "the step ended first"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_started_in_the_background_of_a_script_it_takes_an_interrupt(tmp_path):
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts/lib.sh").write_text("")
+    (tmp_path / "scripts/command_test.sh").write_text(
+        "command_test() { echo $#; grep SigIgn /proc/self/status; }"
+    )
+    shutil.copy(TOP / "dev", tmp_path)
+    script = 'trap "" INT; exec "$0" test one two'
+    shown = subprocess.run(
+        ["bash", "-c", script, tmp_path / "dev"], capture_output=True, timeout=60, check=True
+    )
+    count, _, ignored = shown.stdout.split()
+    assert (count, int(ignored, 16) & 1 << signal.SIGINT - 1) == (b"2", 0)
 
 
 def test_a_step_whose_other_comes_later_runs_alone(tmp_path):
