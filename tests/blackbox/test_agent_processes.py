@@ -328,7 +328,7 @@ def test_a_killed_session_stops_only_its_jobs(agent, ssh, until):
     ended = until(lambda: first.poll() is not None or second.poll() is not None, 60)
     assert ended
     until(lambda: len(started.jobs()) == 3, 60, "one session, one monitor and one job")
-    assert "was killed by signal 9" in started.log()
+    until(lambda: "was killed by signal 9" in started.log())
 
 
 def test_a_killed_monitor_is_reported(agent, ssh, until):

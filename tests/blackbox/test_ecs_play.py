@@ -238,10 +238,11 @@ def test_a_task_that_fails_to_start(cloud, play, container, wanted):
 
 
 def test_a_killed_container_and_a_slow_one(cloud, play, until):
-    cloud.containers.start_delays["c1"] = 0.4
+    cloud.containers.start_delays["c1"] = 1000
     task = play.run(one(shell("sleep 60"), shell("sleep 60")))
     until(lambda: task.containers and task.containers["c0"].status == "RUNNING")
     assert task.containers["c1"].status == "PENDING"
+    task.change_delay("c1", 0.4)
     until(lambda: play.described(task)["lastStatus"] == "RUNNING")
     task.kill("OutOfMemoryError: Container killed due to memory usage", "c0")
     _, rows = play.ended(task)

@@ -240,16 +240,22 @@ def test_a_release_just_before_the_close_counts(resumable, until):
     until(lambda: not processes.descendants(instance.pid), what="the monitor is gone")
 
 
-def test_a_killed_session_does_not_affect_the_job(resumable, until):
-    instance = resumable()
+# Writes its second line once the file $FLAG is there.
+TWO_LINES = 'echo one; until [ -e "$FLAG" ]; do sleep 0.05; done; echo two'
+
+
+def test_a_killed_session_does_not_affect_the_job(resumable, tmp_path):
+    flag = tmp_path / "flag"
+    instance = resumable(env={"FLAG": str(flag)})
     name = new_name()
     with instance.connect() as job:
-        job.start(name, "echo one; sleep 2; echo two")
+        job.start(name, TWO_LINES)
         job.step()
         (session,) = processes.named(instance.pid, "berth-session")
         os.kill(session, signal.SIGKILL)
         with pytest.raises(LinkLost):
             job.step()
+    flag.touch()
     with instance.connect(offsets=job.offsets) as again:
         again.attach(name)
         again.collect().release()
@@ -344,11 +350,11 @@ def test_unread_output_is_limited_and_the_job_blocks(resumable, until, tmp_path,
     def stuck():
         before = count.read_text() if count.exists() else ""
         time.sleep(0.5)  # time in which nothing must happen
-        return before and before == count.read_text()
+        return before if before == count.read_text() else ""
 
-    until(stuck, what="the job blocks")
+    blocked_at = int(until(stuck, what="the job blocks"))
     # The spool, the pipe of 256 KiB, and one piece in transit.
-    assert int(count.read_text()) * 65536 <= (1 << 20) + (1 << 18) + 65536
+    assert blocked_at * 65536 <= (1 << 20) + (1 << 18) + 65536
     assert list(spool.iterdir()) == []
     with instance.connect() as job:
         job.attach(name)
@@ -393,14 +399,14 @@ STUBBORN = (
 
 
 def test_kill_reaches_processes_that_outlive_the_shell(resumable, until):
-    instance = resumable("--grace", "20s")
+    instance = resumable("--grace", "100s")
     with instance.connect() as job:
         job.start(new_name(), STUBBORN)
         job.step()
         job.send(jobwire.SIGNAL, b"TERM")
         until(lambda: not processes.alive(int(job.outputs[0])), what="the shell ended")
         job.send(jobwire.SIGNAL, b"KILL")
-        assert job.collect(10).exit == (3, "")
+        assert job.collect().exit == (3, "")
         job.release()
     until(lambda: not instance.jobs(), what="the whole tree ended")
 
@@ -414,7 +420,7 @@ def test_a_signal_stops_a_leftover_that_keeps_the_output_open(resumable, until, 
         shell = int(job.outputs[0].split()[0])
         until(lambda: not processes.alive(shell), what="the shell ended")
         job.send(jobwire.SIGNAL, name)
-        assert job.collect(10).exit == (5, "")
+        assert job.collect().exit == (5, "")
         job.release()
     until(lambda: not instance.jobs(), what="the leftover ended")
 
@@ -432,17 +438,19 @@ def test_permanent_and_temporary_start_failures(resumable, case):
     assert refused.value.args[0] == 7
 
 
-def test_the_newest_attach_wins(resumable):
-    instance = resumable()
+def test_the_newest_attach_wins(resumable, tmp_path):
+    flag = tmp_path / "flag"
+    instance = resumable(env={"FLAG": str(flag)})
     name = new_name()
     with instance.connect() as first:
-        first.start(name, "echo one; sleep 1; echo two")
+        first.start(name, TWO_LINES)
         first.step()
         with instance.connect(offsets=first.offsets) as second:
             second.attach(name)
             with pytest.raises(Refused) as refused:
                 first.step()
             assert refused.value.args[0] == 4
+            flag.touch()
             second.collect().release()
             assert bytes(second.outputs[0]) == b"two\n"
 
@@ -500,16 +508,18 @@ def test_a_job_without_a_client_is_stopped(resumable, until):
 
 
 def test_attaching_cancels_the_detach_timeout(resumable, until):
-    instance = resumable("--detach-timeout", "1s")
+    instance = resumable("--detach-timeout", "2s")
     name = new_name()
-    with instance.connect() as job:
-        job.start(name, "trap 'echo done; exit 6' USR1; echo up; while :; do sleep 0.05; done")
-        job.step()
-        offsets = job.offsets
-    until(lambda: "detached" in instance.log())
-    with instance.connect(offsets=offsets) as job:
+    with instance.connect() as job:  # connected before: only the attach must be in time
+        with instance.connect() as first:
+            first.start(
+                name, "trap 'echo done; exit 6' USR1; echo up; while :; do sleep 0.05; done"
+            )
+            first.step()
+            job.offsets = first.offsets
+        until(lambda: "detached" in instance.log())
         assert job.attach(name) == ATTACHED
-        time.sleep(2)  # time in which nothing must happen
+        time.sleep(3)  # time in which nothing must happen
         job.send(jobwire.SIGNAL, b"USR1")
         assert job.collect().exit == (6, "")
         job.release()

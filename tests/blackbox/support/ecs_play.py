@@ -106,6 +106,7 @@ class ContainerTask(Task):
         self.hurry = False
         self.containers = {}
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._wake_lock = threading.Lock()  # its number may be another file's once it is closed
         self._failed = None  # (stop code, reason)
         self.pull_started = self.pull_stopped = self.stopped_at = None
 
@@ -137,6 +138,10 @@ class ContainerTask(Task):
     def process(self, value):
         assert value is None
 
+    def change_delay(self, name, delay_s):
+        self.cloud.containers.start_delays[name] = delay_s
+        self._poke()
+
     def kill(self, container_reason, name=CONTAINER):
         self.ended_at = time.monotonic()
         self.containers[name].kill(container_reason)
@@ -158,7 +163,7 @@ class ContainerTask(Task):
         self._thread.join(STOP_TIMEOUT_S + 20)
 
     def _poke(self):
-        with contextlib.suppress(OSError, ValueError):  # the task has ended
+        with self._wake_lock, contextlib.suppress(OSError, ValueError):  # the task has ended
             os.eventfd_write(self._wake, 1)
 
     @property
@@ -429,8 +434,9 @@ class ContainerTask(Task):
         self.cloud.forget(self)
         self.status = "STOPPED"
         self.cloud.definitions.end_deletion(self.definition)
-        wake, self._wake = self._wake, -1
-        os.close(wake)
+        with self._wake_lock:
+            os.close(self._wake)
+            self._wake = -1
 
     def _end_some(self, running):
         """Signals those on which no running container depends, and kills those that are late."""

@@ -113,7 +113,7 @@ class Play:
     """Runs definitions in a Cloud whose tasks start at once. 'images': what the test put there;
     'client': AWS's own."""
 
-    def __init__(self, cloud, images, deadline_s=30):
+    def __init__(self, cloud, images, deadline_s=100):
         self.cloud, self.client, self.images = cloud, ecs_client(cloud), images
         self.deadline_s = deadline_s
         cloud.provisioning_s = cloud.pending_s = cloud.running_s = 0.02
