@@ -208,7 +208,10 @@ def test_a_killed_driver_leaves_a_job_that_the_next_stage_ends(proxied, until, t
 def test_a_killed_session_process_does_not_hurt_the_job(proxied, until):
     script = "echo up; until [ -e ~/go ]; do sleep 0.05; done; echo end"
     process = proxied.start(script, until)
-    (session,) = named(proxied.job.agent_pid(), "berth-session")
+    sessions = lambda: named(proxied.job.agent_pid(), "berth-session")  # noqa: E731
+    (session,) = until(
+        lambda: len(sessions()) == 1 and sessions(), what="the one of 'prepare' ended"
+    )
     os.kill(session, signal.SIGKILL)
     (proxied.home / "go").touch()
     assert process.stdout.read() == b"end\n"

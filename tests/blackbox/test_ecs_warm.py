@@ -339,8 +339,9 @@ def test_jobs_with_an_image_of_their_own(generated_job, cloud, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "berth: warm task " in done.stdout.decode()
     containers = next(iter(cloud.tasks.values())).containers
-    for name in ("berth-helper", "ci-coordinator"):
-        assert "a client has claimed this task" in containers[name].log()
+    for container in (containers["berth-helper"], containers["ci-coordinator"]):
+        claimed = lambda it=container: "a client has claimed this task" in it.log()  # noqa: E731
+        until(claimed, what="the log of the first process, which a session reports to")
     done = generated_job.run("git init -q /builds/p; echo made >/builds/p/f\n", "get_sources")
     assert done.returncode == 0, done.stderr
     assert generated_job.run("cat /builds/p/f\n").stdout == b"made\n"

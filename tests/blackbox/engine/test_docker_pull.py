@@ -305,12 +305,15 @@ def shown_on_terminal(driver, env, columns, command=EXEC):
 
 @pytest.mark.parametrize("columns", [80, 40])
 def test_a_pull_on_a_terminal(docker_driver, slow_engine, columns):
-    shown = shown_on_terminal(docker_driver, docker_driver.environment(TERM="xterm"), columns)
-    drawn = re.findall(r"\r\x1b\[K([^\r\n]+%[^\r\n]*)", shown)
-    assert all(len(line) < columns for line in drawn), shown
-    parts = [int(re.search(r"(\d+)%", line)[1]) for line in drawn]
-    assert parts == sorted(parts) and set(parts) <= {0, 12, 37, 56, 62, 100}, shown
-    assert len(set(parts)) >= 3, "some are left out if the driver had to wait for a processor"
+    for _ in range(10):
+        shown = shown_on_terminal(docker_driver, docker_driver.environment(TERM="xterm"), columns)
+        drawn = re.findall(r"\r\x1b\[K([^\r\n]+%[^\r\n]*)", shown)
+        assert all(len(line) < columns for line in drawn), shown
+        parts = [int(re.search(r"(\d+)%", line)[1]) for line in drawn]
+        assert parts == sorted(parts) and set(parts) <= {0, 12, 37, 56, 62, 100}, shown
+        if len(set(parts)) >= 3:
+            break  # some are left out if the driver had to wait for a processor
+    assert len(set(parts)) >= 3, shown
     assert ("[" in drawn[0]) == (columns == 80)
     if columns == 80:
         assert all(re.fullmatch(BAR, line) for line in drawn), drawn

@@ -173,7 +173,8 @@ def test_reserved_aliases(services, busybox, engine):
 @pytest.mark.parametrize("wanted", ["true", None])
 def test_debugged_services_print_their_logs(services, busybox, wanted):
     """Each line once, in the stage in which it was logged, also those from before the first."""
-    script = "echo before; for i in $(seq 1 50); do test -e /builds/go && break; sleep 0.2; done; "
+    script = "echo before; touch /builds/began; "
+    script += "for i in $(seq 1 500); do test -e /builds/go && break; sleep 0.2; done; "
     script += "printf 'after \\033[31m'; head -c 40000 /dev/zero | tr '\\0' q; echo; "
     script += "touch /builds/done; sleep 300"
     job = services({"name": busybox, "alias": "noisy", "command": ["sh", "-c", script]})
@@ -182,8 +183,9 @@ def test_debugged_services_print_their_logs(services, busybox, wanted):
     job.prepare()
     name = "[service:noisy-berth-test__busybox-berth-test-busybox]"
     outs, scripts = [], []
+    await_began = "until test -e /builds/began; do sleep 0.1; done"
     await_done = "touch /builds/go; until test -e /builds/done; do sleep 0.1; done"
-    for line in ("true", await_done, "true"):
+    for line in (await_began, await_done, "true"):
         done = job.run(line + "\n")
         assert done.returncode == 0
         outs.append(done.stderr)
@@ -199,7 +201,7 @@ def test_debugged_services_print_their_logs(services, busybox, wanted):
     assert later.count("q") == 40_000
 
 
-def test_a_log_that_cannot_be_read_holds_up_no_other(services, busybox, engine, tmp_path):
+def test_a_log_that_cannot_be_read_holds_up_no_other(services, busybox, engine, until, tmp_path):
     words = ["sh", "-c", "echo words; sleep 300"]
     job = services(
         {"name": busybox, "alias": "one", "command": words},
@@ -210,9 +212,15 @@ def test_a_log_that_cannot_be_read_holds_up_no_other(services, busybox, engine, 
         job.prepare()
         front.drop("GET", ".*-service-0/logs")
         job.env["CUSTOM_ENV_CI_DEBUG_SERVICES"] = "true"
-        shown = job.run("true\n").stderr
+        shown = []
+
+        def has_two():  # a stage may come before the engine has the lines
+            shown.append(job.run("true\n").stderr)
+            return "[service:two" in shown[-1]
+
+        until(has_two, what="the log of the other service")
         job.driver.settings["Docker"]["Host"] = engine.url
-    assert "[service:two" in shown and "[service:one" not in shown
+    assert "[service:one" not in "".join(shown)
 
 
 def test_ports_of_another_form_are_none(services, served, engine, tmp_path):
@@ -253,7 +261,7 @@ def test_one_that_is_not_ready_is_reported_with_its_log(services, served, image,
     job = services({"name": served[image], "command": ["sh", "-c", command]})
     # For what a busy engine takes until the reason is there, if another than the time is expected.
     listens = why.startswith("does not accept")
-    job.driver.settings["Docker"]["ServiceTimeout"] = "1s" if listens else "10s"
+    job.driver.settings["Docker"]["ServiceTimeout"] = "3s" if listens else "30s"
     done = job.stage("prepare")
     assert done.returncode == 0, "as with GitLab, the job goes on"
     assert f"service '{served[image]}' {why}" in done.stderr, done.stderr

@@ -103,9 +103,9 @@ def test_with_a_helper(pool, engine):
         assert "has claimed" not in engine.docker("logs", name).stderr
     job, done = pool.prepared()
     assert "berth: warm task " in done.stdout.decode()
-    assert all(
-        "a client has claimed this task" in engine.docker("logs", name).stderr for name in names
-    )
+    for name in names:  # the log of the first process, which a session reports to
+        log = lambda it=name: engine.docker("logs", it).stderr  # noqa: E731
+        until(lambda log=log: "a client has claimed this task" in log(), DEADLINE_S, name)
     assert job.run("command -v git; echo x >/builds/f\n", "get_sources").stdout != b""
     assert job.run("command -v git; cat /builds/f\n").stdout == b"x\n"
     number = job.key().split("-")[1]
@@ -273,7 +273,7 @@ def test_many_claims_at_once(pool, engine, tmp_path):
             return len(pool.ready()) == 5
 
         until(full, DEADLINE_S, "5 ready tasks")
-        assert pool.counted()
+        until(pool.counted, DEADLINE_S, "every container has its record")
         pool.end()
     pool.jobs.clear()
     pool.driver.settings["Docker"]["Host"] = engine.url

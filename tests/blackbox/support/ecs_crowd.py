@@ -127,6 +127,12 @@ class CrowdTask:
             shown |= {"stopCode": "UserInitiated", "stoppedReason": self.reason}
         return shown
 
+    def move_to(self, status):
+        """Unless it is ended meanwhile, by another thread."""
+        self.status = status
+        if self.ended:
+            self.status = "STOPPED"
+
     def end(self, reason):
         self.ended, self.reason = True, reason
         if self.process is not None and self.process.poll() is None:
@@ -274,7 +280,8 @@ class Crowd:
 
     def _provisioned(self, task):
         if not task.ended:
-            task.status, task.address_at = "PENDING", time.monotonic()
+            task.move_to("PENDING")
+            task.address_at = time.monotonic()
             self._at(self.pending_s, lambda: self._start(task))
 
     def _start(self, task):
@@ -297,7 +304,8 @@ class Crowd:
 
     def _runs(self, task):
         if not task.ended:
-            task.status, task.started_at = "RUNNING", time.time()
+            task.move_to("RUNNING")
+            task.started_at = time.time()
 
     # --- answers
 
