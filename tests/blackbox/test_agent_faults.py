@@ -310,9 +310,9 @@ def test_a_claim_that_init_does_not_get_is_not_refused_as_unknown(agent):
         try:
             with pytest.raises((paramiko.SSHException, EOFError)):
                 for _ in range(5000):  # more than the socket to init holds
-                    with client.open_session(timeout=10) as channel:
+                    with client.open_session(timeout=60) as channel:
                         channel.invoke_subsystem("berth-claim")
-            client.join(10)
+            client.join(60)
             assert not client.is_active()
             assert "cannot report the claim of this task to init" in started.log()
         finally:

@@ -107,13 +107,13 @@ def test_invalid_number_names_the_option(programs):
 
 def test_login_grace(agent):
     target = agent(args=["--login-grace", "1s"])
+    started = time.monotonic()
     connection, text = banner(target.port)
     with connection:
         assert text.startswith(b"SSH-2.0-")
-        started = time.monotonic()
         while connection.recv(4096):
             pass
-        assert 0.5 < time.monotonic() - started < 20
+        assert 0.9 < time.monotonic() - started < 60
     assert "logging in took too long" in target.log()
 
 

@@ -462,7 +462,7 @@ def test_no_message_has_the_name_in_it(top):
 def test_interrupt_is_quiet(berth_driver, words, number):
     """Ctrl-C while a command that only reads waits for an engine that does not answer."""
     with socket.create_server(("127.0.0.1", 0)) as engine:
-        engine.settimeout(20)
+        engine.settimeout(60)
         address = f"tcp://127.0.0.1:{engine.getsockname()[1]}"
         berth_driver.settings |= {"Backend": "docker", "Docker": {"Image": "x", "Host": address}}
         process = berth_driver.start(*words)

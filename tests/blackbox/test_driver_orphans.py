@@ -277,7 +277,7 @@ def test_ps_lists_local_tasks(job, tmp_path, until):
         kept = json.loads(path.read_text())
         pids[kept["job"]] = kept["state"]["pid"]
         if "4711" in path.name:
-            kept["origin"]["started_at"] -= 100
+            kept["origin"]["started_at"] -= 65
             path.write_text(json.dumps(kept))
     heading, first, other = run(job.driver, "ps")[0].splitlines()
     assert heading.split() == PS_COLUMNS

@@ -111,9 +111,10 @@ def test_a_listing_keeps_the_pace(prepared, cloud):
     others = [arn for arn in cloud.running() if arn != cloud.task().arn]
     prepared.fargate["CallsPerSecond"] = 5
     before = len(cloud.times)
+    began = time.monotonic()  # the stand-in may note the first call late
     assert len(run(prepared, "ps")[0]) == 2
     looks = [at for at, name in cloud.times[before:] if name == "DescribeTasks"]
-    assert len(looks) == 4 and looks[-1] - looks[0] >= 0.55
+    assert len(looks) == 4 and looks[-1] - began >= 0.55
     for arn in others:
         cloud.moto.ecs.stop_task(cluster=cloud.cluster, task=arn)
 

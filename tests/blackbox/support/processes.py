@@ -190,7 +190,7 @@ class LeftoverDetector:
         # Looked at last: what starts there meanwhile is not in 'found'.
         return found - set().union(*({root(), *descendants(root())} for root in ignored_roots))
 
-    def check(self, deadline_s=30.0):
+    def check(self, deadline_s=100.0):
         """Fails, after ending them, when processes started since are still running."""
         try:
             until(lambda: not self.leftovers(), deadline_s)
