@@ -13,7 +13,7 @@ from support.clients import read_all, run, start, transport
 
 MEGABYTE = 1 << 20
 # The shell ignores some signals; a program that it executes does not.
-COMMAND = "ulimit -c 0; (sleep 0.1; kill -{} $$) & exec sleep 5"
+COMMAND = "ulimit -c 0; (sleep 0.1; kill -{} $$) & exec sleep 60"
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_output_arrives_at_once(link):
 def test_shell_request(link):
     """No command: the user's shell reads its commands from standard input."""
     channel = link.open_session()
-    channel.settimeout(10)
+    channel.settimeout(60)
     channel.invoke_shell()
     channel.sendall(b"echo hello\nexit 11\n")
     channel.shutdown_write()

@@ -13,6 +13,7 @@ import pytest
 
 from support import processes
 from support.mounts import _in_namespace
+from support.waiting import until
 
 
 @pytest.fixture
@@ -52,12 +53,15 @@ def write(path, content, mode=0o600):
     temporary.rename(path)
 
 
-def end(process, deadline_s=30):
+def end(process, deadline_s=100):
     out, err = process.communicate(timeout=deadline_s)
     return process.returncode, out, err
 
 
 def waits(process):
+    """It has started, which a busy machine takes its time for, and does not end."""
+    status = Path(f"/proc/{process.pid}/status")
+    until(lambda: int(status.read_text().split("SigBlk:")[1].split()[0], 16), what="its signals")
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.3)
 

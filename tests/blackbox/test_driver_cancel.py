@@ -53,6 +53,7 @@ def test_all_processes_have_exited_when_the_driver_exits(job, until, number, tex
 
 
 def test_output_of_a_trap_is_kept(job, until):
+    job.driver.settings["CancelGrace"] = "60s"  # in which a busy machine comes to the trap
     process = started(job, "trap 'echo bye; exit 7' TERM\nsleep 60 &\necho up\nwait\n", until)
     os.kill(process.pid, signal.SIGTERM)
     assert process.stdout.read() == b"bye\n"
