@@ -210,11 +210,10 @@ IDLE_S = 60 if os.environ.get("BERTH_TEST_FULL") == "1" else 4
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
-def test_idle_agent_makes_no_system_call(agent, ssh, tmp_path):
+def test_idle_agent_makes_no_system_call(agent, ssh, until, tmp_path):
     target = agent()
     assert ssh(target).run("echo there").stdout == b"there\n"
-    while target.jobs():
-        time.sleep(0.01)
+    until(lambda: not processes.descendants(target.pid, True), what="the agent reaps the session")
     trace = tmp_path / "trace"
     tracer = subprocess.Popen(
         ["strace", "-f", "-p", str(target.pid), "-o", trace], stderr=subprocess.PIPE
