@@ -8,6 +8,7 @@ import pytest
 from support.ecs import FAMILY, EcsJob
 from support.ecs_generated import JOB
 from support.waiting import until
+from support.warm_pool import until_replaced
 
 DEADLINE_S = 120
 
@@ -44,6 +45,7 @@ class Pool:
         for job in self.jobs:
             done = job.stage("cleanup")
             assert done.returncode == 0, done.stderr
+        until_replaced(self.driver)
         self.run("warm", "--drain")
         assert self.cloud.running() == []
         assert list(self.driver.metadata.glob("*.json*")) == []

@@ -2,12 +2,26 @@
 """A driver's pool of warm tasks in containers of an engine."""
 
 import json
+import os
 import secrets
 
+from support import processes
 from support.driver import Job
 from support.waiting import until
 
 DEADLINE_S = 120
+
+
+def until_replaced(driver):
+    """No process of this driver runs: one that replaces a claimed task may not have its turn yet,
+    and would launch into a pool that was drained."""
+
+    def lines():
+        found = map(processes.command_line, processes.descendants(os.getpid()))
+        return [line for line in found if line.split()[0].endswith("berth-driver")]
+
+    place = str(driver.directory)
+    until(lambda: not any(place in line for line in lines()), DEADLINE_S, "the replacements")
 
 
 class Pool:
@@ -75,6 +89,7 @@ class Pool:
         for job in self.jobs:
             done = job.stage("cleanup")
             assert done.returncode == 0, done.stderr
+        until_replaced(self.driver)
         self.driver.config()
         self.warm("--drain")
         assert self.containers() == []
