@@ -381,6 +381,13 @@ def test_the_users_files_are_handed_over(generated_job, cloud, programs):
     assert done.stdout == b"1000\n1000\n1\nhome\n", done.stderr
 
 
+def test_an_entrypoint_without_a_program_is_none(generated_job, cloud):
+    """As on docker; the agent refuses to start with it."""
+    generated_job.image(JOB, entrypoint=["", "W=1"])
+    prepare(generated_job)
+    assert generated_job.run("echo works\n").stdout == b"works\n"
+
+
 def test_many_jobs_at_once_register_each_image_once(generated_job, cloud):
     """60 jobs with 20 images: within the bucket of AWS, no two for one content. They end at
     RunTask, which is refused."""

@@ -142,14 +142,13 @@ static int choose_processor(const struct job_keywords *request, const char **out
                            text);
 }
 
-/* The words of 'entrypoint:'; [""] means none. Without a helper GitLab's own scripts run in this
- * container too, for which the words are not meant. */
+/* The words of 'entrypoint:'; none if the first is empty, as in [""]. Without a helper GitLab's own
+ * scripts run in this container too, for which the words are not meant. */
 static const cJSON *entrypoint_of(const struct ecs_generated *generated)
 {
     const cJSON *words = json_at(generated->request.image, "entrypoint");
-    const cJSON *first = cJSON_GetArrayItem(words, 0);
-    bool none = cJSON_GetArraySize(words) == 1 && first->valuestring[0] == '\0';
-    return none || !generated->with_helper ? NULL : words;
+    const char *first = cJSON_GetStringValue(cJSON_GetArrayItem(words, 0));
+    return generated->with_helper && first != NULL && first[0] != '\0' ? words : NULL;
 }
 
 /* [Helper] Use = "never": the job's image must bring git and gitlab-runner. */

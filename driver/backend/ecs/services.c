@@ -58,11 +58,11 @@ static void append_words(cJSON *words, const cJSON *list, bool *ok)
     }
 }
 
-/* [""], as in Docker. */
+/* [""], as in Docker, or another without a program. */
 static bool is_none(const cJSON *entrypoint)
 {
-    return cJSON_GetArraySize(entrypoint) == 1 &&
-           cJSON_GetArrayItem(entrypoint, 0)->valuestring[0] == '\0';
+    const char *first = cJSON_GetStringValue(cJSON_GetArrayItem(entrypoint, 0));
+    return first != NULL && first[0] == '\0';
 }
 
 /* The words that start the service, if they are known. An entrypoint of the job replaces the
@@ -76,6 +76,10 @@ static int choose_words(struct ecs_service *entry, struct ecs_service_state *sta
     bool has_entrypoint = cJSON_GetArraySize(entrypoint) > 0;
     entry->entrypoint = entrypoint;
     entry->command = command;
+    if (is_none(entrypoint) && cJSON_GetArraySize(command) > 0) {
+        entry->entrypoint = command;
+        entry->command = NULL;
+    }
     if (!with_helper || (!has_entrypoint && !state->choice.known)) {
         return 0;
     }

@@ -69,6 +69,10 @@ static void the_words_of_a_service(void **state)
          true},
         {"not looked up", "[{\"name\":\"unknown\",\"command\":[\"x\"]}]", NULL, false},
         {"an image without words", "[{\"name\":\"bare\"}]", "[]", false},
+        {"no entrypoint", "[{\"name\":\"db\",\"entrypoint\":[\"\"],\"command\":[\"x\"]}]",
+         "[\"x\"]", true},
+        {"an empty program", "[{\"name\":\"db\",\"entrypoint\":[\"\",\"e\"],\"command\":[\"x\"]}]",
+         "[\"x\"]", true},
     };
     for (size_t i = 0; i < ROW_COUNT(rows); i++) {
         struct ecs_services services;
