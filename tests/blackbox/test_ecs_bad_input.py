@@ -195,7 +195,7 @@ BAD = [
     (
         "processor of a service",
         lambda c: c.services(SERVICE, executor_opts={"docker": {"platform": "linux/arm64"}}),
-        ["'platform' is not supported on ECS"],
+        ["its platform is 'linux/arm64', and the task runs on linux/amd64"],
     ),
     (
         "no such processor",

@@ -388,6 +388,20 @@ def test_an_entrypoint_without_a_program_is_none(generated_job, cloud):
     assert generated_job.run("echo works\n").stdout == b"works\n"
 
 
+@pytest.mark.parametrize("platform, processor", [("linux", "ARM64"), ("linux/amd64", "X86_64")])
+def test_a_platform_without_a_processor_is_the_bases(generated_job, cloud, platform, processor):
+    cloud.definitions.define(
+        family="arm", cpu="256", memory="512", networkMode="awsvpc",
+        requiresCompatibilities=["FARGATE"], runtimePlatform={"cpuArchitecture": "ARM64"},
+        containerDefinitions=[{"name": "ci-coordinator", "image": "a"}],
+    )  # fmt: skip
+    generated_job.fargate["TaskDefinition"] = "arm"
+    generated_job.image(JOB, executor_opts={"docker": {"platform": platform}})
+    generated_job.stage("prepare")  # fails on ARM64: the play's images are for one processor
+    (request,) = cloud.requests("RegisterTaskDefinition")
+    assert request["runtimePlatform"]["cpuArchitecture"] == processor
+
+
 def test_many_jobs_at_once_register_each_image_once(generated_job, cloud):
     """60 jobs with 20 images: within the bucket of AWS, no two for one content. They end at
     RunTask, which is refused."""

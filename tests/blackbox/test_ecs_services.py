@@ -162,13 +162,24 @@ def test_a_masked_value_in_overrides_needs_a_key(job, cloud):
             [service(variables=[{"key": "BIG", "value": "x" * 9000}], entrypoint=[])],
             "its variable BIG does not fit into the overrides",
         ),
-        ([service(executor_opts={"docker": {"platform": "linux/arm64"}})], "'platform' is not"),
+        (
+            [service(executor_opts={"docker": {"platform": "linux/arm64"}})],
+            f"service '{DB}': its platform is 'linux/arm64', and the task runs on linux/amd64",
+        ),
     ],
 )
 def test_services_that_cannot_be(job, cloud, services, message):
     job.services(*services)
     assert message in prepare(job, BUILD_FAILURE).stderr
     assert cloud.count("RegisterTaskDefinition") == cloud.count("RunTask") == 0
+
+
+def test_a_service_may_name_the_platform_of_the_task(job, cloud):
+    job.services(
+        service(executor_opts={"docker": {"platform": "linux/amd64"}}),
+        service(5433, alias="two", executor_opts={"docker": {"platform": "linux"}}),
+    )
+    assert "not ready" not in prepare(job).stderr
 
 
 def test_names_that_cannot_be(job, cloud):

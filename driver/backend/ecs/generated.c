@@ -115,7 +115,7 @@ static int choose(void *context, const char *name, bool is_needed, struct image_
     return image_choose(&request, out_choice, err);
 }
 
-/* "ARM64", "X86_64", as the job asks by 'docker: {platform}'; NULL: it does not. */
+/* "ARM64", "X86_64", as the job asks by 'docker: {platform}'; NULL: it asks for none. */
 static int choose_processor(const struct job_keywords *request, const char **out_processor,
                             struct error *err)
 {
@@ -125,21 +125,20 @@ static int choose_processor(const struct job_keywords *request, const char **out
     if (text == NULL) {
         return 0;
     }
-    if (image_platform_parse(text, &platform) == 0 &&
-        (platform.os[0] == '\0' || strcmp(platform.os, "linux") == 0)) {
+    if (image_platform_parse(text, &platform) == 0 && strcmp(platform.os, "linux") == 0) {
         if (strcmp(platform.architecture, "arm64") == 0) {
             *out_processor = "ARM64";
-        } else if (strcmp(platform.architecture, "amd64") == 0 ||
-                   platform.architecture[0] == '\0') {
+        } else if (strcmp(platform.architecture, "amd64") == 0) {
             *out_processor = "X86_64";
         }
+        if (*out_processor != NULL || platform.architecture[0] == '\0') { /* "linux": any */
+            return 0;
+        }
     }
-    return *out_processor != NULL
-               ? 0
-               : error_set(err, ERROR_USAGE, 0,
-                           "the job's image: the platform '%s' does not exist on ECS; use "
-                           "linux/amd64 or linux/arm64",
-                           text);
+    return error_set(err, ERROR_USAGE, 0,
+                     "the job's image: the platform '%s' does not exist on ECS; use linux/amd64 or "
+                     "linux/arm64",
+                     text);
 }
 
 /* The words of 'entrypoint:'; none if the first is empty, as in [""]. Without a helper GitLab's own
@@ -203,6 +202,7 @@ static int choose_images(struct ecs_generated *generated, struct chooser *choose
         .services = generated->request.services,
         .response = response,
         .with_helper = generated->with_helper,
+        .architecture = chooser->architecture,
         .sidecars =
             base == NULL ? 0 : ecs_definition_sidecars(base, config->fargate.container_name),
         .choose = choose,

@@ -13,6 +13,7 @@
 #include "driver/backend/job_variables.h"
 #include "driver/backend/service_names.h"
 #include "driver/base/json.h"
+#include "driver/registry/platform.h"
 #include "driver/runner/runner.h"
 
 #define SECRET_LEAST 4 /* shorter values would be found in any text; GitLab masks from 8 */
@@ -160,13 +161,20 @@ static int check_ports(const struct ecs_services *services, const struct config 
     return 0;
 }
 
-static int check_platform(const cJSON *service, struct error *err)
+/* All containers of a task run on one processor. */
+static int check_platform(const cJSON *service, const char *architecture, struct error *err)
 {
-    return json_text_at(service, "platform") == NULL
-               ? 0
-               : error_set(err, ERROR_USAGE, 0,
-                           "'platform' is not supported on ECS; all containers of a task run on "
-                           "the processor of the job");
+    struct image_platform wanted;
+    struct image_platform task = {.os = "linux"};
+    const char *text = json_text_at(service, "platform");
+    (void)snprintf(task.architecture, sizeof(task.architecture), "%s", architecture);
+    if (text == NULL ||
+        (image_platform_parse(text, &wanted) == 0 && image_platform_fits(&wanted, &task))) {
+        return 0;
+    }
+    (void)error_set(err, ERROR_USAGE, 0, "its platform is '%s', and the task runs on linux/%s",
+                    text, architecture);
+    return error_hint(err, "remove it, or set the same for the job's 'image:'");
 }
 
 bool ecs_services_hold_secret(const struct ecs_services *services, const char *text)
@@ -211,7 +219,7 @@ static int read_service(struct ecs_services *services, const struct ecs_services
     if (state->variables == NULL) {
         state->variables = cJSON_CreateArray();
     }
-    if (check_platform(service, err) < 0 ||
+    if (check_platform(service, input->architecture, err) < 0 ||
         input->choose(input->context, state->name, needs_words(services, input, state, service),
                       &state->choice, err) < 0) {
         return error_wrap(err, "service '%s'", state->name);

@@ -50,10 +50,11 @@ struct ecs_services {
 /* What services_read() needs beside the job's request. */
 struct ecs_services_input {
     const struct config *config;
-    const cJSON *services; /* of job_keywords_read() */
-    const cJSON *response; /* JOB_RESPONSE_FILE; NULL: none */
-    bool with_helper;      /* which hands variables to services that the agent starts */
-    size_t sidecars;       /* containers of the base beside the job's */
+    const cJSON *services;    /* of job_keywords_read() */
+    const cJSON *response;    /* JOB_RESPONSE_FILE; NULL: none */
+    bool with_helper;         /* which hands variables to services that the agent starts */
+    const char *architecture; /* of the task: "amd64" or "arm64" */
+    size_t sidecars;          /* containers of the base beside the job's */
     /* As image_choose() for a service's image; the result is freed by ecs_services_done().
      * 'is_needed': without the image's words the job cannot run. */
     int (*choose)(void *context, const char *name, bool is_needed, struct image_choice *out_choice,
