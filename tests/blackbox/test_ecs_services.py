@@ -266,6 +266,22 @@ def test_services_do_not_see_builds_if_it_is_off(job, cloud):
     assert job.image(JOB) is None
 
 
+@pytest.mark.parametrize(
+    "pattern, why",
+    [
+        ("**", "no pattern of the allow list spells out its registry"),
+        ("nowhere.invalid/**", DB[:15]),
+    ],
+)
+def test_a_service_whose_ports_are_not_known_is_one_line(job, cloud, pattern, why):
+    job.fargate["AllowedServices"] = [pattern]
+    job.services(service(), service(5433, alias="unknown") | {"variables": [], "name": f"{DB}2"})
+    cloud.containers.images.add_busybox(f"{DB}2")
+    (line,) = [row for row in prepare(job).stderr.splitlines() if "not known" in row]
+    assert f"service '{DB}2': not checked whether it is ready" in line and why in line
+    assert line.endswith("; set its variable HEALTHCHECK_TCP_PORT")
+
+
 @pytest.fixture
 def registry(job, tmp_path):
     """A real registry, whose hosts the job may use."""

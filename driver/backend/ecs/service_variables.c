@@ -229,6 +229,19 @@ static int hand_over(const struct ecs_service_state *state, size_t index,
                : 0;
 }
 
+/* What an image exposes is not known without its look-up; then nothing can be waited for. */
+static void warn_of_unknown_ports(const struct ecs_services *services)
+{
+    for (size_t i = 0; i < services->count; i++) {
+        const struct ecs_service_state *state = &services->states[i];
+        if (state->port_count == 0 && !state->choice.known) {
+            log_warn("service '%s': not checked whether it is ready, as the ports of its image are "
+                     "not known (%s); set its variable HEALTHCHECK_TCP_PORT",
+                     state->name, state->choice.unknown);
+        }
+    }
+}
+
 /* "127.0.0.1:5432", for each port, after 'words'. */
 static void add_targets(const struct ecs_service_state *state, char (*targets)[32],
                         const char **words)
@@ -359,6 +372,7 @@ static int await_ready(struct waiting *waiting, const struct ecs_service_state *
 int ecs_services_settle(struct ecs_services *services, const struct backend_task *task,
                         const struct backend_helper *helper, int64_t deadline_ms, struct error *err)
 {
+    warn_of_unknown_ports(services);
     for (size_t i = 0; i < services->count; i++) {
         if (services->entries[i].wrapped &&
             hand_over(&services->states[i], i, helper, deadline_ms, err) < 0) {
