@@ -100,7 +100,7 @@ def test_variables_in_overrides_own_first_predefined_last(job, cloud):
     del_words = service(variables=[{"key": "OWN", "value": "o" * 200}])
     del del_words["entrypoint"]
     job.variables(
-        *((f"CI_LONG_{n}", "c" * 900, {"public": True}) for n in range(8)),
+        *((f"CI_LONG_{n}", "c" * 900, {"public": True}) for n in range(12)),
         ("OF_JOB", "public", {"public": True}),
     )
     job.services(del_words)
@@ -111,8 +111,11 @@ def test_variables_in_overrides_own_first_predefined_last(job, cloud):
     rows = {row["name"]: row["environment"] for row in run["overrides"]["containerOverrides"]}
     names = [row["name"] for row in rows["berth-svc-1"]]
     assert names[:4] == ["PORT", "HEALTHCHECK_TCP_PORT", "OWN", "OF_JOB"]
-    left_out = 8 - (len(names) - 4)
-    assert left_out > 0 and f"{left_out} variables of the job do not fit" in done.stderr
+    left_out = 12 - (len(names) - 4)
+    assert left_out > 4 and f"{left_out} variables of the job do not fit" in done.stderr
+    missing = [f"CI_LONG_{n}" for n in range(12) if f"CI_LONG_{n}" not in names]
+    assert f"services: {', '.join(missing[:4])}, ...; set the service's" in done.stderr
+    assert "cccc" not in done.stderr
     assert "OF_JOB" not in definition(cloud)[1]
 
 

@@ -29,6 +29,8 @@
 #define LOG_PAUSE_MS            500
 #define DOCUMENT_BYTES          (128UL << 10) /* of the task metadata endpoint */
 
+#define NAMED_LEFT_OUT 4 /* of the variables that get no room */
+
 static int out_of_memory(struct error *err)
 {
     return error_set(err, ERROR_SYSTEM, ENOMEM, "cannot write the variables of the services");
@@ -42,7 +44,7 @@ struct choice {
     struct ecs_services *services;
     const struct config *config;
     size_t room;
-    int left_out;
+    cJSON *left_out; /* names, array of texts */
     bool ok;
 };
 
@@ -107,6 +109,36 @@ static int no_room(const struct choice *choice, const struct ecs_service_state *
     return error_hint(err, "%s, then its variables have no limit", remedy(choice->config));
 }
 
+/* Two services may lack the same variable. */
+static void note_left_out(struct choice *choice, const char *name)
+{
+    const cJSON *entry = NULL;
+    cJSON_ArrayForEach(entry, choice->left_out)
+    {
+        if (strcmp(entry->valuestring, name) == 0) {
+            return;
+        }
+    }
+    json_append(choice->left_out, name, &choice->ok);
+}
+
+static void warn_of_left_out(const struct choice *choice)
+{
+    char names[512] = "";
+    size_t length = 0;
+    int count = cJSON_GetArraySize(choice->left_out);
+    for (int i = 0; i < count && i < NAMED_LEFT_OUT; i++) {
+        int wrote = snprintf(names + length, sizeof(names) - length, "%s%.100s", i > 0 ? ", " : "",
+                             cJSON_GetArrayItem(choice->left_out, i)->valuestring);
+        length += wrote > 0 ? (size_t)wrote : 0;
+    }
+    if (count > 0) {
+        log_warn("%d variables of the job do not fit into the task's overrides and are not passed "
+                 "to its services: %s%s; %s to pass all",
+                 count, names, count > NAMED_LEFT_OUT ? ", ..." : "", remedy(choice->config));
+    }
+}
+
 static int add_override(struct choice *choice, size_t index, const char *text, enum tier tier,
                         struct error *err)
 {
@@ -139,8 +171,8 @@ static int add_override(struct choice *choice, size_t index, const char *text, e
         return out_of_memory(err);
     }
     if (length > choice->room) {
+        note_left_out(choice, json_text_or_empty(entry, "name"));
         json_delete_wiped(entry);
-        choice->left_out++;
         return tier == TIER_OWN ? no_room(choice, state, text, err) : 0;
     }
     choice->room -= length;
@@ -160,28 +192,36 @@ static int add_tier(struct choice *choice, size_t index, enum tier tier, struct 
     return 0;
 }
 
-int ecs_services_override(struct ecs_services *services, const struct config *config, size_t room,
-                          struct error *err)
+static int add_tiers(struct choice *choice, struct error *err)
 {
-    struct choice choice = {.services = services, .config = config, .room = room, .ok = true};
-    json_delete_wiped(services->overrides);
-    services->overrides = cJSON_CreateArray();
-    if (services->overrides == NULL) {
-        return out_of_memory(err);
-    }
+    const struct ecs_services *services = choice->services;
     for (enum tier tier = TIER_OWN; tier < TIER_COUNT; tier++) {
         for (size_t i = 0; i < services->count; i++) {
-            if (!services->entries[i].wrapped && add_tier(&choice, i, tier, err) < 0) {
+            if (!services->entries[i].wrapped && add_tier(choice, i, tier, err) < 0) {
                 return -1;
             }
         }
     }
-    if (choice.left_out > 0) {
-        log_warn("%d variables of the job do not fit into the task's overrides and are not passed "
-                 "to its services; %s to pass all",
-                 choice.left_out, remedy(config));
+    return choice->ok ? 0 : out_of_memory(err);
+}
+
+int ecs_services_override(struct ecs_services *services, const struct config *config, size_t room,
+                          struct error *err)
+{
+    struct choice choice = {.services = services,
+                            .config = config,
+                            .room = room,
+                            .left_out = cJSON_CreateArray(),
+                            .ok = true};
+    json_delete_wiped(services->overrides);
+    services->overrides = cJSON_CreateArray();
+    int result = services->overrides == NULL || choice.left_out == NULL ? out_of_memory(err)
+                                                                        : add_tiers(&choice, err);
+    if (result == 0) {
+        warn_of_left_out(&choice);
     }
-    return 0;
+    cJSON_Delete(choice.left_out);
+    return result;
 }
 
 static int write_variables(const struct ecs_service_state *state, struct buffer *out,

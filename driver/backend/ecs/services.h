@@ -70,8 +70,8 @@ void ecs_services_done(struct ecs_services *services);
 bool ecs_services_hold_secret(const struct ecs_services *services, const char *text);
 
 /* Chooses what fits of the variables of services that are not wrapped: their own first, then the
- * job's public ones, CI_... last; one warning about what does not. 'room': characters of overrides
- * that are left. */
+ * job's public ones, CI_... last; one warning that names what does not. 'room': characters of
+ * overrides that are left. */
 int ecs_services_override(struct ecs_services *services, const struct config *config, size_t room,
                           struct error *err) __attribute__((warn_unused_result));
 
