@@ -148,6 +148,16 @@ static int take_variables(struct reading *reading, struct error *err)
     return 0;
 }
 
+/* What the job wrote is not known if the runner has expanded it. */
+static int take_alias(struct reading *reading, struct error *err)
+{
+    const char *raw = json_text_at(reading->from, "alias");
+    if (raw != NULL && (reading->is_expanded || strchr(raw, '$') != NULL)) {
+        json_bool(reading->to, "alias_varies", true, &reading->ok);
+    }
+    return take_text(reading, "alias", "alias", err);
+}
+
 /* With variables that are empty or not set, a name may be nothing: then it is not the same as a
  * name that the job leaves out. */
 static int check_not_empty(const struct reading *reading, struct error *err)
@@ -302,8 +312,7 @@ static int read_service(const struct job_keywords_rules *rules, const struct con
     if (!cJSON_AddItemToArray(services, reading.to)) {
         cJSON_Delete(reading.to);
         reading.ok = false;
-    } else if (take_common(&reading, config, err) < 0 ||
-               take_text(&reading, "alias", "alias", err) < 0 ||
+    } else if (take_common(&reading, config, err) < 0 || take_alias(&reading, err) < 0 ||
                take_list(&reading, "command", err) < 0 || take_variables(&reading, err) < 0 ||
                check_name(&reading, rules->allowed_services, "AllowedServices", err) < 0) {
         return -1;

@@ -9,7 +9,8 @@
  *
  * An image or service is an object {"name", "alias", "user", "platform": text, "entrypoint",
  * "command", "pull_policy": array of texts, "env": array of "NAME=VALUE"}; what the job leaves out
- * is not in it. The caller frees keywords with job_keywords_done(), also after a failure.
+ * is not in it. "alias_varies": true marks an alias that may have a variable's value. The caller
+ * frees keywords with job_keywords_done(), also after a failure.
  */
 #ifndef BERTH_DRIVER_BACKEND_JOB_KEYWORDS_H
 #define BERTH_DRIVER_BACKEND_JOB_KEYWORDS_H

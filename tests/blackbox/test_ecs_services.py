@@ -96,6 +96,20 @@ def test_no_wait_is_reported_as_another(job, cloud):
         assert abs(kept[name] - parts[name]) < ROUNDING_S, (kept, done.stdout)
 
 
+def test_an_alias_with_a_variable_makes_no_definition_of_its_own(job, cloud):
+    """The name differs between jobs, and may be a value that is not public."""
+    for value in ("one", "two"):
+        job.variables(("NAME", value, {}))
+        job.services(service(alias="db-$NAME"), service(5433, alias="fixed"))
+        assert "not ready" not in prepare(job).stderr
+        done = job.run(f"echo hi | nc -w 1 db-{value} 5432; echo hi | nc -w 1 fixed 5433\n")
+        assert done.stdout == b"hi\nhi\n", done.stderr
+        assert job.run(f"grep -cw db-{value} /etc/hosts\n", "get_sources").stdout == b"1\n"
+        assert job.stage("cleanup").returncode == 0
+    containers, text = definition(cloud)
+    assert "db-one" not in text and "fixed" in containers["berth-helper"]["command"]
+
+
 def test_variables_in_overrides_own_first_predefined_last(job, cloud):
     del_words = service(variables=[{"key": "OWN", "value": "o" * 200}])
     del del_words["entrypoint"]

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/buffer.h"
 #include "common/parse.h"
 #include "driver/backend/ecs/ecs.h"
 #include "driver/backend/ecs/generated.h"
@@ -325,6 +326,25 @@ static bool add_login_timeouts(const struct backend_task *task, enum metadata_co
            add_timeout(environment, "BERTH_CLAIM_TIMEOUT", backend_claim_ms(task));
 }
 
+/* Names of services that would make a definition for each job. The agent adds them to those of its
+ * arguments. */
+static bool add_host_names(const struct backend_task *task, cJSON *environment)
+{
+    const struct ecs_session *session = task->session;
+    const struct ecs_generated *generated = session == NULL ? NULL : session->generated;
+    const cJSON *names = generated == NULL ? NULL : generated->services.varying_names;
+    const cJSON *name = NULL;
+    cleanup_buffer struct buffer text;
+    buffer_init(&text, (size_t)ECS_HOST_NAME_CEILING * IMAGE_ALIAS_BYTES);
+    cJSON_ArrayForEach(name, names)
+    {
+        if (buffer_printf(&text, "%s%s", text.length > 0 ? "," : "", name->valuestring) < 0) {
+            return false;
+        }
+    }
+    return text.length == 0 || add_variable(environment, "BERTH_HOST_NAME", text.bytes);
+}
+
 /* The user's public key and the seed of the container's host key. Users with access to
  * DescribeTasks can read both; the user's private key never leaves this host. */
 static bool add_container(const struct backend_task *task, const char *name,
@@ -347,7 +367,7 @@ static bool add_container(const struct backend_task *task, const char *name,
             add_variable(environment, "SSH_PUBLIC_KEY", line) &&
             add_variable(environment, "BERTH_HOST_KEY_SEED", seed) &&
             add_grace(task->config, environment) && add_detach_timeout(task->config, environment) &&
-            add_login_timeouts(task, which, environment);
+            add_login_timeouts(task, which, environment) && add_host_names(task, environment);
     sodium_memzero(seed, sizeof(seed));
     return added;
 }
@@ -390,7 +410,7 @@ static int check_overrides(const cJSON *overrides, struct error *err)
     if (length > ECS_OVERRIDES_CEILING) {
         return error_set(err, ERROR_USAGE, 0,
                          "the overrides of the task have %zu characters, above ECS's limit of %d; "
-                         "shorten the names of roles and container",
+                         "shorten the names of roles and container, and aliases with variables",
                          length, ECS_OVERRIDES_CEILING);
     }
     return 0;

@@ -32,6 +32,8 @@ static int read_names(struct ecs_services *services, struct ecs_service_state *s
     cJSON *names = cJSON_CreateArray();
     service_names_read(service, taken, names, &ok);
     state->names = cJSON_CreateArray();
+    cJSON *list =
+        json_true_at(service, "alias_varies") ? services->varying_names : services->host_names;
     cJSON_ArrayForEach(name, names)
     {
         if (!host_name_is_valid(name->valuestring)) {
@@ -39,11 +41,12 @@ static int read_names(struct ecs_services *services, struct ecs_service_state *s
                      state->name, name->valuestring);
         } else {
             json_append(state->names, name->valuestring, &ok);
-            json_append(services->host_names, name->valuestring, &ok);
+            json_append(list, name->valuestring, &ok);
         }
     }
     cJSON_Delete(names);
-    if (cJSON_GetArraySize(services->host_names) > ECS_HOST_NAME_CEILING) {
+    if (cJSON_GetArraySize(services->host_names) + cJSON_GetArraySize(services->varying_names) >
+        ECS_HOST_NAME_CEILING) {
         return error_set(err, ERROR_USAGE, 0, "the job's services have more than %d names",
                          ECS_HOST_NAME_CEILING);
     }
@@ -254,8 +257,9 @@ int ecs_services_read(struct ecs_services *services, const struct ecs_services_i
     const cJSON *service = NULL;
     int count = cJSON_GetArraySize(input->services);
     int room = ECS_SERVICE_CEILING - (int)input->sidecars;
-    *services =
-        (struct ecs_services){.host_names = cJSON_CreateArray(), .secrets = cJSON_CreateArray()};
+    *services = (struct ecs_services){.host_names = cJSON_CreateArray(),
+                                      .varying_names = cJSON_CreateArray(),
+                                      .secrets = cJSON_CreateArray()};
     if (count > 0 && count > room) {
         return error_set(err, ERROR_USAGE, 0,
                          "the job has %d services, more than the %d that fit into a task beside "
@@ -283,6 +287,7 @@ void ecs_services_done(struct ecs_services *services)
         image_choice_done(&state->choice);
     }
     cJSON_Delete(services->host_names);
+    cJSON_Delete(services->varying_names);
     json_delete_wiped(services->secrets);
     json_delete_wiped(services->overrides);
     *services = (struct ecs_services){0};

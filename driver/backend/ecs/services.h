@@ -42,9 +42,11 @@ struct ecs_services {
     struct ecs_service entries[ECS_SERVICE_CEILING]; /* for the definition; points into 'states' */
     struct ecs_service_state states[ECS_SERVICE_CEILING];
     size_t count;
-    cJSON *host_names; /* of all, array of texts */
-    cJSON *secrets;    /* values of masked job variables, array of texts */
-    cJSON *overrides;  /* of containers, array; NULL: none */
+    cJSON *host_names;    /* for the definition, array of texts */
+    cJSON *varying_names; /* host names of services whose alias may differ between two jobs of one
+                             definition, array of texts: an override */
+    cJSON *secrets;       /* values of masked job variables, array of texts */
+    cJSON *overrides;     /* of containers, array; NULL: none */
 };
 
 /* What services_read() needs beside the job's request. */

@@ -193,6 +193,24 @@ static void overrides_take_what_has_room(void **state)
     ecs_services_done(&none);
 }
 
+static void names_that_vary_are_not_for_the_definition(void **state)
+{
+    (void)state;
+    struct ecs_services services;
+    struct error err = {0};
+    assert_int_equal(read_services("[{\"name\":\"a/db\",\"alias\":\"db-7\",\"alias_varies\":true},"
+                                   "{\"name\":\"two\",\"alias\":\"cache\"}]",
+                                   NULL, &services, &err),
+                     0);
+    char *text = cJSON_PrintUnformatted(services.host_names);
+    assert_string_equal(text, "[\"cache\",\"two\"]");
+    cJSON_free(text);
+    text = cJSON_PrintUnformatted(services.varying_names);
+    assert_string_equal(text, "[\"db-7\",\"a__db\",\"a-db\"]");
+    cJSON_free(text);
+    ecs_services_done(&services);
+}
+
 static void registrations_have_a_bucket(void **state)
 {
     (void)state;
@@ -262,6 +280,7 @@ int main(void)
         cmocka_unit_test(the_words_of_a_service),
         cmocka_unit_test(the_ports_of_services),
         cmocka_unit_test(overrides_take_what_has_room),
+        cmocka_unit_test(names_that_vary_are_not_for_the_definition),
         cmocka_unit_test(registrations_have_a_bucket),
         cmocka_unit_test(the_store_forgets_what_is_old_or_not_trusted),
     };
