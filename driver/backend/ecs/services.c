@@ -18,6 +18,10 @@
 
 #define SECRET_LEAST 4 /* shorter values would be found in any text; GitLab masks from 8 */
 
+#define VARIABLE_CEILING      4096 /* as the agent */
+#define VARIABLE_NAME_CEILING 256
+#define NAME_SHOWN            100 /* of a name that may be long */
+
 static int out_of_memory(struct error *err)
 {
     return error_set(err, ERROR_SYSTEM, ENOMEM, "cannot read the job's services");
@@ -211,6 +215,38 @@ static bool needs_words(const struct ecs_services *services, const struct ecs_se
     return false;
 }
 
+/* As the agent, which would end with others instead of starting the service. */
+static bool name_is_valid(const char *text)
+{
+    size_t length = strcspn(text, "=");
+    for (size_t i = 0; i < length; i++) {
+        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f) {
+            return false;
+        }
+    }
+    return length > 0 && length <= VARIABLE_NAME_CEILING;
+}
+
+static int check_variables(struct ecs_service_state *state, struct error *err)
+{
+    int count = cJSON_GetArraySize(state->variables);
+    if (count > VARIABLE_CEILING) {
+        return error_set(err, ERROR_USAGE, 0,
+                         "service '%s': it has %d variables, more than the %d that can be passed",
+                         state->name, count, VARIABLE_CEILING);
+    }
+    for (int i = count - 1; i >= 0; i--) {
+        const char *text = cJSON_GetArrayItem(state->variables, i)->valuestring;
+        int length = (int)strcspn(text, "=");
+        if (!name_is_valid(text)) {
+            log_warn("service '%s': ignoring its variable '%.*s', whose name is not valid",
+                     state->name, length < NAME_SHOWN ? length : NAME_SHOWN, text);
+            cJSON_DeleteItemFromArray(state->variables, i);
+        }
+    }
+    return 0;
+}
+
 static int read_service(struct ecs_services *services, const struct ecs_services_input *input,
                         const cJSON *service, cJSON *taken, struct error *err)
 {
@@ -229,7 +265,8 @@ static int read_service(struct ecs_services *services, const struct ecs_services
     }
     entry->image = (struct ecs_image){state->choice.image, state->choice.secret};
     entry->user = json_text_at(service, "user");
-    if (choose_words(entry, state, service, input->with_helper, err) < 0) {
+    if (choose_words(entry, state, service, input->with_helper, err) < 0 ||
+        (entry->wrapped && check_variables(state, err) < 0)) {
         return -1;
     }
     choose_ports(state);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Services of ECS: what a look-up of their images decides, ports, overrides; and the store. */
+#include "common/buffer.h"
 #include "common/clock.h"
 #include "common/fd.h"
 #include "driver/backend/ecs/pace.h"
@@ -119,6 +120,39 @@ static void the_ports_of_services(void **state)
         }
         ecs_services_done(&services);
     }
+}
+
+static void variables_that_the_agent_would_refuse(void **state)
+{
+    (void)state;
+    struct ecs_services services;
+    struct error err = {0};
+    struct buffer text;
+    buffer_init(&text, 1 << 20);
+    assert_int_equal(buffer_printf(&text,
+                                   "[{\"name\":\"db\",\"env\":[\"=1\",\"A\\n=2\",\"%0257d=3\","
+                                   "\"%0256d=4\",\"B C=\"]}]",
+                                   0, 0),
+                     0);
+    assert_int_equal(read_services(text.bytes, NULL, &services, &err), 0);
+    const cJSON *variables = services.states[0].variables;
+    assert_int_equal(cJSON_GetArraySize(variables), 2);
+    assert_int_equal(strlen(cJSON_GetArrayItem(variables, 0)->valuestring), 258);
+    assert_string_equal(cJSON_GetArrayItem(variables, 1)->valuestring, "B C=");
+    ecs_services_done(&services);
+    for (int count = 4096; count <= 4097; count++) {
+        buffer_clear(&text);
+        assert_int_equal(buffer_printf(&text, "[{\"name\":\"db\",\"env\":[\"V=\""), 0);
+        for (int i = 1; i < count; i++) {
+            assert_int_equal(buffer_printf(&text, ",\"V%d=\"", i), 0);
+        }
+        assert_int_equal(buffer_append_text(&text, "]}]"), 0);
+        assert_int_equal(read_services(text.bytes, NULL, &services, &err), count > 4096 ? -1 : 0);
+        ecs_services_done(&services);
+    }
+    rows_assert_contains("too many", err.message,
+                         "'db': it has 4097 variables, more than the 4096");
+    buffer_done(&text);
 }
 
 static void overrides_take_what_has_room(void **state)
@@ -279,6 +313,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_words_of_a_service),
         cmocka_unit_test(the_ports_of_services),
+        cmocka_unit_test(variables_that_the_agent_would_refuse),
         cmocka_unit_test(overrides_take_what_has_room),
         cmocka_unit_test(names_that_vary_are_not_for_the_definition),
         cmocka_unit_test(registrations_have_a_bucket),
