@@ -14,6 +14,8 @@
 #define AGENT          ECS_AGENT_DIRECTORY "/berth-agent"
 #define HOME_DIRECTORY ECS_BUILDS_DIRECTORY "/.berth-home"
 
+#define SERVICE_TIMEOUT_MS 600000 /* of 'berth-agent service', by default */
+
 /* What the helper gets of the base's job container. */
 static const char *const helper_keys[] = {
     "environment", "environmentFiles", "secrets", "logConfiguration", "mountPoints", "ulimits",
@@ -212,9 +214,11 @@ static void fill_job(const struct ecs_plan *plan, cJSON *container, bool *ok)
 
 /* ENTRYPOINT and CMD become arguments of the agent, which runs them once the variables are there.
  */
-static void wrap_service(const struct ecs_service *service, size_t index, cJSON *definition,
+static void wrap_service(const struct ecs_plan *plan, size_t index, cJSON *definition,
                          cJSON *container, bool *ok)
 {
+    const struct ecs_service *service = &plan->services[index];
+    int64_t launch_ms = plan->config->fargate.launch_timeout_ms;
     const cJSON *word = NULL;
     const cJSON *const lists[] = {service->entrypoint, service->command};
     char volume[ECS_SERVICE_CONTAINER_BYTES];
@@ -223,6 +227,10 @@ static void wrap_service(const struct ecs_service *service, size_t index, cJSON 
     json_append(command, "service", ok);
     json_append(command, "--variables", ok);
     json_append(command, ECS_SERVICE_DIRECTORY "/" ECS_SERVICE_FILE, ok);
+    if (launch_ms > SERVICE_TIMEOUT_MS) { /* as the helper, which writes them, has for its login */
+        json_append(command, "--timeout", ok);
+        json_append_format(command, ok, "%lldms", (long long)launch_ms);
+    }
     json_append(command, "--", ok);
     for (size_t i = 0; i < COUNT(lists); i++) {
         cJSON_ArrayForEach(word, lists[i])
@@ -249,7 +257,7 @@ static void add_service(const struct ecs_plan *plan, size_t index, const cJSON *
         json_text(container, "user", service->user, ok);
     }
     if (service->wrapped) {
-        wrap_service(service, index, definition, container, ok);
+        wrap_service(plan, index, definition, container, ok);
     } else {
         if (cJSON_GetArraySize(service->entrypoint) > 0) {
             set_words(container, "entryPoint", service->entrypoint, ok);

@@ -304,6 +304,24 @@ static void the_job_decides_user_processor_and_entrypoint(void **state)
     cJSON_Delete(base);
 }
 
+static void a_service_waits_as_long_as_the_launch_may_take(void **state)
+{
+    (void)state;
+    struct config config = make_config();
+    struct ecs_plan plan = make_plan(&config);
+    cJSON *words = cJSON_Parse("[\"serve\"]");
+    const struct ecs_service service = {.image = {"a", NULL}, .entrypoint = words, .wrapped = true};
+    plan.services = &service;
+    plan.service_count = 1;
+    config.fargate.launch_timeout_ms = 1200000;
+    cJSON *definition = make(&plan);
+    assert_string_equal(part(definition, "berth-svc-1", "command"),
+                        "[\"service\",\"--variables\",\"/.berth-variables/variables\","
+                        "\"--timeout\",\"1200000ms\",\"--\",\"serve\"]");
+    cJSON_Delete(definition);
+    cJSON_Delete(words);
+}
+
 static void services_are_wrapped_or_plain(void **state)
 {
     (void)state;
@@ -457,6 +475,7 @@ int main(void)
         cmocka_unit_test(a_base_that_does_not_fit_is_refused),
         cmocka_unit_test(a_large_definition_is_refused),
         cmocka_unit_test(the_job_decides_user_processor_and_entrypoint),
+        cmocka_unit_test(a_service_waits_as_long_as_the_launch_may_take),
         cmocka_unit_test(services_are_wrapped_or_plain),
         cmocka_unit_test(privileges_and_what_goes_with_them),
         cmocka_unit_test(the_hash_is_of_the_content_alone),
