@@ -383,6 +383,14 @@ def test_no_answer_about_a_service_that_needs_it_is_no_fault_of_the_job(job, clo
     assert cloud.count("RunTask") == 0
 
 
+def test_a_port_of_berth_that_the_image_exposes(job, cloud, registry):
+    name = f"{registry.host}/group/db:1"
+    registry.push("group/db", "1", Image(ExposedPorts={"22122/tcp": {}}))
+    job.services(service(name=name))
+    assert "uses port 22122, which is Berth's own" in prepare(job, BUILD_FAILURE).stderr
+    assert cloud.count("RunTask") == 0
+
+
 def test_an_empty_entrypoint_is_none(job, cloud, registry):
     """As in Docker: the words of 'command' alone are run."""
     name = f"{registry.host}/group/db:1"

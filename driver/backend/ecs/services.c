@@ -123,12 +123,11 @@ static void choose_ports(struct ecs_service_state *state)
     }
 }
 
-/* Every container listens on all of a task's ports: Berth's two must stay free. */
-static int check_own_ports(const struct ecs_service_state *state,
-                           const struct config_fargate *fargate, struct error *err)
+static int check_own_ports_of(const struct ecs_service_state *state, const uint16_t *ports,
+                              size_t count, const struct config_fargate *fargate, struct error *err)
 {
-    for (size_t i = 0; i < state->port_count; i++) {
-        int port = state->ports[i];
+    for (size_t i = 0; i < count; i++) {
+        int port = ports[i];
         if (port == fargate->job_port || port == fargate->helper_port) {
             (void)error_set(err, ERROR_USAGE, 0,
                             "the service '%s' uses port %d, which is Berth's own", state->name,
@@ -140,6 +139,19 @@ static int check_own_ports(const struct ecs_service_state *state,
         }
     }
     return 0;
+}
+
+/* Every container listens on all of a task's ports: Berth's two must stay free.
+ * HEALTHCHECK_TCP_PORT need not be the only port. */
+static int check_own_ports(const struct ecs_service_state *state,
+                           const struct config_fargate *fargate, struct error *err)
+{
+    const struct image_facts *facts = &state->choice.facts;
+    size_t exposed = state->choice.known ? facts->port_count : 0;
+    return check_own_ports_of(state, state->ports, state->port_count, fargate, err) < 0 ||
+                   check_own_ports_of(state, facts->ports, exposed, fargate, err) < 0
+               ? -1
+               : 0;
 }
 
 static int check_ports(const struct ecs_services *services, const struct config *config,

@@ -28,7 +28,7 @@ static int look_up(void *context, const char *name, bool is_needed, struct image
     out_choice->facts.entrypoint = cJSON_Parse(bare ? "[]" : "[\"entry.sh\"]");
     out_choice->facts.command = cJSON_Parse(bare ? "[]" : "[\"serve\"]");
     out_choice->facts.ports[0] = 5432;
-    out_choice->facts.ports[1] = 8080;
+    out_choice->facts.ports[1] = strstr(name, "helper") != NULL ? 22123 : 8080;
     out_choice->facts.port_count = strstr(name, "two") != NULL ? 2 : 1;
     return 0;
 }
@@ -105,6 +105,9 @@ static void the_ports_of_services(void **state)
          "[{\"name\":\"a\"},{\"name\":\"b\",\"env\":[\"HEALTHCHECK_TCP_PORT=5433\"]}]", NULL},
         {"the job's", "[{\"name\":\"a\",\"env\":[\"HEALTHCHECK_TCP_PORT=22122\"]}]",
          "port 22122, which is Berth's own"},
+        {"the helper's, which the image exposes",
+         "[{\"name\":\"two-helper\",\"env\":[\"HEALTHCHECK_TCP_PORT=5432\"]}]",
+         "port 22123, which is Berth's own"},
         {"not known", "[{\"name\":\"unknown1\"},{\"name\":\"unknown2\"}]", NULL},
         {"not a port", "[{\"name\":\"unknown\",\"env\":[\"HEALTHCHECK_TCP_PORT=x\"]}]", NULL},
     };
