@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from support import processes
+from support import cfn, processes
 from support.driver import BUILD_FAILURE, SYSTEM_FAILURE, prepare
 from support.ecs_generated import JOB
-from support.ecs_requests import Fault
+from support.ecs_requests import Fault, refusal
 from support.registry import Image, Registry, RudeRegistry
 from support.start_report import ROUNDING_S, read_report
 
@@ -197,6 +197,45 @@ def test_a_service_may_name_the_platform_of_the_task(job, cloud):
         service(5433, alias="two", executor_opts={"docker": {"platform": "linux"}}),
     )
     assert "not ready" not in prepare(job).stderr
+
+
+def test_cfn_lint_finds_nothing_in_any_definition(job, cloud):
+    """One of each kind; the tasks are refused."""
+    plain = {key: value for key, value in service().items() if key != "entrypoint"}
+    arn = "arn:aws:secretsmanager:ap-northeast-1:123456789012:secret:login"
+    role = "arn:aws:iam::123456789012:role/pull"
+    cloud.definitions.define(
+        family="base", cpu="1024", memory="2048", networkMode="awsvpc", executionRoleArn=role,
+        requiresCompatibilities=["FARGATE"], runtimePlatform={"cpuArchitecture": "ARM64"},
+        containerDefinitions=[
+            {"name": "ci-coordinator", "image": "a", "secrets": [{"name": "S", "valueFrom": arn}]},
+            {"name": "side", "image": "b", "essential": False},
+        ],
+    )  # fmt: skip
+    no_base = {"ExecutionRole": role, "Cpu": 512, "Memory": 1024, "LogGroup": "/ci/jobs"}
+    secret = {"RegistrySecrets": [f"nowhere.invalid={arn}"], "RegistrySecretsShared": True}
+    kinds = [
+        ({}, [service(), service(5433, alias="two", executor_opts={"docker": {"user": "9"}})]),
+        ({}, [plain, service(5433, alias="two")]),
+        ({"TaskDefinition": None, **no_base}, [service()]),
+        ({"TaskDefinition": None, **no_base, **secret}, [plain, service(5433, alias="two")]),
+        ({"TaskDefinition": "base"}, [service(), plain | {"variables": []}]),
+        ({"LaunchTimeout": "20m"}, [service(command=["x"])]),
+    ]
+    denied = refusal("AccessDeniedException", "no")
+    cloud.faults.append(Fault("RunTask", 400, denied, times=len(kinds)))
+    settings = dict(job.fargate)
+    for changes, services in kinds:
+        job.fargate.clear()
+        job.fargate.update(settings | changes)
+        for key in [key for key, value in job.fargate.items() if value is None]:
+            del job.fargate[key]
+        job.services(*services)
+        assert "ECS started no task" in prepare(job, BUILD_FAILURE).stderr
+    requests = cloud.requests("RegisterTaskDefinition")
+    assert len(requests) == len(kinds)
+    bodies = [{k: v for k, v in row.items() if k not in ("family", "tags")} for row in requests]
+    assert cfn.lint(*bodies) == []
 
 
 def test_names_that_cannot_be(job, cloud):
