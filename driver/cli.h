@@ -30,19 +30,9 @@ struct cli_command {
 
 struct cli {
     struct config_options options;
+    struct command_options own; /* of single commands */
     bool help, version;
-    bool keys; /* "help config": print the configuration keys */
-    const char *container;
-    bool stop;
-    bool policy;
-    bool task_definitions;
-    bool force;
-    bool failed, json, watch, quiet;
-    int64_t since_ms;
-    const char *project, *output;
-    bool drain, if_due;
-    bool helper;
-    const char *runner_version;
+    bool keys;                         /* "help config": print the configuration keys */
     bool in_group;                     /* "custom" was given, perhaps without a command */
     const struct cli_command *command; /* NULL: none was given */
     int argc;

@@ -251,7 +251,7 @@ static void end_at_signals(const struct program *program)
     const struct cli *cli = &program->cli;
     command_run *run = cli->command->run;
     struct sigaction action = {.sa_handler = on_signal_of_reader};
-    bool changes = run == command_gc && (cli->stop || cli->task_definitions);
+    bool changes = run == command_gc && (cli->own.stop || cli->own.task_definitions);
     if (!changes && (run == command_ps || run == command_doctor || run == command_gc ||
                      run == command_logs || run == command_history)) {
         (void)snprintf(end_text, sizeof(end_text), "%s: interrupted\n", program_name());
@@ -269,22 +269,7 @@ static int run_command(struct program *program, struct result *out_result, struc
         .config = &program->config,
         .runner = &program->runner,
         .signals = &program->signals,
-        .stop = cli->stop,
-        .container = cli->container,
-        .policy = cli->policy,
-        .task_definitions = cli->task_definitions,
-        .force = cli->force,
-        .failed = cli->failed,
-        .json = cli->json,
-        .watch = cli->watch,
-        .quiet = cli->quiet,
-        .since_ms = cli->since_ms,
-        .project = cli->project,
-        .output = cli->output,
-        .drain = cli->drain,
-        .if_due = cli->if_due,
-        .helper = cli->helper,
-        .runner_version = cli->runner_version,
+        .options = &cli->own,
         .argc = cli->argc,
         .argv = cli->argv,
     };

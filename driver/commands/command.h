@@ -16,26 +16,24 @@
 
 #define COMMAND_TASK_BYTES 256
 
+/* From the command line, beside config_options. NULL, false, 0: not given. */
+struct command_options {
+    const char *container;
+    bool stop, task_definitions;
+    bool policy, force;
+    bool failed, json, watch, quiet;
+    int64_t since_ms; /* before now */
+    const char *project, *output;
+    bool drain, if_due;
+    bool helper;
+    const char *runner_version;
+};
+
 struct command_context {
     const struct config *config;
     struct runner *runner;
     struct signals *signals;
-    bool task_definitions;          /* --task-definitions */
-    bool helper;                    /* --helper */
-    const char *runner_version;     /* --runner-version; NULL: not given */
-    const char *container;          /* --container, NULL: the job's */
-    bool stop;                      /* --stop */
-    bool policy;                    /* --policy */
-    bool force;                     /* --force */
-    bool failed;                    /* --failed */
-    bool json;                      /* --json */
-    bool watch;                     /* --watch */
-    bool quiet;                     /* --quiet */
-    bool drain;                     /* --drain */
-    bool if_due;                    /* --if-due */
-    int64_t since_ms;               /* --since, before now; 0: not given */
-    const char *project;            /* --project, a pattern; NULL: all */
-    const char *output;             /* -o; NULL: stdout */
+    const struct command_options *options;
     char task[COMMAND_TASK_BYTES];  /* filled by the stage: task_identity(), for the log file */
     struct history_figures figures; /* filled by the stage: job_history.h */
     int argc;                       /* the words after the command and its options */

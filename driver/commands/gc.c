@@ -224,13 +224,13 @@ static int remove_task_definitions(const struct command_context *context,
 
 int command_gc(struct command_context *context, struct result *out_result, struct error *err)
 {
-    struct orphans orphans = {.config = context->config, .json = context->json};
+    struct orphans orphans = {.config = context->config, .json = context->options->json};
     const struct backend *backend = backend_choose(context->config, err);
     if (backend == NULL || backend->check(context->config, err) < 0) {
         return -1;
     }
     orphans.backend = backend;
-    if (context->task_definitions) {
+    if (context->options->task_definitions) {
         *out_result = (struct result){.kind = RESULT_SUCCESS};
         return remove_task_definitions(context, backend, err);
     }
@@ -238,12 +238,12 @@ int command_gc(struct command_context *context, struct result *out_result, struc
     if (result < 0) {
         (void)error_wrap(err, "cannot list the tasks");
     }
-    if (result == 0 && context->stop) {
+    if (result == 0 && context->options->stop) {
         job_history_sweep(context->config);
     }
     if (result == 0 && orphans.count == 0) {
         (void)fprintf(stderr, "no orphaned tasks on the backend '%s'\n", backend->name);
-    } else if (result == 0 && context->stop) {
+    } else if (result == 0 && context->options->stop) {
         result = check_directory(context->config, err);
         result = result < 0 ? -1 : stop_each(&orphans, err);
     } else if (result == 0) {

@@ -102,8 +102,9 @@ static int add_row(struct table *table, const struct history_job *short_job)
 
 static bool is_wanted(const struct command_context *context, const struct history_job *job)
 {
-    return (!context->failed || history_job_failed(job)) &&
-           (context->project == NULL || pattern_matches(context->project, job->project));
+    return (!context->options->failed || history_job_failed(job)) &&
+           (context->options->project == NULL ||
+            pattern_matches(context->options->project, job->project));
 }
 
 static int list(const struct command_context *context, const struct history *history,
@@ -118,7 +119,7 @@ static int list(const struct command_context *context, const struct history *his
             continue;
         }
         count++;
-        if (context->json) {
+        if (context->options->json) {
             (void)fwrite(job->line, 1, job->line_length, stdout);
             (void)fputc('\n', stdout);
         } else {
@@ -127,7 +128,7 @@ static int list(const struct command_context *context, const struct history *his
     }
     table_print(&table, stdout, 0);
     table_done(&table);
-    if (result == 0 && count == 0 && !context->json) {
+    if (result == 0 && count == 0 && !context->options->json) {
         escape_print(stderr, "no such job in '%s'\n", history->path);
     }
     return result < 0 ? error_set(err, ERROR_SYSTEM, ENOMEM, "cannot print the history") : 0;
@@ -249,7 +250,7 @@ static bool is_named(const struct history_job *job, const char *name)
 static int show_one(const struct command_context *context, const struct history_job *job,
                     struct error *err)
 {
-    if (context->json) {
+    if (context->options->json) {
         (void)printf("%.*s\n", (int)job->line_length, job->line);
         return 0;
     }
@@ -280,7 +281,8 @@ static int show(const struct command_context *context, const struct history *his
 int command_history(struct command_context *context, struct result *out_result, struct error *err)
 {
     struct history history;
-    int64_t since_s = context->since_ms > 0 ? clock_unix_s() - context->since_ms / 1000 : 0;
+    int64_t since_s =
+        context->options->since_ms > 0 ? clock_unix_s() - context->options->since_ms / 1000 : 0;
     int result = history_load(&history, context->config, since_s, err);
     if (result == 0 && !context->config->history.enabled) {
         (void)fprintf(stderr, "[History] Enabled is false: no job is added\n");

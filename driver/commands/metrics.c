@@ -94,7 +94,7 @@ int command_metrics(struct command_context *context, struct result *out_result, 
         result = print_totals(context->config, &text, err);
     }
     if (result == 0) {
-        result = output_file_write(context->output, METRICS_MODE, &text, err);
+        result = output_file_write(context->options->output, METRICS_MODE, &text, err);
     }
     buffer_done(&text);
     if (result == 0) {

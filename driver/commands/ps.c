@@ -174,13 +174,13 @@ static int take(void *context, const struct backend_listed *entry, struct error 
     listing->count++;
     task_summary_find_record(&found, listing->context->config);
     (void)snprintf(found.state, sizeof(found.state), "%.20s%s", entry->state, pool_word(found.job));
-    if (listing->context->quiet) {
+    if (listing->context->options->quiet) {
         escape_print(stdout, "%s\n", listed->job[0] != '\0' ? listed->job : listed->id);
         return 0;
     }
     cJSON *note = listed->job[0] != '\0' ? noted(listing, listed->job) : NULL;
-    result =
-        listing->context->json ? print_json(listing, listed, note) : add_row(listing, listed, note);
+    result = listing->context->options->json ? print_json(listing, listed, note)
+                                             : add_row(listing, listed, note);
     cJSON_Delete(note);
     return result < 0 ? error_set(err, ERROR_SYSTEM, ENOMEM, "cannot print the tasks") : 0;
 }
@@ -225,10 +225,10 @@ static int list(const struct command_context *context, const struct backend *bac
     }
     table_done(&listing.table);
     history_close(&listing.notes);
-    if (result == 0 && listing.count == 0 && !context->json && !context->quiet) {
+    if (result == 0 && listing.count == 0 && !context->options->json && !context->options->quiet) {
         (void)fprintf(stderr, "no task of this runner on the backend '%s'\n", backend->name);
     }
-    if (result == 0 && !context->json && !context->quiet) {
+    if (result == 0 && !context->options->json && !context->options->quiet) {
         print_failures(context->config->metadata_directory);
     }
     return result < 0 ? error_wrap(err, "cannot list the tasks") : 0;
@@ -240,7 +240,7 @@ int command_ps(struct command_context *context, struct result *out_result, struc
     if (backend == NULL || backend->check(context->config, err) < 0) {
         return -1;
     }
-    bool clear = context->watch && !context->json && isatty(STDOUT_FILENO) == 1;
+    bool clear = context->options->watch && !context->options->json && isatty(STDOUT_FILENO) == 1;
     char(*wishes)[METADATA_WISH_BYTES] = NULL;
     struct error unusable = {0};
     if (context->config->warm_count > 0 &&
@@ -248,7 +248,7 @@ int command_ps(struct command_context *context, struct result *out_result, struc
         log_debug("%s", unusable.message); /* 'warm' and 'doctor' report it */
     }
     int result = list(context, backend, wishes, clear, err);
-    while (result == 0 && context->watch &&
+    while (result == 0 && context->options->watch &&
            signals_wait(context->signals, -1, clock_deadline_ms(backend->list_pause_ms)) == 0 &&
            !signals_pending(context->signals) && ferror(stdout) == 0) {
         result = list(context, backend, wishes, clear, err);

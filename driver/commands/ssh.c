@@ -28,7 +28,7 @@ static int run_in_task(struct task *task, const char *command, struct job_outcom
 static int choose_container(const struct command_context *context, struct task *task,
                             struct error *err)
 {
-    const char *name = context->container;
+    const char *name = context->options->container;
     if (name == NULL || strcmp(name, "job") == 0) {
         return 0;
     }

@@ -76,8 +76,8 @@ static int fill_once(const struct command_context *context, const struct backend
         .config = context->config,
         .backend = backend,
         .signals = context->signals,
-        .drain = context->drain,
-        .skip_if_due = context->if_due,
+        .drain = context->options->drain,
+        .skip_if_due = context->options->if_due,
     };
     if (warm_fill(&fill, err) < 0) {
         return -1;
@@ -115,10 +115,10 @@ static void watch(const struct command_context *context, const struct backend *b
 static int check(const struct command_context *context, const struct backend *backend,
                  struct error *err)
 {
-    if (context->watch && (context->drain || context->if_due)) {
+    if (context->options->watch && (context->options->drain || context->options->if_due)) {
         return error_set(err, ERROR_USAGE, 0, "--watch excludes --drain and --if-due");
     }
-    if (context->config->warm_count == 0 && !context->drain) {
+    if (context->config->warm_count == 0 && !context->options->drain) {
         (void)error_set(err, ERROR_USAGE, 0, "the configuration has no [[Warm]]");
         return error_hint(err, "see '%s help config'", program_name());
     }
@@ -138,7 +138,7 @@ int command_warm(struct command_context *context, struct result *out_result, str
                               context->config->warm[i].line);
         }
     }
-    if (context->watch) {
+    if (context->options->watch) {
         watch(context, backend);
     } else if (fill_once(context, backend, err) < 0 || print_pool(context, backend, err) < 0) {
         return -1;

@@ -95,10 +95,10 @@ int command_doctor(struct command_context *context, struct result *out_result, s
                             .deadline_ms = clock_deadline_ms(DOCTOR_MS),
                             .colour = log_wants_colour(STDOUT_FILENO),
                             .width = (int)terminal_width(STDOUT_FILENO),
-                            .json = context->json};
+                            .json = context->options->json};
     const struct backend *backend = backend_choose(context->config, err);
     int result = 0;
-    if (!context->policy) {
+    if (!context->options->policy) {
         check(&doctor, backend);
     } else if (backend != &backend_ecs) {
         result = backend == NULL ? -1

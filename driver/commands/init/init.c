@@ -93,7 +93,7 @@ int command_init(struct command_context *context, struct result *out_result, str
 {
     const char *path = context->argc > 0 ? context->argv[0] : DEFAULT_PATH;
     struct init_dialog *init = NULL;
-    if (check_path(path, context->force, err) < 0) {
+    if (check_path(path, context->options->force, err) < 0) {
         return -1;
     }
     init = calloc(1, sizeof(*init));

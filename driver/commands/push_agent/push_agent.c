@@ -143,8 +143,8 @@ static int choose_version(const struct command_context *context, char out[PUSH_T
 {
     const char *image = context->config->helper.image;
     out[0] = '\0';
-    if (context->runner_version != NULL) {
-        (void)snprintf(out, PUSH_TAG_BYTES, "%s", context->runner_version);
+    if (context->options->runner_version != NULL) {
+        (void)snprintf(out, PUSH_TAG_BYTES, "%s", context->options->runner_version);
         return 0;
     }
     if (image != NULL || installed_version(context->signals, out)) {
@@ -164,13 +164,13 @@ static int push_both(const struct command_context *context, const struct agent_i
     char agent_tag[PUSH_TAG_BYTES];
     char helper_tag[PUSH_TAG_BYTES];
     if (push_all(repository, context->signals, images, agent_tag, err) < 0 ||
-        (context->helper && helper_copy(context->config, context->signals, version, repository,
-                                        helper_tag, err) < 0)) {
+        (context->options->helper && helper_copy(context->config, context->signals, version,
+                                                 repository, helper_tag, err) < 0)) {
         return -1;
     }
     escape_print(stdout, "[Helper]\n");
     escape_print(stdout, "AgentImage = \"%s:%s\"\n", repository->uri, agent_tag);
-    if (context->helper) {
+    if (context->options->helper) {
         escape_print(stdout, "Image = \"%s:%s\"\n", repository->uri, helper_tag);
     }
     return 0;
@@ -183,7 +183,7 @@ static int push(const struct command_context *context, const struct ecr_name *na
     struct agent_images images;
     struct ecr_repository repository;
     char version[PUSH_TAG_BYTES] = "";
-    int result = context->helper ? choose_version(context, version, err) : 0;
+    int result = context->options->helper ? choose_version(context, version, err) : 0;
     if (result < 0) {
         return -1;
     }
@@ -229,7 +229,7 @@ int command_push_agent(struct command_context *context, struct result *out_resul
                        struct error *err)
 {
     struct ecr_name name = {.account = ""};
-    if (context->runner_version != NULL && !context->helper) {
+    if (context->options->runner_version != NULL && !context->options->helper) {
         return error_set(err, ERROR_USAGE, 0, "--runner-version is for --helper");
     }
     if (parse_repository(context->argc > 0 ? context->argv[0] : REPOSITORY, &name, err) < 0) {
@@ -239,8 +239,8 @@ int command_push_agent(struct command_context *context, struct result *out_resul
     if (client == NULL) {
         return -1;
     }
-    int result =
-        context->policy ? print_policy(&name, client, err) : push(context, &name, client, err);
+    int result = context->options->policy ? print_policy(&name, client, err)
+                                          : push(context, &name, client, err);
     aws_client_free(client);
     if (result == 0) {
         *out_result = (struct result){.kind = RESULT_SUCCESS};

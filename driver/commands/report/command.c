@@ -26,7 +26,7 @@ static int make(const struct command_context *context, const struct history *his
     buffer_init(&page, REPORT_BYTES);
     int result = report_data(history, &scope, &data) < 0 || report_page(&data, &page) < 0
                      ? error_set(err, ERROR_SYSTEM, ENOMEM, "cannot make the report")
-                     : output_file_write(context->output, REPORT_MODE, &page, err);
+                     : output_file_write(context->options->output, REPORT_MODE, &page, err);
     buffer_done(&data);
     buffer_done(&page);
     return result;
@@ -35,9 +35,9 @@ static int make(const struct command_context *context, const struct history *his
 int command_report(struct command_context *context, struct result *out_result, struct error *err)
 {
     struct history history;
-    int64_t age_ms = context->since_ms > 0 ? context->since_ms : DEFAULT_AGE_MS;
+    int64_t age_ms = context->options->since_ms > 0 ? context->options->since_ms : DEFAULT_AGE_MS;
     int64_t since_s = clock_unix_s() - age_ms / 1000;
-    if (context->output == NULL && isatty(STDOUT_FILENO) == 1) {
+    if (context->options->output == NULL && isatty(STDOUT_FILENO) == 1) {
         (void)error_set(err, ERROR_USAGE, 0, "the report is a page for a browser");
         return error_hint(err, "name a file: 'report -o report.html'");
     }
@@ -45,9 +45,9 @@ int command_report(struct command_context *context, struct result *out_result, s
     if (result == 0) {
         result = make(context, &history, since_s, err);
     }
-    if (result == 0 && context->output != NULL) {
+    if (result == 0 && context->options->output != NULL) {
         escape_print(stderr, "%zu job%s in '%s'\n", history.count, history.count == 1 ? "" : "s",
-                     context->output);
+                     context->options->output);
     }
     history_done(&history);
     if (result == 0) {
