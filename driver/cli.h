@@ -14,6 +14,14 @@
 #include "driver/commands/command.h"
 #include "driver/config/config_load.h"
 
+/* What the exit status of a command can be; cli_help.c has the list. */
+enum cli_exit {
+    CLI_EXIT_ORDINARY,
+    CLI_EXIT_DOCTOR,
+    CLI_EXIT_OF_JOB, /* that of the command in the task */
+    CLI_EXIT_STAGE,  /* the runner's codes */
+};
+
 struct cli_command {
     const char *group, *group_alias; /* "custom", NULL: none */
     const char *name, *alias;
@@ -24,6 +32,7 @@ struct cli_command {
     const char *needs;         /* what an empty command line lacks; NULL: nothing */
     const char *needs_example; /* what to type instead */
     int arguments_ceiling;
+    enum cli_exit exit;
     bool without_file; /* reads no configuration */
     command_run *run;
 };

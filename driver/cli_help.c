@@ -94,27 +94,32 @@ static void print_examples(const struct cli *cli)
     }
 }
 
-#define ORDINARY " ps gc warm logs history report metrics push-agent init completion version help "
+enum {
+    ORDINARY = 1 << CLI_EXIT_ORDINARY,
+    DOCTOR = 1 << CLI_EXIT_DOCTOR,
+    OF_JOB = 1 << CLI_EXIT_OF_JOB,
+    STAGE = 1 << CLI_EXIT_STAGE,
+};
 
 /* The only list of exit codes; main.c and result.c choose them. */
 static const struct {
     struct option_status row;
-    const char *commands; /* " name name "; NULL: all */
+    unsigned kinds; /* 0: all */
 } exit_rows[] = {
-    {{"0", "success"}, NULL},
+    {{"0", "success"}, 0},
     {{"1", "failure"}, ORDINARY},
-    {{"1", "'doctor': it found something that would prevent jobs from running"}, " doctor "},
-    {{"2", "wrong command line; nothing was done"}, NULL},
-    {{"255", "'exec', 'ssh', 'doctor': Berth itself failed"}, " exec ssh doctor "},
+    {{"1", "'doctor': it found something that would prevent jobs from running"}, DOCTOR},
+    {{"2", "wrong command line; nothing was done"}, 0},
+    {{"255", "'exec', 'ssh', 'doctor': Berth itself failed"}, OF_JOB | DOCTOR},
     {{"130, 143", "interrupted by Ctrl-C, stopped by SIGTERM (128 + the signal's number)"},
-     ORDINARY "exec ssh doctor "},
-    {{"N", "'exec', 'ssh': the command's status, or 128 + n if signal n ended it"}, " exec ssh "},
+     ORDINARY | OF_JOB | DOCTOR},
+    {{"N", "'exec', 'ssh': the command's status, or 128 + n if signal n ended it"}, OF_JOB},
     {{"BUILD_FAILURE_EXIT_CODE",
       "'custom': the job failed, or the configuration or command line is wrong (1 if unset)"},
-     " custom "},
+     STAGE},
     {{"SYSTEM_FAILURE_EXIT_CODE",
       "'custom': anything else failed; GitLab may retry the job (2 if unset)"},
-     " custom "},
+     STAGE},
 };
 #define EXIT_ROW_COUNT (sizeof(exit_rows) / sizeof(exit_rows[0]))
 
@@ -122,14 +127,10 @@ static const struct {
 static void print_exit_statuses(const struct cli_command *only)
 {
     struct option_status rows[EXIT_ROW_COUNT];
-    char name[32] = "";
     size_t count = 0;
-    if (only != NULL) {
-        (void)snprintf(name, sizeof(name), " %s ", only->group != NULL ? only->group : only->name);
-    }
     for (size_t i = 0; i < EXIT_ROW_COUNT; i++) {
-        const char *commands = exit_rows[i].commands;
-        if (only != NULL && commands != NULL && strstr(commands, name) == NULL) {
+        unsigned kinds = exit_rows[i].kinds;
+        if (only != NULL && kinds != 0 && (kinds & (1U << only->exit)) == 0) {
             continue;
         }
         rows[count] = exit_rows[i].row;

@@ -42,7 +42,7 @@ struct program {
 static bool is_exec(const struct program *program)
 {
     const struct cli_command *command = program->cli.command;
-    return command != NULL && (command->run == command_exec || command->run == command_ssh);
+    return command != NULL && command->exit == CLI_EXIT_OF_JOB;
 }
 
 /* With the build failure code, GitLab would report 'script_failure' for a job that was cancelled or
@@ -64,7 +64,7 @@ static bool is_stage(const struct program *program)
 /* 'doctor' and the commands that only print and change things. */
 static int ordinary_exit_code(const struct program *program, struct result result)
 {
-    bool is_doctor = program->cli.command != NULL && program->cli.command->run == command_doctor;
+    bool is_doctor = program->cli.command != NULL && program->cli.command->exit == CLI_EXIT_DOCTOR;
     switch (result.kind) {
     case RESULT_SUCCESS:
         return 0;
