@@ -39,7 +39,7 @@ struct program {
 };
 
 /* The commands that exit with the status of what they ran. */
-static bool is_exec(const struct program *program)
+static bool has_status_of_job(const struct program *program)
 {
     const struct cli_command *command = program->cli.command;
     return command != NULL && command->exit == CLI_EXIT_OF_JOB;
@@ -50,8 +50,7 @@ static bool is_exec(const struct program *program)
 static bool stopped_before_the_job(const struct program *program)
 {
     const struct cli_command *command = program->cli.command;
-    return program->signals.first != 0 && command != NULL &&
-           (command->run == stage_prepare || command->run == stage_config);
+    return program->signals.first != 0 && command != NULL && command->before_the_job;
 }
 
 /* The stages of a job, and command lines of a runner that name no command. */
@@ -87,8 +86,8 @@ static int exit_code(const struct program *program, struct result result)
     if (is_stage(program)) {
         return result_exit_code(result, &program->runner);
     }
-    return is_exec(program) ? result_exec_exit_code(result, program->signals.first)
-                            : ordinary_exit_code(program, result);
+    return has_status_of_job(program) ? result_exec_exit_code(result, program->signals.first)
+                                      : ordinary_exit_code(program, result);
 }
 
 /* Ctrl-C needs no explanation. */
@@ -101,15 +100,14 @@ static bool is_plain_interrupt(const struct program *program, const struct resul
 static const char *stage_name(const struct command_context *context,
                               const struct cli_command *command)
 {
-    return command->run == stage_run && context->argc > 1 ? context->argv[1] : command->name;
+    return command->names_stage && context->argc > 1 ? context->argv[1] : command->name;
 }
 
 /* The runner reports that the job was cancelled or timed out: where its signal arrived is no error
  * of Berth. An interrupted 'cleanup' is one: it may leave a task. */
 static bool is_cancelled_stage(const struct program *program, const struct result *result)
 {
-    return result->kind == RESULT_CANCELLED && is_stage(program) &&
-           program->cli.command->run != stage_cleanup;
+    return result->kind == RESULT_CANCELLED && is_stage(program) && !program->cli.command->must_end;
 }
 
 /* Errors about the value of an option, which some commands find, begin with "--NAME: ". */
@@ -229,7 +227,7 @@ static const char *status_of(const struct program *program, const struct result 
 static void warn_of_missing_codes(const struct program *program)
 {
     bool has_job = program->runner.response_file != NULL || runner_variable("CI_JOB_ID") != NULL;
-    if (program->runner.codes_missing && has_job && !is_exec(program)) {
+    if (program->runner.codes_missing && has_job && !has_status_of_job(program)) {
         log_warn("BUILD_FAILURE_EXIT_CODE and SYSTEM_FAILURE_EXIT_CODE are not both set, using %d "
                  "and %d; GitLab Runner sets them when it starts this command",
                  program->runner.build_failure_code, program->runner.system_failure_code);
@@ -249,11 +247,8 @@ static void on_signal_of_reader(int number)
 static void end_at_signals(const struct program *program)
 {
     const struct cli *cli = &program->cli;
-    command_run *run = cli->command->run;
     struct sigaction action = {.sa_handler = on_signal_of_reader};
-    bool changes = run == command_gc && (cli->own.stop || cli->own.task_definitions);
-    if (!changes && (run == command_ps || run == command_doctor || run == command_gc ||
-                     run == command_logs || run == command_history)) {
+    if (cli->command->only_reads && !cli->own.stop && !cli->own.task_definitions) {
         (void)snprintf(end_text, sizeof(end_text), "%s: interrupted\n", program_name());
         (void)sigaction(SIGINT, &action, NULL);
         (void)sigaction(SIGTERM, &action, NULL);
@@ -273,18 +268,18 @@ static int run_command(struct program *program, struct result *out_result, struc
         .argc = cli->argc,
         .argv = cli->argv,
     };
-    command_run *run = cli->command->run;
-    if (cli->command->without_file) { /* can fail only for its words */
-        program->wrong_command_line = run(&program->context, out_result, err) < 0;
+    const struct cli_command *command = cli->command;
+    if (command->without_file) { /* can fail only for its words */
+        program->wrong_command_line = command->run(&program->context, out_result, err) < 0;
         return program->wrong_command_line ? -1 : 0;
     }
-    cli->options.is_exec = run == command_exec;
-    cli->options.only_a_named_file = run == command_init; /* 'init' can replace a broken file */
+    cli->options.is_exec = command->is_exec;
+    cli->options.only_a_named_file = command->only_a_named_file;
     if (config_load(&program->config, &cli->options, err) < 0 ||
-        open_log(program_name(), &program->config, run != stage_cleanup, err) < 0) {
+        open_log(program_name(), &program->config, !command->must_end, err) < 0) {
         return -1;
     }
-    if (run != command_doctor) { /* doctor reports them itself */
+    if (!command->reports_warnings) {
         config_log_warnings(&program->config);
     }
     warn_of_missing_codes(program);
@@ -294,13 +289,13 @@ static int run_command(struct program *program, struct result *out_result, struc
         program->wrong_command_line = true;
         return -1;
     }
-    if (run == stage_prepare) {
+    if (command->takes_long) {
         log_stage(program, "stage begins", "running", out_result);
     }
-    if (cli->command->group != NULL) {
-        job_history_begin(&program->context, stage_name(&program->context, cli->command));
+    if (command->group != NULL) {
+        job_history_begin(&program->context, stage_name(&program->context, command));
     }
-    return run(&program->context, out_result, err);
+    return command->run(&program->context, out_result, err);
 }
 
 /* For the job's line of the history. Without a configuration there is none. */
