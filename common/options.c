@@ -186,10 +186,12 @@ struct words {
     int argc;
     char *const *argv;
     int position; /* of the next word */
+    int unknown;  /* position of the unknown option; 0: none */
 };
 
-static int unknown(const struct words *words, const char *word, struct error *err)
+static int unknown(struct words *words, const char *word, struct error *err)
 {
+    words->unknown = words->position - 1;
     const char *name = word + strspn(word, "-");
     size_t length = strcspn(name, "=");
     char text[64];
@@ -259,7 +261,7 @@ int options_parse(const struct option_row *rows, size_t count, void *target, int
     if (from_environment(rows, count, target, err) < 0) {
         return -1;
     }
-    struct words words = {rows, count, target, argc, argv, 1};
+    struct words words = {rows, count, target, argc, argv, 1, 0};
     while (words.position < argc && argv[words.position][0] == '-' &&
            argv[words.position][1] != '\0') {
         const char *word = argv[words.position++];
@@ -271,6 +273,7 @@ int options_parse(const struct option_row *rows, size_t count, void *target, int
             result = word[1] == '-' ? unknown(&words, word, err) : from_letters(&words, word, err);
         }
         if (result < 0) {
+            *out_next = words.unknown > 0 ? words.unknown : *out_next;
             return -1;
         }
     }

@@ -50,7 +50,7 @@ struct option_row {
 };
 
 /* Fills the fields of 'target'. Stops at the first word that is not an option, or after "--", and
- * stores the index of that word in 'out_next'. */
+ * stores the index of that word in 'out_next'; if it fails for an unknown option, that one's. */
 int options_parse(const struct option_row *rows, size_t count, void *target, int argc,
                   char *const argv[], int *out_next, struct error *err)
     __attribute__((warn_unused_result));

@@ -439,16 +439,11 @@ static const struct {
      "'exec' runs PROGRAM ARGUMENT... without the image's ENTRYPOINT"},
 };
 
-/* The message, "unknown option 'X'", names the word: a row that has it replaces the hint. */
-static void hint_docker_option(struct error *err)
+/* For an unknown option: a row that has it replaces the hint. */
+static void hint_docker_option(const char *option, struct error *err)
 {
-    static const char beginning[] = "unknown option '";
     char word[24]; /* longer than any of them */
-    const char *at = err->message + strlen(beginning);
-    if (strncmp(err->message, beginning, strlen(beginning)) != 0) {
-        return;
-    }
-    (void)snprintf(word, sizeof(word), "%.*s", (int)strcspn(at, "'="), at);
+    (void)snprintf(word, sizeof(word), "%.*s", (int)strcspn(option, "="), option);
     for (size_t i = 0; i < sizeof(docker_options) / sizeof(docker_options[0]); i++) {
         if (lists(docker_options[i].words, word)) {
             (void)error_hint(err, "%s", docker_options[i].hint);
@@ -476,7 +471,9 @@ int cli_parse(struct cli *cli, int argc, char *const argv[], struct error *err)
     for (;;) {
         int next = 0;
         if (options_parse(rows, ROW_COUNT, cli, argc - position, argv + position, &next, err) < 0) {
-            hint_docker_option(err);
+            if (next > 0) {
+                hint_docker_option(argv[position + next], err);
+            }
             return -1;
         }
         for (size_t i = 0; i < ROW_COUNT; i++) {

@@ -110,20 +110,12 @@ static bool is_cancelled_stage(const struct program *program, const struct resul
     return result->kind == RESULT_CANCELLED && is_stage(program) && !program->cli.command->must_end;
 }
 
-/* Errors about the value of an option, which some commands find, begin with "--NAME: ". */
-static bool is_about_an_option(const struct error *err)
-{
-    const char *text = err->message;
-    size_t length = strncmp(text, "--", 2) == 0 ? strcspn(text, ": ") : 0;
-    return err->kind == ERROR_USAGE && length > 0 && text[length] == ':';
-}
-
 static struct result fail(struct program *program, const struct error *err)
 {
     char text[ERROR_TEXT_BYTES];
     struct result result = result_from_error(err);
     program->failed = true;
-    program->wrong_command_line = program->wrong_command_line || is_about_an_option(err);
+    program->wrong_command_line = program->wrong_command_line || err->kind == ERROR_OPTION;
     if (err->errnum == EINTR && program->signals.first != 0) {
         result.kind = RESULT_CANCELLED;
     }

@@ -40,13 +40,14 @@ static const struct backend *find_or_suggest(const struct config *config, struct
     if (backend != NULL) {
         return backend;
     }
-    char place[CONFIG_PLACE_BYTES];
+    char out[CONFIG_PLACE_BYTES];
+    const char *place = config_place(config, &config->backend, "--backend", out);
     struct nearest nearest = nearest_begin(config->backend);
     for (size_t i = 0; i < BACKEND_COUNT; i++) {
         nearest_try(&nearest, backends[i]->name);
     }
-    (void)error_set(err, ERROR_USAGE, 0, "%s: unknown backend '%s'",
-                    config_place(config, &config->backend, "--backend", place), config->backend);
+    (void)error_set(err, place == out ? ERROR_USAGE : ERROR_OPTION, 0, "%s: unknown backend '%s'",
+                    place, config->backend);
     (void)(nearest.best != NULL ? nearest_hint(&nearest, err)
                                 : error_hint(err, "use 'docker', 'ecs' or 'local'"));
     return NULL;

@@ -280,7 +280,7 @@ static int read_image(const struct job_keywords_rules *rules, const struct confi
         json_text(keywords->image, "name", rules->image, &reading.ok);
         if (image_name_parse(rules->image, &name) < 0) {
             return rules->image_is_fixed
-                       ? error_set(err, ERROR_USAGE, 0, "--image: '%s' is not a valid image name",
+                       ? error_set(err, ERROR_OPTION, 0, "--image: '%s' is not a valid image name",
                                    rules->image)
                        : error_set(err, ERROR_USAGE, 0,
                                    "[%s] Image: '%s' is not a valid image name", rules->section,

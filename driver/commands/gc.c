@@ -211,7 +211,7 @@ static int remove_task_definitions(const struct command_context *context,
                                    const struct backend *backend, struct error *err)
 {
     if (!backend->has_task_definitions) {
-        return error_set(err, ERROR_USAGE, 0,
+        return error_set(err, ERROR_OPTION, 0,
                          "--task-definitions: the backend '%s' has no task definitions",
                          backend->name);
     }

@@ -33,7 +33,7 @@ static int choose_container(const struct command_context *context, struct task *
         return 0;
     }
     if (strcmp(name, "helper") != 0) {
-        return error_set(err, ERROR_USAGE, 0, "--container: '%s' is not job or helper", name);
+        return error_set(err, ERROR_OPTION, 0, "--container: '%s' is not job or helper", name);
     }
     if (!task->backend_task.metadata->has_helper) {
         return error_set(err, ERROR_USAGE, 0, "the task of '%s' has no helper container",

@@ -133,7 +133,7 @@ static int apply_options(struct config *config, const struct config_options *opt
     struct nearest nearest;
     if (options->log_level != NULL && !log_level_parse(options->log_level, &config->log_level)) {
         nearest = log_level_nearest(options->log_level);
-        (void)error_set(err, ERROR_USAGE, 0,
+        (void)error_set(err, ERROR_OPTION, 0,
                         "--log-level: '%s' is not one of debug, info, warn, error, fatal",
                         options->log_level);
         return nearest_hint(&nearest, err);
@@ -141,7 +141,7 @@ static int apply_options(struct config *config, const struct config_options *opt
     if (options->log_format != NULL &&
         !log_format_parse(options->log_format, &config->log_format)) {
         nearest = log_format_nearest(options->log_format);
-        (void)error_set(err, ERROR_USAGE, 0, "--log-format: '%s' is not text or json",
+        (void)error_set(err, ERROR_OPTION, 0, "--log-format: '%s' is not text or json",
                         options->log_format);
         return nearest_hint(&nearest, err);
     }

@@ -14,7 +14,8 @@
 
 struct result result_from_error(const struct error *err)
 {
-    bool for_good = err->kind == ERROR_USAGE || err->kind == ERROR_BUILD;
+    bool for_good =
+        err->kind == ERROR_USAGE || err->kind == ERROR_OPTION || err->kind == ERROR_BUILD;
     return (struct result){.kind = for_good ? RESULT_BUILD : RESULT_SYSTEM};
 }
 

@@ -396,6 +396,7 @@ def test_a_surplus_word_does_not_keep_cleanup_from_its_work(berth_driver):
         (["exec", "--rm", "node:16"], "'exec' always removes its task"),
         (["exec", "-p", "80:80", "nginx"], "'exec' publishes no ports"),
         (["exec", "--publish=80", "nginx"], "'exec' publishes no ports"),
+        (["exec", "--image", "--rm", "--bogus"], "unknown option '--bogus'; try --help"),
         (["completion"], "'completion' needs a shell; try 'berth-driver completion bash'"),
         (["completion", "bsh"], "did you mean 'bash'?"),
         (["versoin"], "did you mean 'version'?"),

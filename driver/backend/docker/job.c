@@ -30,10 +30,11 @@ static int check_environment(const struct config *config, struct error *err)
         size_t length = strcspn(entry, "=");
         if (length == 0 || strncmp(entry, "BERTH_", 6) == 0 ||
             (length == 14 && strncmp(entry, "SSH_PUBLIC_KEY", length) == 0)) {
-            char place[CONFIG_PLACE_BYTES];
-            return error_set(
-                err, ERROR_USAGE, 0, "%s: '%.*s' cannot be the name of a job's variable",
-                docker_entry_place(config, list, i, "--env", place), (int)length, entry);
+            char out[CONFIG_PLACE_BYTES];
+            const char *place = docker_entry_place(config, list, i, "--env", out);
+            return error_set(err, place == out ? ERROR_USAGE : ERROR_OPTION, 0,
+                             "%s: '%.*s' cannot be the name of a job's variable", place,
+                             (int)length, entry);
         }
     }
     return 0;

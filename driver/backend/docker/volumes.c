@@ -81,8 +81,10 @@ int docker_volumes_check(const struct config *config, struct error *err)
         volume == NULL ? error_set(err, ERROR_SYSTEM, errno, "cannot read the volumes") : 0;
     for (size_t i = 0; result == 0 && i < list->count; i++) {
         if (parse_volume(list->entries[i], volume, err) < 0) {
-            char place[CONFIG_PLACE_BYTES];
-            result = error_wrap(err, "%s", docker_entry_place(config, list, i, "--volume", place));
+            char out[CONFIG_PLACE_BYTES];
+            const char *place = docker_entry_place(config, list, i, "--volume", out);
+            err->kind = place == out || err->kind != ERROR_USAGE ? err->kind : ERROR_OPTION;
+            result = error_wrap(err, "%s", place);
         }
     }
     free(volume);

@@ -102,7 +102,7 @@ int command_doctor(struct command_context *context, struct result *out_result, s
         check(&doctor, backend);
     } else if (backend != &backend_ecs) {
         result = backend == NULL ? -1
-                                 : error_set(err, ERROR_USAGE, 0,
+                                 : error_set(err, ERROR_OPTION, 0,
                                              "--policy: the backend '%s' needs no AWS permissions",
                                              backend->name);
     } else {

@@ -247,7 +247,7 @@ static void errors_become_results(void **state)
         enum result_kind result;
     } rows[] = {
         {ERROR_USAGE, RESULT_BUILD}, {ERROR_BUILD, RESULT_BUILD},  {ERROR_SYSTEM, RESULT_SYSTEM},
-        {ERROR_PEER, RESULT_SYSTEM}, {ERROR_LIMIT, RESULT_SYSTEM},
+        {ERROR_PEER, RESULT_SYSTEM}, {ERROR_LIMIT, RESULT_SYSTEM}, {ERROR_OPTION, RESULT_BUILD},
     };
     for (size_t i = 0; i < ROW_COUNT(rows); i++) {
         struct error err = {.kind = rows[i].kind};
