@@ -21,7 +21,7 @@ int output_file_write(const char *path, mode_t mode, const struct buffer *text, 
                    : 0;
     }
     if (stat(path, &status) == 0 && !S_ISREG(status.st_mode)) {
-        return error_set(err, ERROR_USAGE, 0, "-o: '%s' is not a regular file", path);
+        return error_set(err, ERROR_OPTION, 0, "-o: '%s' is not a regular file", path);
     }
     return fd_replace_file(path, text->bytes, text->length, mode, err);
 }

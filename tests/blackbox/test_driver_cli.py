@@ -150,6 +150,8 @@ def test_gitlab_runner_does_not_take_the_help_for_a_stage(berth_driver, words):
         ["exec", "--backend", "kvm", "--", "true"],
         ["exec", "--image", "no such", "--", "true"],
         ["ssh", "--container", "service", "4711"],
+        ["warm", "--watch", "--drain"],
+        ["metrics", "-o", "/dev/null"],
         ["version", "-V", "x"],
     ],
 )

@@ -70,9 +70,9 @@ class Push:
         assert done.returncode == 0, done.stderr
         return done
 
-    def fails(self, *words, **how):
+    def fails(self, *words, status=FAILURE, **how):
         done = self(*words, **how)
-        assert done.returncode == FAILURE and done.stdout == b"", done.stderr
+        assert done.returncode == status and done.stdout == b"", done.stderr
         assert done.stderr.count("error:") == 1
         return done.stderr
 
@@ -319,7 +319,7 @@ def test_an_upload_that_never_succeeds(push, ecr):
 
 
 def test_options(push, ecr):
-    assert "--runner-version is for --helper" in push.fails("--runner-version", "19.4.0")
+    assert "--runner-version is for --helper" in push.fails("--runner-version", "19.4.0", status=2)
     assert "needs the version of GitLab Runner" in push.fails("--helper")
     assert "is not a version of GitLab Runner" in push.fails("--helper", "--runner-version", "x")
     push.settings["Helper"]["Image"] = "helper:$CI_RUNNER_VERSION"

@@ -230,7 +230,7 @@ int command_push_agent(struct command_context *context, struct result *out_resul
 {
     struct ecr_name name = {.account = ""};
     if (context->options->runner_version != NULL && !context->options->helper) {
-        return error_set(err, ERROR_USAGE, 0, "--runner-version is for --helper");
+        return error_set(err, ERROR_OPTION, 0, "--runner-version is for --helper");
     }
     if (parse_repository(context->argc > 0 ? context->argv[0] : REPOSITORY, &name, err) < 0) {
         return -1;
