@@ -19,7 +19,7 @@
 #define HOSTS_PATH "/etc/hosts"
 
 /* The addresses of 'name', in the order of the file, at most 'room', with port 0; 'localhost' that
- * no line has is 127.0.0.1 and ::1. Returns how many. */
+ * no line has is 127.0.0.1 and ::1. Returns how many. Exported for fuzzing. */
 size_t hosts_find(const char *text, size_t length, const char *name, struct sockaddr_storage *out,
                   size_t room);
 
@@ -33,7 +33,7 @@ enum hosts_state {
     HOSTS_MISSING,   /* the file has no such name */
 };
 
-/* What the file has for a name. */
+/* What the file has for a name. Exported for fuzzing. */
 enum hosts_state hosts_state(const char *text, size_t length, const char *name);
 
 /* Appends one line with those of the 'count' valid names that are missing, in one write. The state

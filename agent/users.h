@@ -27,7 +27,7 @@ struct user {
 /* Reads /etc/passwd into memory, for a process that cannot open files afterwards; later look-ups
  * use the copy. A missing file is not an error, one over LIMIT_PASSWD_BYTES is. */
 int users_load(struct error *err) __attribute__((warn_unused_result));
-/* The same with another file, which fuzzing needs. */
+/* The same with another file. Exported for fuzzing. */
 int users_load_file(const char *path, struct error *err) __attribute__((warn_unused_result));
 
 /* Whether users_find() would find that user. After users_load() it makes no system call. */

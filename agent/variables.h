@@ -17,7 +17,8 @@
 
 #include "common/error.h"
 
-/* Whether the text is valid. Fails with ERROR_PEER, which names the entry by its number. */
+/* Whether the text is valid. Fails with ERROR_PEER, which names the entry by its number. Exported
+ * for fuzzing. */
 int variables_check(const char *text, size_t length, const char *path, struct error *err)
     __attribute__((warn_unused_result));
 

@@ -19,6 +19,7 @@
 #define ED25519_SEED_BASE64_BYTES   45 /* with the NUL */
 #define ED25519_PUBLIC_BASE64_BYTES 69 /* of the SSH form, with the NUL */
 
+/* Exported for its unit test. */
 void ed25519_public(const unsigned char *seed, unsigned char *out_public);
 
 /* The key blob of RFC 8709 in base64, as in known_hosts. */

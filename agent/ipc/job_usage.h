@@ -25,7 +25,7 @@ struct job_usage {
 };
 
 /* "peak memory 1.4 of 2.0 GiB, 38 CPU s, 12 MB out", without what is unknown; an OOM kill comes
- * first. */
+ * first. Exported for its unit test. */
 void job_usage_describe(const struct job_usage *usage, char out[JOB_USAGE_TEXT_BYTES]);
 /* Logs "WHO ended with ...", from the wait status: a warning after an OOM kill. */
 void job_usage_log(const char *who, int wait_status, int64_t ran_ms, const struct job_usage *usage);

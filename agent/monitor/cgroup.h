@@ -4,8 +4,7 @@
  *
  * Supports version 1 (memory controller) and version 2, wherever /proc/self/mountinfo has them. A
  * container's group may be at the root of the mount or below the host's path. Sizes are in bytes.
- * Nothing here fails: what cannot be read is CGROUP_UNKNOWN. Runs in a job's monitor. The functions
- * that take texts are for unit tests and fuzzing.
+ * Nothing here fails: what cannot be read is CGROUP_UNKNOWN. Runs in a job's monitor.
  */
 #ifndef BERTH_AGENT_MONITOR_CGROUP_H
 #define BERTH_AGENT_MONITOR_CGROUP_H
@@ -24,13 +23,13 @@ struct cgroup {
     char mount[CGROUP_PATH_BYTES]; /* the outermost group with a limit */
 };
 
-/* From the texts of /proc/self/cgroup and /proc/self/mountinfo. */
+/* From the texts of /proc/self/cgroup and /proc/self/mountinfo. Exported for fuzzing. */
 void cgroup_locate(const char *membership, const char *mountinfo, struct cgroup *out_cgroup);
 
 /* The number in a file such as memory.max. No limit, "max" or in version 1 a number near 2^63, is
- * CGROUP_UNKNOWN. */
+ * CGROUP_UNKNOWN. Exported for fuzzing. */
 int64_t cgroup_number(const char *text);
-/* The number of 'key' in a file with lines of "KEY NUMBER". */
+/* The number of 'key' in a file with lines of "KEY NUMBER". Exported for fuzzing. */
 int64_t cgroup_field(const char *text, const char *key);
 
 /* The group of this process. */

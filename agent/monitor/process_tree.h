@@ -12,7 +12,7 @@
 #include <sys/types.h>
 
 /* Reads parent and session from the text of /proc/PID/stat. False for a zombie and for any other
- * text. For fuzzing. */
+ * text. Exported for fuzzing. */
 bool tree_read_stat(const char *stat, pid_t *out_parent, pid_t *out_session);
 
 /* Sends a signal to all descendants of 'ancestor'. Returns the number of processes. */

@@ -39,7 +39,7 @@ int aws_source_web_identity(struct aws_search *search, const char *profile, bool
                             struct error *err);
 
 /* Whether a secret may be sent to this URL: by TLS, or unencrypted to loopback or to the link-local
- * addresses of ECS and EKS. */
+ * addresses of ECS and EKS. Exported for fuzzing. */
 bool aws_trusts_host_of(const char *url);
 
 int aws_source_container(struct aws_search *search, struct error *err);

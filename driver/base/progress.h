@@ -35,7 +35,7 @@ void progress_update(struct progress *progress, const struct progress_state *sta
 void progress_end(struct progress *progress);
 
 /* The bar on a terminal of so many columns, of which it leaves the last one free; without room for
- * one the figures alone. */
+ * one the figures alone. Exported for its unit test. */
 void progress_bar(const struct progress_state *state, size_t columns,
                   char out[PROGRESS_TEXT_BYTES]);
 

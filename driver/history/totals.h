@@ -22,9 +22,11 @@
 #define HISTORY_TOTALS_BYTES  (4UL << 20)
 #define HISTORY_METRICS_BYTES (8UL << 20)
 
-/* The counters of 'text'; from nothing if it is NULL; NULL: 'text' is not valid, or no memory. */
+/* The counters of 'text'; from nothing if it is NULL; NULL: 'text' is not valid, or no memory.
+ * Exported for fuzzing. */
 cJSON *history_totals_parse(const char *text, size_t length);
-/* Adds a line of the history. -1: no memory. Lines that are not valid count for nothing. */
+/* Adds a line of the history. -1: no memory. Lines that are not valid count for nothing.
+ * Exported for fuzzing. */
 int history_totals_add(cJSON *totals, const char *line, size_t length)
     __attribute__((warn_unused_result));
 

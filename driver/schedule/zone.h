@@ -33,7 +33,7 @@ bool zone_name_is_valid(const char *name);
 /* 'directory': NULL: ZONE_DIRECTORY. */
 int zone_load(const char *directory, const char *name, struct zone **out_zone, struct error *err)
     __attribute__((warn_unused_result));
-/* The bytes of a file; not kept. */
+/* The bytes of a file; not kept. Exported for fuzzing. */
 int zone_parse(const unsigned char *bytes, size_t length, struct zone **out_zone, struct error *err)
     __attribute__((warn_unused_result));
 void zone_free(struct zone *zone);

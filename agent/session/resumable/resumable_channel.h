@@ -72,7 +72,7 @@ int resumable_channel_on_data(ssh_session ssh, ssh_channel ssh_channel, void *by
                               uint32_t length, int is_stderr, void *userdata);
 /* frames.c: handles what the client has sent. */
 void resumable_channel_read(struct channel *channel);
-/* frames.c: decodes and handles frames, which may arrive in pieces. */
+/* frames.c: decodes and handles frames, which may arrive in pieces. Exported for fuzzing. */
 void resumable_channel_take(struct channel *channel, const char *bytes, size_t length);
 /* frames.c: asks init for the job with the client's id, which answers or hands it over. */
 void resumable_channel_ask_to_attach(struct channel *channel);

@@ -27,7 +27,7 @@ struct docker_log_position {
 };
 
 /* Appends the lines of an answer with timestamps (RFC 3339) that begins at 'position', as far as
- * they fit, and moves the position. Pure bytes. */
+ * they fit, and moves the position. Pure bytes. Exported for fuzzing. */
 void docker_service_logs_take(const char *frames, size_t length, const char *name,
                               struct docker_log_position *position, struct buffer *out);
 

@@ -34,7 +34,7 @@ int ecs_service_logs(struct backend_task *task, struct buffer *out, int64_t dead
                      struct error *err) __attribute__((warn_unused_result));
 
 /* Appends the lines of one answer to 'out' as far as they fit, and moves the position in 'entry'.
- * Returns whether there may be more to read at once. Pure. */
+ * Returns whether there may be more to read at once. Pure. Exported for fuzzing. */
 bool ecs_service_logs_take(const cJSON *answer, cJSON *entry, struct buffer *out, bool *ok);
 
 #endif

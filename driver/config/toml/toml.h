@@ -82,7 +82,8 @@ bool toml_get_string(const struct toml_value *value, const char **out_text, size
 bool toml_get_integer(const struct toml_value *value, int64_t *out_integer);
 bool toml_get_float(const struct toml_value *value, double *out_number);
 bool toml_get_bool(const struct toml_value *value, bool *out_truth);
-/* Any of the four date and time types; toml_type() returns which. */
+/* Any of the four date and time types; toml_type() returns which. No key of
+ * Berth has one: exported for its unit test and for toml-test. */
 bool toml_get_datetime(const struct toml_value *value, struct toml_datetime *out_datetime);
 
 static inline void cleanup_toml_fn(struct toml_document **document)
