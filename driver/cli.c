@@ -264,8 +264,9 @@ const struct option_row cli_options[] = {
      FIELD(own.quiet), 0, 0},
     {"drain", 0, OPTION_FLAG, NULL, NULL, NULL, "with 'warm': stop all tasks of the pool",
      FIELD(own.drain), 0, 0},
-    {"if-due", 0, OPTION_FLAG, NULL, NULL, NULL,
-     "with 'warm': exit if another process is about to do the same", FIELD(own.if_due), 0, 0},
+    /* The driver gives it to itself (warm/replace.c): 'warm' waits for a second, or exits if
+     * another process is about to do the same. */
+    {"if-due", 0, OPTION_FLAG, NULL, NULL, NULL, NULL, FIELD(own.if_due), 0, 0},
     {"helper", 0, OPTION_FLAG, NULL, NULL, NULL,
      "with 'push-agent': also copy the helper's image, [Helper] Image or GitLab's",
      FIELD(own.helper), 0, 0},

@@ -68,7 +68,7 @@ static void print_options(const struct cli_command *only)
          (row->name != NULL || row->help != NULL) && count < ROWS_CEILING; row++) {
         if (row->name == NULL || has_effect(only, row->name)) {
             rows[count] = *row;
-            if (only != NULL && row->name != NULL) {
+            if (only != NULL && row->name != NULL && row->help != NULL) {
                 rows[count].help = help_with(row->help, only->name, texts[count]);
             }
             count++;

@@ -50,13 +50,13 @@ def test_help_goes_to_stdout(berth_driver, words):
         (["metrics"], ["output"]),
         (["push-agent"], ["policy", "helper", "runner-version"]),
         (["ssh"], ["container"]),
-        (["warm"], ["watch", "drain", "if-due"]),
+        (["warm"], ["watch", "drain"]),
         (["init"], ["force"]),
         (["doctor"], ["image", "task-def", "platform-version", "policy", "json"]),
         ([], ["image", "task-def", "platform-version", "workdir", "no-mount", "stop", "policy",
               "force", "container", "task-definitions", "helper",
               "runner-version", "since", "project", "failed", "output", "json", "watch", "quiet",
-              "drain", "if-due"]),
+              "drain"]),
     ],
 )  # fmt: skip
 def test_help_of_a_command_lists_its_options(berth_driver, words, own):
