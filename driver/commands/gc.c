@@ -10,13 +10,15 @@
 #include "common/log.h"
 #include "driver/backend/ecs/registration.h"
 #include "driver/base/json.h"
+#include "driver/base/program.h"
 #include "driver/commands/command.h"
 #include "driver/commands/job_history.h"
 #include "driver/record/metadata_directory.h"
 #include "driver/task/task.h"
 #include "driver/task/task_summary.h"
 
-#define LIST_MS 60000
+#define LIST_MS      60000
+#define REASON_BYTES 96
 
 struct orphan {
     struct backend_listed listed;
@@ -161,10 +163,11 @@ static int stop_one(const struct orphans *orphans, const struct orphan *orphan, 
     const struct backend_listed *listed = &orphan->listed;
     const struct config *config = orphans->config;
     int64_t deadline_ms = clock_deadline_ms(config->cleanup_timeout_ms);
+    char reason[REASON_BYTES];
+    (void)snprintf(reason, sizeof(reason), "%s gc: no job of this runner knows this task",
+                   program_name());
     if (orphan->has_task && orphans->backend->stop_listed != NULL &&
-        orphans->backend->stop_listed(config, listed->id,
-                                      "berth-driver gc: no job of this runner knows this task",
-                                      deadline_ms, err) < 0) {
+        orphans->backend->stop_listed(config, listed->id, reason, deadline_ms, err) < 0) {
         return -1;
     }
     return clean_up(config, listed->job, err);

@@ -82,6 +82,21 @@ def strange_tasks(cloud, owner="berth/0123456789ab/job-9-f00"):
         )
 
 
+@pytest.mark.parametrize(
+    "words, reason", [(["gc", "--stop"], "fargate gc: "), (["custom", "cleanup"], "fargate: ")]
+)
+def test_the_reason_of_a_stop_has_the_name_of_the_program(prepared, cloud, tmp_path, words, reason):
+    link = tmp_path / "fargate"
+    link.symlink_to(prepared.driver.program)
+    prepared.driver.program = link
+    if words[0] == "gc":
+        for path in prepared.driver.metadata.glob("job-*.json"):
+            path.unlink()
+    run(prepared, *words)
+    (stop,) = cloud.requests("StopTask")
+    assert stop["reason"].startswith(reason)
+
+
 def test_gc_stops_only_tasks_of_this_runner(prepared, cloud):
     cloud.page = 2
     strange_tasks(cloud)
@@ -98,7 +113,7 @@ def test_gc_stops_only_tasks_of_this_runner(prepared, cloud):
     left = cloud.running()
     assert cloud.task().arn not in left and len(left) == 3
     (stop,) = cloud.requests("StopTask")
-    assert "no job of this runner knows this task" in stop["reason"]
+    assert stop["reason"] == "berth-driver gc: no job of this runner knows this task"
     path.write_bytes(text)
     for arn in left:
         cloud.moto.ecs.stop_task(cluster=cloud.cluster, task=arn)

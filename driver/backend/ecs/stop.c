@@ -11,6 +11,7 @@
 #include "driver/backend/ecs/client.h"
 #include "driver/backend/ecs/ecs.h"
 #include "driver/base/json.h"
+#include "driver/base/program.h"
 #include "driver/runner/runner.h"
 
 #define LIST_PAUSE_MS 1000
@@ -226,7 +227,7 @@ static int search_and_stop(struct stop_search *search, struct error *err)
 static void write_reason(const struct metadata *metadata, char out[ECS_REASON_CEILING + 1])
 {
     const char *url = ecs_state_text(metadata, "url");
-    (void)snprintf(out, ECS_REASON_CEILING + 1, "berth-driver: cleanup of %s",
+    (void)snprintf(out, ECS_REASON_CEILING + 1, "%s: cleanup of %s", program_name(),
                    url != NULL ? url : metadata->job);
 }
 
