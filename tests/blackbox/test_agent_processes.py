@@ -414,7 +414,7 @@ def stop_with_a_detached(agent, ssh, until, directory, orphan):
     (monitor,) = processes.named(started.pid, "berth-job")
     os.kill(monitor, signal.SIGKILL)
     assert process.wait(60) == 255
-    assert len(job_processes(started)) >= 2, "what it detached lives on"
+    assert len(job_processes(started)) >= 2, "what it detached still runs"
     began = time.monotonic()
     assert started.terminate() == 0
     took = time.monotonic() - began
@@ -484,7 +484,7 @@ def stop_again_and_again(started, deadline_s=ENDS_AT_ONCE_S):
         with contextlib.suppress(subprocess.TimeoutExpired):
             assert started.wait(0.1) == 0
             return time.monotonic() - began
-    raise AssertionError(f"the agent lives {deadline_s} s after its first SIGTERM")
+    raise AssertionError(f"the agent still runs {deadline_s} s after its first SIGTERM")
 
 
 def test_stop_with_a_job_that_ignores_term(agent, event_loop_run):

@@ -328,8 +328,8 @@ def test_remove_leaves_jobs_and_runner_alone(dist, root):
         agent=$(grep -o '"pid":[[:space:]]*[0-9]*' /var/lib/berth/metadata/*.json | tail -n 1)
         agent=${agent##*[^0-9]}
         dpkg -r berth >/dev/null
-        kill -0 $runner && echo "runner lives"
-        kill -0 $agent && echo "task lives"
+        kill -0 $runner && echo "runner runs"
+        kill -0 $agent && echo "task runs"
         cat /etc/gitlab-runner/config.toml; ls /var/lib/berth/metadata
         test ! -e /usr/bin/berth-driver && test ! -e /usr/lib/berth
         ! ls /etc/systemd/system/timers.target.wants/berth-*.timer 2>/dev/null
@@ -340,8 +340,8 @@ def test_remove_leaves_jobs_and_runner_alone(dist, root):
         """
     )
     for words in (
-        "runner lives",
-        "task lives",
+        "runner runs",
+        "task runs",
         "mine",
         "job-4711-",
         "/var/lib/berth\n",

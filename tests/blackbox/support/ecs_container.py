@@ -165,7 +165,7 @@ class Container:
         self._signal(signal.SIGKILL)
 
     def is_serving(self):
-        """Its first process is there, and was not told to end."""
+        """Its first process runs, and no signal to end was sent."""
         pid = self.pid
         if pid is None or self.stop_at is not None or self.killed:
             return False
