@@ -77,7 +77,8 @@
  * every attempt used, keys of 16384 bits and the longest lists of algorithms, 30 and 60 KiB. */
 #define LIMIT_LOGIN_MESSAGES 128
 #define LIMIT_LOGIN_BYTES    (256 * 1024)
-/* Of these, messages without effect. Some clients send a few against traffic analysis. */
+/* So many of these may be messages without effect. Some clients send a few against traffic
+ * analysis. */
 #define LIMIT_LOGIN_CHATTER 32
 /* Messages of unknown types, over a connection's life; libssh answers each. */
 #define LIMIT_UNKNOWN_MESSAGES 16

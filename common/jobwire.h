@@ -79,15 +79,15 @@ enum jobwire_type {
     JOBWIRE_REFUSED,
 };
 
-/* As an offset of ATTACH. */
+/* This offset of ATTACH asks for the oldest byte that is kept. */
 #define JOBWIRE_OLDEST UINT64_MAX
 
 enum jobwire_stream { JOBWIRE_STDOUT, JOBWIRE_STDERR, JOBWIRE_STREAMS };
 
-/* Of NOTICE. */
+/* The values of NOTICE. */
 enum jobwire_notice { JOBWIRE_NOTICE_TEXT, JOBWIRE_NOTICE_SHUTDOWN };
 
-/* Of REFUSED. */
+/* The values of REFUSED. */
 enum jobwire_refusal {
     JOBWIRE_REFUSED_PROTOCOL = 1, /* a malformed or unexpected frame */
     JOBWIRE_REFUSED_UNKNOWN_JOB,

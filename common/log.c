@@ -59,7 +59,7 @@ static const char *const plain_level_names[] = {
 _Static_assert(sizeof(level_names) / sizeof(level_names[0]) == LOG_DEBUG + 1,
                "a name for each level");
 
-/* On a terminal; NULL: none. */
+/* The colours on a terminal; NULL: none. */
 static const char *const level_colours[] = {
     [LOG_FATAL] = "\033[31;1m",
     [LOG_ERROR] = "\033[31;1m",

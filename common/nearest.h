@@ -21,7 +21,7 @@ struct nearest {
 };
 
 struct nearest nearest_begin(const char *word);
-/* Of several words at the same distance the first wins. */
+/* The first of several words at the same distance wins. */
 void nearest_try(struct nearest *nearest, const char *candidate);
 /* Makes "did you mean 'X'?" the error's hint, if a word is close enough. Returns -1. */
 int nearest_hint(const struct nearest *nearest, struct error *err);

@@ -42,7 +42,7 @@ static bool has_effect(const struct cli_command *command, const char *option)
     return cli_takes(command, option) && (command == NULL || !command->without_file || plain);
 }
 
-/* Of "with 'ps': ...; with 'warm': ..." what is about the command itself. */
+/* Returns the part of "with 'ps': ...; with 'warm': ..." that is about the command itself. */
 static const char *help_with(const char *help, const char *command, char out[HELP_BYTES])
 {
     char label[48];
@@ -123,7 +123,7 @@ static const struct {
 };
 #define EXIT_ROW_COUNT (sizeof(exit_rows) / sizeof(exit_rows[0]))
 
-/* Of one command; NULL: of all. The names of commands are for the list of all. */
+/* Prints those of one command; NULL: of all. The names of commands are for the list of all. */
 static void print_exit_statuses(const struct cli_command *only)
 {
     struct option_status rows[EXIT_ROW_COUNT];

@@ -16,12 +16,12 @@
 
 #define PLACED_AGENT   "berth-agent"
 #define PLACED_BUSYBOX "busybox"
-/* In every helper image of GitLab; an agent with --helper looks elsewhere if it is not there. */
+/* Every helper image of GitLab has it; an agent with --helper looks elsewhere without it. */
 #define HELPER_TARGET "/usr/bin/gitlab-runner-helper"
 
 static const char elf_magic[] = {0x7f, 'E', 'L', 'F'};
 
-/* By argv[0], as a shell finds it: with a slash it is a path. */
+/* Opens the program by argv[0], as a shell finds it: with a slash it is a path. */
 static int open_by_name(const char *program)
 {
     char path[SHELL_PATH_BYTES];

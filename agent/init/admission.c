@@ -109,8 +109,8 @@ static int64_t taken_from_ms(const struct admission_question *question, const st
     return place->since_ms + (whole ? LIMIT_LOGIN_UNDISTURBED_MS : turn);
 }
 
-/* Of two places the one to take: of a suspect rather than of another, without a login on its way
- * rather than with one, then the oldest. */
+/* Whether 'a' is the place to take, not 'b': of a suspect rather than of another, without a login
+ * on its way rather than with one, then the oldest. */
 static bool is_better_to_take(const struct place *a, const struct place *b, int64_t now_ms)
 {
     bool suspect_a = source_is_suspect(a->source, now_ms);

@@ -72,8 +72,8 @@ struct job_entry {
     enum job_state state;
     pid_t monitor;
     int control; /* brings a resumable job's monitor its new sessions; else -1 */
-    /* Of a resumable job: a session that asked after the monitor closed 'control', and before it
-     * was reaped. It is answered then, when it is known how the monitor ended. -1: none. */
+    /* A resumable job has here a session that asked after the monitor closed 'control', and before
+     * it was reaped. It is answered then, when it is known how the monitor ended. -1: none. */
     int asked;
     char id[JOBWIRE_ID_BYTES + 1]; /* of a resumable job; "": a plain job */
 };

@@ -18,7 +18,7 @@
 
 enum mode_kind { CHARACTER = 1, INPUT, OUTPUT, CONTROL, LOCAL };
 
-/* By opcode. Modes that Linux does not have (VDSUSP, VFLUSH, VSTATUS) have no row. */
+/* The rows are by opcode. Modes that Linux does not have (VDSUSP, VFLUSH, VSTATUS) have no row. */
 static const struct {
     enum mode_kind kind; /* 0: no such row */
     tcflag_t flag;       /* or the index of the character */

@@ -47,7 +47,7 @@ void aws_client_identity(const struct aws_client *client, char out[AWS_IDENTITY_
 
 void aws_client_scope(const struct aws_client *client, char out[AWS_SCOPE_BYTES])
 {
-    /* Of one account, logins that may differ in what they are allowed. */
+    /* These logins of one account may differ in what they are allowed. */
     static const char *const logins[] = {
         "HOME",
         "AWS_ROLE_SESSION_NAME",

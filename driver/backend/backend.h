@@ -173,7 +173,7 @@ struct backend {
 #define BACKEND_WORKDIR      "workdir"
 #define BACKEND_HELPER_IMAGE "helper_image"
 #define BACKEND_BUILDS       "builds"
-/* In 'state', of any type. */
+/* The key in 'state' of a value of any type. */
 #define BACKEND_SERVICE_LOGS "service_logs"
 #define BACKEND_AGENT_PATH   "/.berth/berth-agent"
 

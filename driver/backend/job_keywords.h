@@ -41,12 +41,12 @@ struct job_keywords_rules {
     int (*check_policies)(const struct config *config, const cJSON *policies, struct error *err);
 };
 
-/* Of a job. What is not allowed or not valid is ERROR_USAGE, and with 'is_published' what has got
- * the value of a masked variable. */
+/* Reads those of a job. What is not allowed or not valid is ERROR_USAGE, and with 'is_published'
+ * what has got the value of a masked variable. */
 int job_keywords_read(const struct job_keywords_rules *rules, const struct config *config,
                       struct job_keywords *keywords, struct error *err)
     __attribute__((warn_unused_result));
-/* Of 'exec', which has no job: the image of the rules. */
+/* The same for 'exec', which has no job: it reads the image of the rules. */
 int job_keywords_read_image(const struct job_keywords_rules *rules, const struct config *config,
                             struct job_keywords *keywords, struct error *err)
     __attribute__((warn_unused_result));

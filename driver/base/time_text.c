@@ -6,7 +6,7 @@
 
 #define NANOSECOND_DIGITS 9
 
-/* Of the form "+hh:mm", "+hhmm" or "Z", as seconds east of Greenwich. */
+/* Reads "+hh:mm", "+hhmm" or "Z" as seconds east of Greenwich. */
 static int parse_zone(const char *text, int64_t *out_s)
 {
     int sign = text[0] == '-' ? -1 : 1;

@@ -73,7 +73,7 @@ static const char *warm_for(const struct listing *listing, const char *key)
     return "";
 }
 
-/* As the pipeline names it, or [[Warm]]. */
+/* The image as the pipeline or [[Warm]] names it. */
 static const char *image_of(const struct listing *listing, const struct backend_listed *listed,
                             const cJSON *note)
 {

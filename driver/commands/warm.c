@@ -25,7 +25,7 @@ static size_t count_of(const struct pool *pool, const char *wish, enum pool_stat
     return count;
 }
 
-/* Of an entry whose launches fail. */
+/* Prints why the launches of an entry fail. */
 static void print_failure(const struct warm_backoff *backoff, const struct config_warm *entry,
                           const char *wish)
 {

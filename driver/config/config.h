@@ -70,7 +70,8 @@ struct config_fargate {
     int64_t service_timeout_ms;       /* for all services of a job to become ready */
     int64_t watch_interval_ms;        /* of DescribeTasks while a script runs */
     int64_t calls_per_second;         /* of all drivers that share a metadata directory */
-    /* Of jobs whose task definition Berth generates: those with an image of their own. */
+    /* The next ones are for jobs whose task definition Berth generates: those with an image of
+     * their own. */
     char *image;                       /* of jobs without 'image:'; NULL: none */
     struct config_list allowed_images; /* named: jobs may have one */
     struct config_list allowed_services;
@@ -95,7 +96,7 @@ struct config_history {
     bool projects; /* [Metrics] Projects */
 };
 
-/* Of the backend 'docker'. Sizes are bytes; 0 and NULL: not set. */
+/* The settings of the backend 'docker'. Sizes are bytes; 0 and NULL: not set. */
 struct config_docker {
     char *host, *certificate_directory;
     enum config_tristate tls_verify;

@@ -17,7 +17,7 @@
 #define BUCKET_COUNT   (sizeof(bounds) / sizeof(bounds[0]))
 #define BROKEN_BYTES   64 /* of the name of a damaged file */
 
-/* Of the phases of a start, in seconds. */
+/* The upper bounds of the histogram of a start's phases, in seconds. */
 static const double bounds[] = {0.1, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600};
 
 /* Sums of each backend: a member of the history's line, and the counter made of it. */

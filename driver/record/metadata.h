@@ -39,7 +39,7 @@ struct metadata_agent {
     char host_key[METADATA_HOST_KEY_BYTES]; /* the pinned "TYPE BASE64"; empty: the seed's key */
 };
 
-/* Of a task that was launched ahead of its job (pool.h). */
+/* What is recorded of a task that was launched ahead of its job (pool.h). */
 struct metadata_warm {
     char wish[METADATA_WISH_BYTES]; /* what a job must ask for to get it; empty: not such a task */
     int64_t ready_at_s;             /* Unix time; 0: it may not be claimed yet */

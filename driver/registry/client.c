@@ -160,7 +160,7 @@ static int64_t body_ceiling(const struct registry *registry)
                                                                   : (int64_t)MANIFEST_CEILING_BYTES;
 }
 
-/* Not a host that it redirects to. */
+/* Whether the request goes to the registry, not to a host that it redirects to. */
 static bool is_home(const struct exchange *exchange)
 {
     const struct target *home = &exchange->registry->home;

@@ -56,7 +56,7 @@ bool manifest_layer(const struct manifest *manifest, size_t index,
 bool manifest_entry(const struct manifest *manifest, size_t index,
                     struct manifest_descriptor *out_entry);
 
-/* Of all layers. */
+/* The sum of all layers. */
 int64_t manifest_bytes(const struct manifest *manifest);
 
 /* Whether it names a SOCI index of version 2, by the annotation that soci-snapshotter gives an

@@ -52,7 +52,7 @@ static void choose_registry(struct image_name *name)
     }
 }
 
-/* Only digits from a colon to the first slash. */
+/* Whether there is no colon, or only digits from it to the first slash. */
 static bool port_is_valid(const char *repository)
 {
     const char *colon = strchr(repository, ':');

@@ -89,7 +89,7 @@ static void on_attached(struct frame_reader *reader, const struct jobwire_frame 
     }
 }
 
-/* Of the command: without the signs. */
+/* Counts what the command has written, without the signs. */
 static uint64_t output_bytes(const struct job_state *job)
 {
     uint64_t bytes = job->written[JOBWIRE_STDOUT] + job->written[JOBWIRE_STDERR];

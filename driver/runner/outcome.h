@@ -14,7 +14,7 @@ struct job_outcome {
     int status;      /* exit status when 'signal' is empty */
     char signal[32]; /* name without SIG */
     bool unbegun;    /* the shell exited before it began the command */
-    /* Of resumable jobs only: */
+    /* The next ones are for resumable jobs only. */
     bool task_stopping; /* the task was being stopped from outside, which ended the job */
     bool usage_known;
     struct jobwire_usage usage;

@@ -22,7 +22,7 @@ static const char *image_of(const struct task *task)
     return image == NULL ? "" : image;
 }
 
-/* As a task ends, or without memory: it says nothing about the image. */
+/* A program is killed when a task ends or memory is short: this says nothing about the image. */
 static int was_killed(const char *program, struct error *err)
 {
     return error_set(err, ERROR_SYSTEM, 0, "'%s --version' was killed in the task", program);

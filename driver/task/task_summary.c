@@ -43,7 +43,7 @@ void task_summary_cost(const struct backend_listed *listed, const struct config_
     (void)snprintf(out, room, "%.4f", hour * hours * (listed->spot ? price->spot_factor : 1));
 }
 
-/* As pool_find_task(). */
+/* Returns what pool_find_task() does. */
 static int find_record(struct backend_listed *listed, const struct config *config)
 {
     char key[METADATA_JOB_BYTES];

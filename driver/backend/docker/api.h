@@ -70,7 +70,7 @@ struct docker_pending {
 int docker_begin(struct docker *docker, const char *path, int64_t deadline_ms,
                  struct docker_pending *pending, struct error *err)
     __attribute__((warn_unused_result));
-/* As docker_expect(). */
+/* Returns what docker_expect() does. */
 int docker_finish(struct docker *docker, struct docker_pending *pending, struct error *err)
     __attribute__((warn_unused_result));
 

@@ -270,7 +270,7 @@ static bool is_file_capability(const char *name)
     return false;
 }
 
-/* Of "ALL", those for files are added again, since the engine has no other words for it. */
+/* If "ALL" are dropped, those for files are added again: the engine has no other words for it. */
 static void add_helper_rights(cJSON *host, const struct config_list *drop, bool *ok)
 {
     bool all = false;

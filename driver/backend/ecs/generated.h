@@ -20,7 +20,7 @@
 #include "driver/backend/helper_image.h"
 #include "driver/backend/job_keywords.h"
 
-/* Of one job, in the process that launches it. */
+/* What is planned for one job, in the process that launches it. */
 struct ecs_generated {
     struct job_keywords request;
     cJSON *base; /* as ecs_base_read() answers; NULL: none */

@@ -26,7 +26,7 @@ bool ecs_pace_try(const struct config *config, const char *kind);
  * calls and one more per second in each account and region (Developer Guide, "Request throttling
  * for the Amazon ECS API"). Ours has 15, and 0.8 per second, so that another host has some, too. */
 int64_t ecs_pace_register(const struct config *config);
-/* Of DeleteTaskDefinitions: 5, and one per second. */
+/* The same for DeleteTaskDefinitions: 5, and one per second. */
 int64_t ecs_pace_delete(const struct config *config);
 
 /* Waits for a slot. Fails with ETIMEDOUT at once if it is after the deadline, with EINTR after a

@@ -13,7 +13,7 @@
 
 #define NO_NAME        "wish"
 #define GENERATED_NAME "generated"
-/* Of the helper: it is only compared. */
+/* The processor of the helper's image: it is only compared. */
 #define ANY_PROCESSOR "amd64"
 
 /* The request of a task without a name, with keys of zeroes. */

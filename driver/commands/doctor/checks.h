@@ -30,7 +30,7 @@ doctor_check doctor_check_host, doctor_check_account, doctor_check_cluster, doct
 
 /* After doctor_check_network(), which finds the VPC. */
 doctor_check doctor_check_groups;
-/* Of a container of doctor->definition. */
+/* Checks the image of a container of doctor->definition. */
 void doctor_check_image(struct doctor *doctor, const cJSON *container);
 
 /* Finds region, credentials and account, and reports nothing. */

@@ -72,7 +72,7 @@ static void name_containers(const struct doctor *doctor, char out_names[NAMES_BY
     }
 }
 
-/* Of jobs without an image of their own: a generated definition gets what it needs. */
+/* Checks it for jobs without an image of their own: a generated definition gets what it needs. */
 static void check_compatibility(struct doctor *doctor)
 {
     const cJSON *definition = doctor->definition;

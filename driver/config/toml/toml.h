@@ -26,8 +26,8 @@
 
 /* Configuration is a few KiB; the tree takes up to about 50 times the size of the text. */
 #define TOML_DOCUMENT_BYTES (1024 * 1024)
-/* Of tables and arrays within one another, the root not counted; bounds the recursion of the parser
- * and of code that walks a tree. */
+/* How deep tables and arrays may be nested, the root not counted; bounds the recursion of the
+ * parser and of code that walks a tree. */
 #define TOML_DEPTH 64
 
 enum toml_type {
