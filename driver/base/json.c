@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/escape.h"
+#include "common/utf8.h"
+
 #define NAME_BYTES 64
 
 static cJSON *keep(cJSON *added, bool *ok)
@@ -111,6 +114,45 @@ void json_sort(cJSON *root)
     {
         json_sort(item);
     }
+}
+
+/* Most of JSON. Newlines and tabs are between its members. */
+static bool is_plain(char byte)
+{
+    return (byte >= ' ' && byte <= '~') || byte == '\n' || byte == '\t';
+}
+
+void json_print(FILE *out, const char *text, size_t length)
+{
+    char piece[2 * ESCAPE_WORST + 1]; /* two surrogates, at most */
+    for (size_t i = 0; i < length;) {
+        size_t plain = 0;
+        while (i + plain < length && is_plain(text[i + plain])) {
+            plain++;
+        }
+        (void)fwrite(text + i, 1, plain, out);
+        i += plain;
+        if (i < length) {
+            size_t run = utf8_length((const unsigned char *)text + i, length - i);
+            run = run == 0 ? 1 : run;
+            (void)escape(piece, sizeof(piece), text + i, run, ESCAPE_JSON);
+            (void)fputs(piece, out);
+            i += run;
+        }
+    }
+    (void)fputc('\n', out);
+}
+
+int json_print_object(FILE *out, cJSON *root, bool ok)
+{
+    char *text = ok ? cJSON_PrintUnformatted(root) : NULL;
+    cJSON_Delete(root);
+    if (text != NULL) {
+        json_print(out, text, strlen(text));
+    }
+    int result = text == NULL ? -1 : 0;
+    cJSON_free(text);
+    return result;
 }
 
 const cJSON *json_at(const cJSON *from, const char *path)

@@ -11,6 +11,7 @@
 #include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 cJSON *json_object(cJSON *to, const char *name, bool *ok);
 cJSON *json_array(cJSON *to, const char *name, bool *ok);
@@ -28,6 +29,13 @@ void json_delete_wiped(cJSON *root);
 /* Sorts the keys of every object, at any depth, by their bytes; arrays keep their order. With
  * cJSON_PrintUnformatted() two trees that differ in the order of keys alone give one text. */
 void json_sort(cJSON *root);
+
+/* Prints JSON and a newline, for programs and terminals: characters that are not shown (escape.h)
+ * become \uXXXX, which keeps their value; cJSON does so below U+0020 alone. */
+void json_print(FILE *out, const char *text, size_t length);
+/* As json_print(), on one line. Frees 'root'. -1, and nothing is printed: not 'ok', or no memory.
+ */
+int json_print_object(FILE *out, cJSON *root, bool ok) __attribute__((warn_unused_result));
 
 /* Reading: a path of names such as "State.Health.Status"; NULL, "" or 0 when it is missing or has
  * another type. */

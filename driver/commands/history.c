@@ -120,8 +120,7 @@ static int list(const struct command_context *context, const struct history *his
         }
         count++;
         if (context->options->json) {
-            (void)fwrite(job->line, 1, job->line_length, stdout);
-            (void)fputc('\n', stdout);
+            json_print(stdout, job->line, job->line_length);
         } else {
             result = add_row(&table, job);
         }
@@ -251,7 +250,7 @@ static int show_one(const struct command_context *context, const struct history_
                     struct error *err)
 {
     if (context->options->json) {
-        (void)printf("%.*s\n", (int)job->line_length, job->line);
+        json_print(stdout, job->line, job->line_length);
         return 0;
     }
     print_facts(job);

@@ -156,13 +156,7 @@ static int print_json(const struct listing *listing, const struct backend_listed
     }
     add_text(root, "image", image_of(listing, listed, note), &ok);
     add_text(root, "url", listed->url, &ok);
-    char *text = ok ? cJSON_PrintUnformatted(root) : NULL;
-    cJSON_Delete(root);
-    if (text != NULL) {
-        (void)printf("%s\n", text);
-    }
-    cJSON_free(text);
-    return text == NULL ? -1 : 0;
+    return json_print_object(stdout, root, ok);
 }
 
 static int take(void *context, const struct backend_listed *entry, struct error *err)

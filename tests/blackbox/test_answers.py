@@ -28,6 +28,12 @@ def objects(text):
     return [json.loads(line) for line in text.splitlines()]
 
 
+# Characters that control a terminal, or hide or reverse what it shows, and what they become.
+HIDDEN = "\u202e\u009b\u007f\u2066\u200e\U000e0041\x1b"
+ESCAPED = r"\u202e\u009b\u007f\u2066\u200e\udb40\udc41\u001b"
+URL = f"https://gitlab.example.com/{HIDDEN}é/-/jobs/4711"
+
+
 @pytest.fixture
 def running(job):
     """A job with an origin."""
@@ -40,12 +46,14 @@ def running(job):
         "image": {"name": "node:22"},
     }
     job.response_file.write_text(json.dumps(members))
-    job.env["CUSTOM_ENV_CI_JOB_URL"] = "https://gitlab.example.com/\x1b/-/jobs/4711"
+    job.env["CUSTOM_ENV_CI_JOB_URL"] = URL
     return job.prepare()
 
 
 def test_ps_for_programs(running):
-    (found,) = objects(run(running.driver, "ps", "--json")[0])
+    printed = run(running.driver, "ps", "--json")[0]
+    assert f"{ESCAPED}é/" in printed and not set(HIDDEN) & set(printed)
+    (found,) = objects(printed)
     key = running.metadata()["job"]
     assert set(found) <= documented("ps")
     assert abs(found.pop("started_at") - time.time()) < 120
@@ -59,7 +67,7 @@ def test_ps_for_programs(running):
         "project": "group/proj",
         "ref": r"main\x1b",
         "image": "node:22",
-        "url": "https://gitlab.example.com/\x1b/-/jobs/4711",
+        "url": URL,
     }
     assert run(running.driver, "ps", "-q") == (f"{key}\n", "")
     heading, row = run(running.driver, "ps")[0].splitlines()

@@ -446,6 +446,7 @@ def test_rude_lines_are_skipped(berth_driver, history, filled):
     filled([line(1), *RUDE_LINES, line(2), rude, b'{"v":1,"ended_at":5,"key":"to'])
     out, err = shown(berth_driver, "history", "--json")
     assert [json.loads(text)["job"] for text in out.splitlines()] == [3, 2, 1]
+    assert json.loads(out.splitlines()[0])["ref"] == RUDE and "\u202e" not in out
     assert (
         f"skipped {len(RUDE_LINES)} damaged lines" in err
     )  # the empty one is none, the torn is one

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "common/escape.h"
 #include "common/log.h"
 #include "driver/backend/backend.h"
 #include "driver/backend/ecs/generated.h"
+#include "driver/base/json.h"
 #include "driver/base/terminal.h"
 #include "driver/commands/command.h"
 #include "driver/commands/doctor/checks.h"
@@ -24,24 +23,6 @@ static void check_ecs(struct doctor *doctor)
     doctor_check_network(doctor);
     doctor_check_generated(doctor);
     doctor_check_permissions(doctor);
-}
-
-/* Escapes control characters: cJSON indents lines itself and passes bytes above ASCII through. */
-static int print_json(const char *text, struct error *err)
-{
-    size_t room = strlen(text) * ESCAPE_WORST + 1;
-    char *piece = malloc(room);
-    if (piece == NULL) {
-        return error_set(err, ERROR_SYSTEM, 0, "cannot print the policy: out of memory");
-    }
-    for (size_t length; *text != '\0'; text += length + (text[length] != '\0')) {
-        length = strcspn(text, "\n\t");
-        (void)escape(piece, room, text, length, ESCAPE_TEXT);
-        (void)printf("%s%.1s", piece, text + length);
-    }
-    (void)printf("\n");
-    free(piece);
-    return 0;
 }
 
 /* Prints the policy for this configuration. Account and roles are looked up; without an answer the
@@ -71,9 +52,9 @@ static int print_policy(struct doctor *doctor, struct error *err)
     if (json == NULL) {
         return error_set(err, ERROR_SYSTEM, 0, "cannot print the policy: out of memory");
     }
-    int result = print_json(json, err);
+    json_print(stdout, json, strlen(json));
     cJSON_free(json);
-    return result;
+    return 0;
 }
 
 static void check(struct doctor *doctor, const struct backend *backend)

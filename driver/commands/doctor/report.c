@@ -37,10 +37,9 @@ void doctor_print_heading(struct doctor *doctor, const char *name)
 
 static void print_object(cJSON *root, bool ok)
 {
-    char *text = ok ? cJSON_PrintUnformatted(root) : NULL;
-    (void)printf("%s\n", text != NULL ? text : "{}");
-    cJSON_free(text);
-    cJSON_Delete(root);
+    if (json_print_object(stdout, root, ok) < 0) {
+        (void)puts("{}");
+    }
 }
 
 static void print_finding(const struct doctor *doctor, enum doctor_finding finding,

@@ -9,6 +9,7 @@
 #include "common/escape.h"
 #include "common/log.h"
 #include "driver/backend/ecs/client.h"
+#include "driver/base/json.h"
 #include "driver/base/subprocess_output.h"
 #include "driver/commands/command.h"
 #include "driver/commands/doctor/policy.h"
@@ -218,9 +219,9 @@ static int print_policy(const struct ecr_name *name, struct aws_client *client, 
     if (text == NULL) {
         return error_set(err, ERROR_SYSTEM, ENOMEM, "cannot print the policy");
     }
-    int wrote = printf("%s\n", text);
+    json_print(stdout, text, strlen(text));
     cJSON_free(text);
-    return wrote > 0 && fflush(stdout) == 0
+    return fflush(stdout) == 0 && ferror(stdout) == 0
                ? 0
                : error_set(err, ERROR_SYSTEM, errno, "cannot print the policy");
 }
