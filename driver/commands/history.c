@@ -29,15 +29,16 @@ static const struct table_column columns[] = {
 
 static void print_seconds(double seconds, char out[CELL_BYTES])
 {
+    int64_t whole = seconds < 9e15 ? (int64_t)(seconds + 0.5) : 0;
     if (!(seconds > 0)) {
         out[0] = '\0';
-    } else if (seconds < 60) {
+    } else if (seconds < 59.95) { /* what %.1f does not round up to 60.0 */
         (void)snprintf(out, CELL_BYTES, "%.1fs", seconds);
-    } else if (seconds < 3600) {
-        (void)snprintf(out, CELL_BYTES, "%dm%02ds", (int)seconds / 60, (int)seconds % 60);
+    } else if (whole < 3600) {
+        (void)snprintf(out, CELL_BYTES, "%dm%02ds", (int)whole / 60, (int)whole % 60);
     } else {
-        (void)snprintf(out, CELL_BYTES, "%.0fh%02dm", seconds / 3600 - 0.5,
-                       (int)(seconds / 60) % 60);
+        (void)snprintf(out, CELL_BYTES, "%lldh%02dm", (long long)whole / 3600,
+                       (int)(whole / 60 % 60));
     }
 }
 

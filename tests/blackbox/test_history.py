@@ -488,6 +488,17 @@ def test_list_and_filters(berth_driver, history, filled):
     assert out == "" and err == f"no such job in '{history}'\n"
 
 
+def test_times(berth_driver, history, filled):
+    times = {
+        0.04: "0.0s", 59.94: "59.9s", 59.97: "1m00s", 60: "1m00s", 3599.4: "59m59s",
+        3599.7: "1h00m", 3600: "1h00m", 5400: "1h30m", 10800: "3h00m", 86399: "23h59m",
+        360000: "100h00m",
+    }  # fmt: skip
+    filled([line(job, run_seconds=seconds) for job, seconds in enumerate(times, 1)])
+    rows = shown(berth_driver, "history")[0].splitlines()[1:]
+    assert [re.split(r"  +", row)[4] for row in reversed(rows)] == list(times.values())
+
+
 @pytest.mark.parametrize("form", ["text", "json", "as fargate"])
 def test_the_life_of_a_job(job, history, tmp_path, form):
     log = tmp_path / "driver.log"
