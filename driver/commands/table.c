@@ -3,22 +3,43 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <wchar.h>
 
 #include "common/escape.h"
+#include "common/utf8.h"
 #include "driver/base/terminal.h"
 
 #define GAP        2
 #define CUT_SIGN   "…"
 #define FIRST_ROOM 32
 
-/* Characters of escaped text: bytes that begin one. */
-static size_t characters(const char *text)
+/* The bytes of the first characters of escaped text that fit into so many columns, which East Asian
+ * ones take two of and combining ones none. musl knows widths in every locale; another C library
+ * knows those of ASCII in the locale C, and the others count as one. */
+static size_t bytes_of(const char *text, size_t columns, size_t *out_used)
 {
-    size_t count = 0;
-    for (; *text != '\0'; text++) {
-        count += ((unsigned char)*text & 0xc0) != 0x80 ? 1 : 0;
+    size_t at = 0;
+    size_t used = 0;
+    while (text[at] != '\0') {
+        const unsigned char *next = (const unsigned char *)text + at;
+        size_t bytes = utf8_length(next, strnlen(text + at, 4));
+        int width = bytes == 0 ? 1 : wcwidth((wchar_t)utf8_decode(next, bytes));
+        size_t wanted = width < 0 ? 1 : (size_t)width;
+        if (wanted > columns - used) {
+            break;
+        }
+        used += wanted;
+        at += bytes == 0 ? 1 : bytes;
     }
-    return count;
+    *out_used = used;
+    return at;
+}
+
+static size_t columns_of(const char *text)
+{
+    size_t used = 0;
+    (void)bytes_of(text, SIZE_MAX, &used);
+    return used;
 }
 
 static char *escaped(const char *text)
@@ -89,7 +110,7 @@ static void leave_out(const struct table *table, size_t widths[TABLE_COLUMNS], s
     }
 }
 
-/* Takes one character at a time from the widest column that may give one. */
+/* Takes one terminal column at a time from the widest column that may give one. */
 static void shrink(const struct table *table, size_t widths[TABLE_COLUMNS], size_t width)
 {
     for (size_t total = total_width(table, widths, false); total > width; total--) {
@@ -108,25 +129,13 @@ static void shrink(const struct table *table, size_t widths[TABLE_COLUMNS], size
     }
 }
 
-/* The first 'count' characters. */
-static int bytes_of(const char *text, size_t count)
-{
-    size_t bytes = 0;
-    for (; text[bytes] != '\0'; bytes++) {
-        bool begins = ((unsigned char)text[bytes] & 0xc0) != 0x80;
-        if (begins && count-- == 0) {
-            break;
-        }
-    }
-    return (int)bytes;
-}
-
 static void print_cell(FILE *out, const char *text, size_t width, bool last)
 {
-    size_t length = characters(text);
+    size_t length = columns_of(text);
     if (length > width) {
-        (void)fprintf(out, "%.*s%s", bytes_of(text, width - 1), text, CUT_SIGN);
-        length = width;
+        size_t bytes = bytes_of(text, width - 1, &length);
+        (void)fprintf(out, "%.*s%s", (int)bytes, text, CUT_SIGN);
+        length++;
     } else {
         (void)fputs(text, out);
     }
@@ -142,9 +151,9 @@ void table_print(const struct table *table, FILE *out, size_t width)
         return;
     }
     for (size_t i = 0; i < table->column_count; i++) {
-        widths[i] = characters(table->columns[i].heading);
+        widths[i] = columns_of(table->columns[i].heading);
         for (size_t row = 0; row < table->row_count; row++) {
-            size_t length = characters(table->cells[row * table->column_count + i]);
+            size_t length = columns_of(table->cells[row * table->column_count + i]);
             widths[i] = length > widths[i] ? length : widths[i];
         }
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * table.h - a table for people: columns as wide as their cells, and not wider than the terminal.
+ * table.h - a table for people: columns as wide as their cells, and not wider than the terminal, on
+ * which a character takes 0, 1 or 2 columns.
  *
  * Cells are escaped (escape.h). On a terminal the columns that may shrink do so, the widest first,
  * a cut cell ends in "…", and columns that do not fit even so are left out; elsewhere nothing is.
@@ -17,7 +18,7 @@
 
 struct table_column {
     const char *heading;
-    size_t least; /* characters that remain of a column that may shrink; 0: it may not */
+    size_t least; /* terminal columns that remain of a column that may shrink; 0: it may not */
     int rank;     /* the highest is left out first if all do not fit; 0: never */
 };
 

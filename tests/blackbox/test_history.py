@@ -16,6 +16,7 @@ from support.driver import BUILD_FAILURE, SYSTEM_FAILURE, Job
 from support.history import documented, line, many
 from support.mounts import _in_namespace
 from support.processes import alive
+from support.terminal import Terminal
 
 RUDE = "</script><script>alert(1)</script>\u202e\x1b[31m"
 SECRET = "hunter22-glpat"
@@ -558,6 +559,25 @@ def test_a_terminal_gets_lines_that_fit(berth_driver, history, filled, tmp_path)
     )
     lines = done.stdout.decode().splitlines()
     assert len(lines) == 21 and max(map(len, lines)) <= 100 and "…" in done.stdout.decode()
+
+
+def test_wide_characters_fit_too(berth_driver, programs, history, filled):
+    if programs.sanitized:
+        pytest.skip("the C library of this build knows no widths in the locale C; musl does")
+    filled([line(1, project="漢字" * 40, reason="e\u0301" * 60), line(2)])
+    words = [berth_driver.program, "--config", berth_driver.config(), "history"]
+    terminal = Terminal(words, columns=100, env=berth_driver.environment())
+    try:
+        terminal.wait(60)
+        lines = terminal.shown.decode().splitlines()
+    finally:
+        terminal.close()
+    widths = [
+        sum(0 if x == "\u0301" else 2 if x in "漢字" else 1 for x in text.rstrip())
+        for text in lines
+    ]
+    assert len(lines) == 3 and 90 < max(widths) <= 100 and lines[2].count("漢") > 3, lines
+    assert lines[2].count("\u0301") > 10, lines
 
 
 def test_the_price_of_a_job(ecs_job):

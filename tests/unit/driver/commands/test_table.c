@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Tables that fit. */
+#include <locale.h>
+
 #include "driver/commands/table.h"
 #include "tests/unit/driver/rows.h"
 #include "tests/unit/rows.h"
@@ -56,6 +58,35 @@ static void fits(void **state)
     table_done(&table);
 }
 
+/* Four of two columns, and one that is 'e' and a combining accent. */
+static void columns_of_a_terminal(void **state)
+{
+    (void)state;
+    static const struct table_column heads[] = {{"A", 2, 0}, {"B", 0, 0}};
+    static const char *const texts[] = {"A         B\n\u6f22\u5b57\u6f22\u5b57  x\n"
+                                        "e\u0301         y\n",
+                                        "A        B\n\u6f22\u5b57\u6f22…  x\n"
+                                        "e\u0301        y\n",
+                                        "A       B\n\u6f22\u5b57…   x\n"
+                                        "e\u0301       y\n"};
+    const char *const first[] = {"\u6f22\u5b57\u6f22\u5b57", "x"};
+    const char *const second[] = {"e\u0301", "y"};
+    assert_non_null(setlocale(LC_CTYPE, "C.UTF-8")); /* widths of another C library than musl */
+    for (size_t i = 0; i < ROW_COUNT(texts); i++) {
+        struct table table = {.columns = heads, .column_count = 2};
+        char *text = NULL;
+        size_t length = 0;
+        assert_int_equal(table_add(&table, first), 0);
+        assert_int_equal(table_add(&table, second), 0);
+        FILE *out = open_memstream(&text, &length);
+        table_print(&table, out, 11 - i);
+        (void)fclose(out);
+        assert_string_equal(text, texts[i]);
+        free(text);
+        table_done(&table);
+    }
+}
+
 static void an_empty_table_has_no_heading(void **state)
 {
     (void)state;
@@ -72,7 +103,8 @@ static void an_empty_table_has_no_heading(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(an_empty_table_has_no_heading)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(an_empty_table_has_no_heading),
+                                       cmocka_unit_test(columns_of_a_terminal)};
     int failed = rows_run(widths, fits);
     return failed + cmocka_run_group_tests(tests, NULL, NULL);
 }
