@@ -142,6 +142,8 @@ JSON_OUTPUT = {
         "state": "as the backend names it; 'no task': only metadata is left",
         "started_at": "Unix time; 0: not known",
         "stopped": "true: it was stopped, false: 'gc --stop' would stop it",
+        "task_definition": "with --task-definitions, whose objects have no job and task: its ARN",
+        "removed": "with --task-definitions, true: it was deregistered and deleted",
     },
     "doctor": {
         "section": "heading of the report",

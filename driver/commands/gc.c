@@ -214,6 +214,17 @@ static void print_removed(const char *arn)
     (void)fflush(stdout);
 }
 
+static void print_removed_json(const char *arn)
+{
+    bool ok = true;
+    cJSON *root = cJSON_CreateObject();
+    json_text(root, "backend", backend_ecs.name, &ok);
+    json_text(root, "task_definition", arn, &ok);
+    json_bool(root, "removed", true, &ok);
+    print_object(root, ok);
+    (void)fflush(stdout);
+}
+
 /* Those of this region and cluster, whichever host made them. */
 static int remove_task_definitions(const struct command_context *context,
                                    const struct backend *backend, struct error *err)
@@ -223,7 +234,8 @@ static int remove_task_definitions(const struct command_context *context,
                          "--task-definitions: the backend '%s' has no task definitions",
                          backend->name);
     }
-    int count = ecs_definitions_remove_old(context->config, context->signals, print_removed, err);
+    int count = ecs_definitions_remove_old(context->config, context->signals,
+                                           context->json ? print_removed_json : print_removed, err);
     if (count == 0) {
         (void)fprintf(stderr, "no old task definitions\n");
     }

@@ -118,7 +118,7 @@ def test_gc_for_programs(running):
         "state": "running",
         "started_at": 5,
     }
-    assert set(wanted) | {"stopped"} == documented("gc")
+    assert set(wanted) | {"stopped", "task_definition", "removed"} == documented("gc")
     assert objects(run(running.driver, "gc", "--json")[0]) == [wanted | {"stopped": False}]
     assert objects(run(running.driver, "gc", "--json", "--stop")[0]) == [wanted | {"stopped": True}]
 

@@ -14,6 +14,7 @@ from support.driver import BUILD_FAILURE, SYSTEM_FAILURE, Driver, prepare
 from support.ecs import FAMILY
 from support.ecs_generated import AGENT, HELPER, JOB, GeneratedJob
 from support.ecs_requests import Fault, refusal
+from support.history import documented
 
 
 def by_name(definition):
@@ -285,21 +286,26 @@ def test_a_request_that_cannot_be_recorded_is_never_sent(generated_job, cloud, u
     assert code in (BUILD_FAILURE, SYSTEM_FAILURE) and cloud.count("RunTask") == 0
 
 
-def test_old_definitions_are_removed(generated_job, cloud):
+@pytest.mark.parametrize("words", [[], ["--json"]], ids=["text", "json"])
+def test_old_definitions_are_removed(generated_job, cloud, words):
     prepare(generated_job)
     assert generated_job.stage("cleanup").returncode == 0
     cloud.definitions.define(
         family="berth-of-another", cpu="256", memory="512", networkMode="awsvpc",
         requiresCompatibilities=["FARGATE"], containerDefinitions=[{"name": "a", "image": "a"}],
     )  # fmt: skip
-    done = generated_job.driver.run("gc", "--task-definitions", env=generated_job.env)
+    done = generated_job.driver.run("gc", "--task-definitions", *words, env=generated_job.env)
     assert (done.returncode, done.stdout) == (0, b""), done.stderr
     cloud.definitions.age(31 * 86400)
-    done = generated_job.driver.run("gc", "--task-definitions", env=generated_job.env)
+    done = generated_job.driver.run("gc", "--task-definitions", *words, env=generated_job.env)
     assert done.returncode == 0, done.stderr
     (mine, other) = cloud.definitions.all()
     assert (mine.status, other.status) == ("DELETED", "ACTIVE")
-    assert done.stdout.decode() == f"removed {mine.arn}\n"
+    if words:
+        wanted = {"backend": "ecs", "task_definition": mine.arn, "removed": True}
+        assert json.loads(done.stdout) == wanted and set(wanted) <= documented("gc")
+    else:
+        assert done.stdout.decode() == f"removed {mine.arn}\n"
     prepare(generated_job)
     assert cloud.count("RegisterTaskDefinition") == 2
     assert cloud.count("RunTask") == 2, "the one that is gone is not remembered"
