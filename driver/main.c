@@ -303,6 +303,7 @@ static void record_stage(const struct program *program, const char *status,
         .status = status,
         .exit_code = result->kind == RESULT_SCRIPT ? result->status : 0,
         .seconds = (double)(clock_now_ms() - program->started_ms) / 1000,
+        .stopped_at_s = program->signals.first_at_s,
         .reason = reason,
     };
     job_history_end(&program->context, &stage);

@@ -99,9 +99,10 @@ JSON_OUTPUT = {
         "memory_gib": "size of the task",
         "spot": "true: the task ran on Fargate Spot",
         "elsewhere": "true: the task did not run on Fargate, so that [Price] does not apply",
+        "timeout": "time limit of the job by GitLab, in seconds",
         "result": "success, failed, system_failure, canceled or lost",
         "exit_code": "of the script that failed",
-        "failure": "script, memory, setup, prepare, system, canceled or lost",
+        "failure": "script, memory, setup, prepare, system, timeout, canceled or lost",
         "reason": "the failure as Berth saw it",
         "start": "seconds of its parts: queued, placed, pulled, created, started, login, services",
         "start_seconds": "until the task was ready, images and services included",
@@ -115,6 +116,7 @@ JSON_OUTPUT = {
         "cost": "by [Price]",
         "currency": "[Price] Currency",
         "stages": "in their order, each with stage, result (as in LogFile), exit_code, seconds, "
+        "stopped_at (when a stop was requested, Unix time), "
         "cpu_seconds, peak_bytes, limit_bytes, process_peak_bytes, oom_kills, output_bytes and "
         "reason",
     },

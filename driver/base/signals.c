@@ -67,6 +67,7 @@ bool signals_pending(struct signals *signals)
     while (read(signals->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         if (signals->first == 0) {
             signals->first = (int)info.ssi_signo;
+            signals->first_at_s = clock_unix_s();
         }
     }
     return signals->first != 0 && !signals->acknowledged;

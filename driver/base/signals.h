@@ -13,12 +13,14 @@
 #define BERTH_DRIVER_BASE_SIGNALS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "common/error.h"
 
 struct signals {
     int fd;
-    int first; /* number of the first signal; 0: none yet */
+    int first;          /* number of the first signal; 0: none yet */
+    int64_t first_at_s; /* when it was read, Unix time */
     bool acknowledged;
 };
 

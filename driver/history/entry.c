@@ -11,6 +11,7 @@
 
 #define STAGES_MAX    64
 #define HOUR_S        3600.0
+#define LATE_S        10 /* GitLab Runner counts the timeout from before it starts 'prepare' */
 #define USAGE_UNKNOWN (1ULL << 50)
 
 /* A value that cannot be is unknown or forged. */
@@ -80,6 +81,7 @@ int history_note_stage(const struct history_stage *stage, const struct history_f
     history_text(root, "result", stage->status, HISTORY_TEXT_BYTES, &ok);
     history_number(root, "exit_code", stage->exit_code, &ok);
     history_seconds(root, "seconds", stage->seconds, &ok);
+    history_number(root, "stopped_at", (double)stage->stopped_at_s, &ok);
     if (figures->usage_known) {
         history_seconds(root, "cpu_seconds", sane(usage->cpu_ms) / 1000, &ok);
         if (sane(usage->limit_bytes) > 0) { /* else it is the peak of this whole machine */
@@ -146,6 +148,16 @@ static const cJSON *failed_stage(const cJSON *stages)
     return NULL;
 }
 
+/* Whether the job's timeout was over when its stage was stopped: GitLab Runner ends it by the same
+ * signal as a job that a user cancels. */
+static bool is_timeout(const cJSON *root, const cJSON *stage)
+{
+    int64_t timeout_s = json_number_at(root, "timeout");
+    int64_t started_at_s = json_number_at(root, "started_at");
+    int64_t stopped_at_s = json_number_at(stage, "stopped_at");
+    return timeout_s > 0 && started_at_s > 0 && stopped_at_s - started_at_s >= timeout_s - LATE_S;
+}
+
 static void add_failure(cJSON *root, const cJSON *stage, bool *ok)
 {
     char text[HISTORY_TEXT_ROOM];
@@ -154,11 +166,14 @@ static void add_failure(cJSON *root, const cJSON *stage, bool *ok)
     const char *reason = json_text_or_empty(stage, "reason");
     bool is_script = strcmp(result, "script_failure") == 0;
     bool stopped = strcmp(result, "stopped") == 0;
+    bool timeout = stopped && is_timeout(root, stage);
     bool out_of_memory = json_number_at(stage, "oom_kills") > 0;
-    const char *word = stopped                                 ? "canceled"
+    const char *word = timeout                                 ? "failed"
+                       : stopped                               ? "canceled"
                        : strcmp(result, "system_failure") == 0 ? "system_failure"
                                                                : "failed";
-    const char *kind = stopped                        ? "canceled"
+    const char *kind = timeout                        ? "timeout"
+                       : stopped                      ? "canceled"
                        : out_of_memory                ? "memory"
                        : strcmp(name, "prepare") == 0 ? "prepare"
                        : is_script                    ? "script"
@@ -167,6 +182,9 @@ static void add_failure(cJSON *root, const cJSON *stage, bool *ok)
     int code = (int)json_number_at(stage, "exit_code");
     if (reason[0] != '\0') {
         (void)snprintf(text, sizeof(text), "%s", reason);
+    } else if (timeout) {
+        (void)snprintf(text, sizeof(text), "the job's timeout of %lld s was over in stage '%s'",
+                       (long long)json_number_at(root, "timeout"), name);
     } else if (stopped) {
         (void)snprintf(text, sizeof(text), "stopped on request in stage '%s'", name);
     } else {
@@ -275,10 +293,10 @@ static void add_cost(cJSON *root, const struct history_end *end, bool *ok)
 /* Members of a job that notes may set. */
 static void take_facts(cJSON *root, const cJSON *from, bool *ok)
 {
-    static const char *const known[] = {"key",     "job",       "started_at", "name",
-                                        "project", "ref",       "url",        "backend",
-                                        "task",    "image",     "vcpus",      "memory_gib",
-                                        "spot",    "elsewhere", "start",      "start_seconds"};
+    static const char *const known[] = {
+        "key",        "job",     "started_at", "name",  "project",      "ref",
+        "url",        "backend", "timeout",    "task",  "image",        "vcpus",
+        "memory_gib", "spot",    "elsewhere",  "start", "start_seconds"};
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         const cJSON *item = cJSON_GetObjectItemCaseSensitive(from, known[i]);
         bool keep = strcmp(known[i], "image") == 0 && cJSON_HasObjectItem(root, "image");

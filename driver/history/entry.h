@@ -45,7 +45,8 @@ struct history_stage {
     const char *name, *status;
     int exit_code; /* of a script that failed; 0: none */
     double seconds;
-    const char *reason; /* NULL or empty: none */
+    int64_t stopped_at_s; /* when a stop was requested; 0: it was not */
+    const char *reason;   /* NULL or empty: none */
 };
 
 /* What 'prepare' notes first. 'response' may be NULL. */

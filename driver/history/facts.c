@@ -88,6 +88,7 @@ static void add_origin(cJSON *root, const char *key, const cJSON *response, bool
     if (full == NULL || full[0] == '\0') {
         full = project[0] != '\0' ? project : json_text_at(response, "job_info.project_name");
     }
+    history_number(root, "timeout", (double)json_number_at(response, "runner_info.timeout"), ok);
     history_text(root, "name", json_text_at(response, "job_info.name"), HISTORY_TEXT_BYTES, ok);
     history_text(root, "project", full, HISTORY_TEXT_BYTES, ok);
     history_text(root, "ref", json_text_at(response, "git_info.ref"), HISTORY_TEXT_BYTES, ok);

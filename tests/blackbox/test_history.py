@@ -208,8 +208,13 @@ def test_a_driver_killed_in_mid_stage(job, history, until):
     assert entry["reason"] == "the driver was killed while this stage ran"
 
 
-def test_a_canceled_job(job, history):
-    response(job)
+@pytest.mark.parametrize(
+    "timeout, result",
+    [(3600, ("canceled", "canceled")), (5, ("failed", "timeout"))],
+    ids=["canceled", "timeout"],
+)
+def test_a_job_that_was_stopped(job, history, timeout, result):
+    response(job, runner_info={"timeout": timeout})
     job.prepare()
     stage = job.start("echo up; sleep 60")
     assert stage.stdout.readline() == b"up\n"
@@ -217,7 +222,11 @@ def test_a_canceled_job(job, history):
     assert stage.wait(60) == BUILD_FAILURE
     assert job.stage("cleanup").returncode == 0
     (entry,) = entries(history)
-    assert (entry["result"], entry["failure"]) == ("canceled", "canceled")
+    assert (entry["result"], entry["failure"]) == result and set(entry) <= documented("history")
+    assert entry["timeout"] == timeout
+    assert entry["started_at"] <= entry["stages"][-1]["stopped_at"] <= entry["ended_at"]
+    out, _ = shown(job.driver, "history", "--failed")
+    assert bool(out) == (result[0] == "failed")
 
 
 def test_a_lost_task(job, history, until):

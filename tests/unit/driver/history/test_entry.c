@@ -17,6 +17,12 @@
     "{\"begin\":\"build_script\"}\n" \
     "{\"stage\":\"build_script\",\"result\":\"script_failure\",\"exit_code\":" #n "}\n"
 
+#define TIMEOUT(n) \
+    "{\"key\":\"" JOB "\",\"job\":7,\"started_at\":1000,\"backend\":\"ecs\",\"timeout\":" #n "}\n"
+#define STOPPED(n)                   \
+    "{\"begin\":\"build_script\"}\n" \
+    "{\"stage\":\"build_script\",\"result\":\"stopped\",\"stopped_at\":" #n "}\n"
+
 static const struct config_price price = {3600, 0, 0.5, (char *)(uintptr_t) "EUR"};
 
 static cJSON *entry_of(const char *notes, const struct history_end *end)
@@ -62,6 +68,18 @@ static const struct result_row {
      0},
     {"prepare cannot work", ORIGIN BAD("prepare", "build_failure"), "failed", "prepare", "why", 0},
     {"prepare was stopped", ORIGIN BAD("prepare", "stopped"), "canceled", "canceled", "why", 0},
+    {"a cancel long before the timeout", TIMEOUT(600) STOPPED(1500), "canceled", "canceled",
+     "stopped on request in stage 'build_script'", 0},
+    {"the timeout", TIMEOUT(600) STOPPED(1600), "failed", "timeout",
+     "the job's timeout of 600 s was over in stage 'build_script'", 0},
+    {"the runner's clock began earlier", TIMEOUT(600) STOPPED(1591), "failed", "timeout",
+     "the job's timeout of 600 s was over in stage 'build_script'", 0},
+    {"a cancel shortly before", TIMEOUT(600) STOPPED(1589), "canceled", "canceled",
+     "stopped on request in stage 'build_script'", 0},
+    {"no timeout is known", ORIGIN OK("prepare") STOPPED(9999), "canceled", "canceled",
+     "stopped on request in stage 'build_script'", 0},
+    {"the timeout was over later", TIMEOUT(600) STOPPED(1100) OK("after_script"), "canceled",
+     "canceled", "stopped on request in stage 'build_script'", 0},
     {"Berth refused the script", ORIGIN OK("prepare") BAD("build_script", "build_failure"),
      "failed", "setup", "why", 0},
     {"nothing ran", ORIGIN OK("prepare"), "canceled", "canceled",
