@@ -168,7 +168,7 @@ const struct cli_command cli_commands[] = {
      .examples = "berth-driver " CONFIG_OPTION "doctor\n"
                  "berth-driver doctor --policy >policy.json\n",
      .only_reads = true,
-     .reports_warnings = true,
+     .reports_configuration = true,
      .run = command_doctor},
     {.name = "completion",
      .arguments = "SHELL",

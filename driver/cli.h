@@ -36,12 +36,12 @@ struct cli_command {
     bool without_file;      /* reads no configuration */
     bool only_a_named_file; /* reads none but that of --config: 'init' can replace a broken file */
     bool is_exec;           /* see struct config_options */
-    bool reports_warnings;  /* about the configuration: they are not logged */
-    bool only_reads;        /* without --stop and --task-definitions: a signal ends it at once */
-    bool before_the_job;    /* when it is stopped, the job's script has not begun */
-    bool must_end;          /* continues without LogFile; its interruption is an error */
-    bool takes_long;        /* the log file also gets a line when it begins */
-    bool names_stage;       /* its second word is the stage's name */
+    bool reports_configuration; /* its errors and warnings are findings, not logged */
+    bool only_reads;     /* without --stop and --task-definitions: a signal ends it at once */
+    bool before_the_job; /* when it is stopped, the job's script has not begun */
+    bool must_end;       /* continues without LogFile; its interruption is an error */
+    bool takes_long;     /* the log file also gets a line when it begins */
+    bool names_stage;    /* its second word is the stage's name */
     command_run *run;
 };
 

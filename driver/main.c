@@ -269,9 +269,11 @@ static int run_command(struct program *program, struct result *out_result, struc
     cli->options.only_a_named_file = command->only_a_named_file;
     if (config_load(&program->config, &cli->options, err) < 0 ||
         open_log(program_name(), &program->config, !command->must_end, err) < 0) {
-        return -1;
+        bool is_finding =
+            command->reports_configuration && !cli->own.policy && err->kind != ERROR_OPTION;
+        return is_finding ? doctor_report_unusable(&program->context, err, out_result) : -1;
     }
-    if (!command->reports_warnings) {
+    if (!command->reports_configuration) {
         config_log_warnings(&program->config);
     }
     warn_of_missing_codes(program);

@@ -47,4 +47,8 @@ command_run stage_config, stage_prepare, stage_run, stage_cleanup, command_exec,
     command_gc, command_ssh, command_doctor, command_init, command_push_agent, command_history,
     command_report, command_metrics, command_logs, command_warm;
 
+/* The report of 'doctor' without a usable configuration: one failure. Always 0. */
+int doctor_report_unusable(const struct command_context *context, const struct error *reason,
+                           struct result *out_result);
+
 #endif

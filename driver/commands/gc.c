@@ -235,7 +235,7 @@ static int remove_task_definitions(const struct command_context *context,
                          backend->name);
     }
     int count = ecs_definitions_remove_old(context->config, context->signals,
-                                           context->json ? print_removed_json : print_removed, err);
+                                           context->options->json ? print_removed_json : print_removed, err);
     if (count == 0) {
         (void)fprintf(stderr, "no old task definitions\n");
     }

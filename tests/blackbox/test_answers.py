@@ -158,6 +158,38 @@ def test_doctor_for_programs(berth_driver):
     assert last["summary"]["fail"] == 1 and "\x1b" not in done.stdout.decode()
 
 
+@pytest.mark.parametrize("mistake", ["value", "syntax", "missing", "log"])
+def test_doctor_reports_a_file_that_it_cannot_use(berth_driver, tmp_path, mistake):
+    """As a finding, which programs can read, like every other."""
+    path = tmp_path / "fargate.toml"
+    texts = {
+        "value": '[Fargate]\nRegion = "x"\n[SSH]\nPort = "x"\n',
+        "syntax": "[Fargate\n",
+        "log": 'LogFile = "/nonexistent/berth.log"\n',
+    }
+    wanted = {
+        "value": [f"{path}:4", "Port"],
+        "syntax": [f"{path}:1"],
+        "missing": [str(path), "No such file"],
+        "log": ["LogFile", "/nonexistent/berth.log"],
+    }[mistake]
+    if mistake in texts:
+        path.write_text(texts[mistake])
+    words = ["--config", path, "doctor"]
+    env = berth_driver.environment()
+    text = berth_driver.run(*words, env=env, config=False)
+    done = berth_driver.run(*words, "--json", env=env, config=False)
+    assert (text.returncode, done.returncode, text.stderr, done.stderr) == (1, 1, "", "")
+    finding, last = objects(done.stdout.decode())
+    assert finding["finding"] == "fail" and last["summary"]["fail"] == 1
+    assert all(part in finding["text"] for part in wanted), finding
+    assert f"  FAIL  {finding['text']}\n" in text.stdout.decode()
+    done = berth_driver.run(*words, "--policy", env=env, config=False)
+    assert done.returncode == 1 and done.stdout == b"" and wanted[0] in done.stderr
+    done = berth_driver.run("doctor", "--log-level", "x", env=env, config=False)
+    assert done.returncode == 2 and done.stdout == b""
+
+
 def test_doctor_finds_a_history_that_cannot_be_written(berth_driver):
     directory = berth_driver.directory / "history"
     directory.mkdir()

@@ -69,14 +69,30 @@ static void check(struct doctor *doctor, const struct backend *backend)
     doctor_print_summary(doctor);
 }
 
+static struct doctor begin(const struct command_context *context)
+{
+    return (struct doctor){.config = context->config,
+                           .signals = context->signals,
+                           .deadline_ms = clock_deadline_ms(DOCTOR_MS),
+                           .colour = log_wants_colour(STDOUT_FILENO),
+                           .width = (int)terminal_width(STDOUT_FILENO),
+                           .json = context->options->json};
+}
+
+int doctor_report_unusable(const struct command_context *context, const struct error *reason,
+                           struct result *out_result)
+{
+    struct doctor doctor = begin(context);
+    doctor_print_heading(&doctor, "This machine");
+    doctor_report_error(&doctor, reason, NULL);
+    doctor_print_summary(&doctor);
+    *out_result = (struct result){.kind = RESULT_BUILD};
+    return 0;
+}
+
 int command_doctor(struct command_context *context, struct result *out_result, struct error *err)
 {
-    struct doctor doctor = {.config = context->config,
-                            .signals = context->signals,
-                            .deadline_ms = clock_deadline_ms(DOCTOR_MS),
-                            .colour = log_wants_colour(STDOUT_FILENO),
-                            .width = (int)terminal_width(STDOUT_FILENO),
-                            .json = context->options->json};
+    struct doctor doctor = begin(context);
     const struct backend *backend = backend_choose(context->config, err);
     int result = 0;
     if (!context->options->policy) {
