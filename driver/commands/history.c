@@ -91,7 +91,7 @@ static int add_row(struct table *table, const struct history_job *short_job)
     print_seconds(job->cpu_s, cells[5]);
     print_memory(job, cells[6]);
     if (job->cost > 0) {
-        (void)snprintf(cells[7], CELL_BYTES, "%.4f", job->cost);
+        (void)snprintf(cells[7], CELL_BYTES, "%.4f %.16s", job->cost, job->currency);
     }
     const char *const row[COLUMN_COUNT] = {cells[0],   cells[1],     cells[2], cells[3],
                                            cells[4],   cells[5],     cells[6], cells[7],

@@ -127,12 +127,12 @@ static const struct member {
     {                                                 \
 #member, offsetof(struct history_job, member) \
     }
-    TEXT(key),    TEXT(project), TEXT(backend), TEXT(image), TEXT(result), TEXT(failure),
-    TEXT(reason), TEXT(name),    TEXT(ref),     TEXT(url),   TEXT(task),   TEXT(currency),
+    TEXT(key),    TEXT(project),  TEXT(backend), TEXT(image), TEXT(result), TEXT(failure),
+    TEXT(reason), TEXT(currency), TEXT(name),    TEXT(ref),   TEXT(url),    TEXT(task),
 #undef TEXT
 };
 #define TEXT_COUNT   (sizeof(text_members) / sizeof(text_members[0]))
-#define SHARED_COUNT 7
+#define SHARED_COUNT 8
 
 static const struct member number_members[] = {
     {"start_seconds", offsetof(struct history_job, start_s)},

@@ -23,8 +23,8 @@
 #define HISTORY_JOBS_MAX (4UL << 20)
 
 struct history_job {
-    const char *key, *project, *backend, *image, *result, *failure, *reason;
-    const char *name, *ref, *url, *task, *currency; /* "" after history_load() */
+    const char *key, *project, *backend, *image, *result, *failure, *reason, *currency;
+    const char *name, *ref, *url, *task; /* "" after history_load() */
     int64_t job, started_at_s, ended_at_s;
     int exit_code;
     double queued_s, placed_s, pulled_s, created_s, started_s, login_s, services_s;

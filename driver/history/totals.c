@@ -28,10 +28,9 @@ static const struct {
     {"cpu_seconds", "berth_job_cpu_seconds_total", "CPU time of jobs."},
     {"output_bytes", "berth_job_output_bytes_total", "Output of jobs."},
     {"oom_kills", "berth_job_oom_kills_total", "Processes of jobs killed for lack of memory."},
-    {"cost", "berth_job_cost_total", "Cost of tasks by [Price], in its currency."},
 };
 
-static const char *const project_sums[] = {"jobs", "run_seconds", "cost"};
+static const char *const project_sums[] = {"jobs", "run_seconds"};
 
 static cJSON *child(cJSON *object, const char *name)
 {
@@ -84,9 +83,15 @@ static int observe(cJSON *phases, const char *name, double seconds)
     return 0;
 }
 
+/* A sum for each currency. Before, "cost" was one for all, and is kept. */
+static int add_cost(cJSON *object, const struct history_job *job)
+{
+    return job->cost > 0 ? add(child(object, "costs"), job->currency, job->cost) : 0;
+}
+
 static int add_backend(cJSON *totals, const struct history_job *job)
 {
-    const double values[] = {job->run_s, job->cpu_s, job->output_bytes, job->oom_kills, job->cost};
+    const double values[] = {job->run_s, job->cpu_s, job->output_bytes, job->oom_kills};
     const double parts[] = {job->queued_s,  job->placed_s, job->pulled_s,   job->created_s,
                             job->started_s, job->login_s,  job->services_s, job->start_s};
     static const char *const names[] = {"queued",  "placed", "pulled",   "created",
@@ -106,12 +111,12 @@ static int add_backend(cJSON *totals, const struct history_job *job)
             return -1;
         }
     }
-    return 0;
+    return add_cost(backend, job);
 }
 
 static int add_project(cJSON *totals, const struct history_job *job)
 {
-    const double values[] = {1, job->run_s, job->cost};
+    const double values[] = {1, job->run_s};
     cJSON *projects = child(totals, "projects");
     const char *name = job->project;
     if (name[0] == '\0') {
@@ -127,7 +132,7 @@ static int add_project(cJSON *totals, const struct history_job *job)
             return -1;
         }
     }
-    return 0;
+    return add_cost(project, job);
 }
 
 int history_totals_add(cJSON *totals, const char *line, size_t length)
@@ -301,6 +306,36 @@ static int print_results(const cJSON *backends, struct buffer *out)
     return 0;
 }
 
+/* Of each backend or project: a sample for each currency, and one without a currency for what was
+ * counted before. */
+static int print_costs(const char *metric, const char *help, const char *label_name,
+                       const cJSON *objects, struct buffer *out)
+{
+    char name[2 * HISTORY_TEXT_BYTES];
+    char currency[2 * HISTORY_TEXT_BYTES];
+    const cJSON *object;
+    const cJSON *cost;
+    int result = heading(out, metric, "counter", help);
+    cJSON_ArrayForEach(object, objects)
+    {
+        const cJSON *costs = cJSON_GetObjectItemCaseSensitive(object, "costs");
+        double before = number_at(object, "cost");
+        label(object->string, name, sizeof(name));
+        if (result == 0 && before > 0) {
+            result = buffer_printf(out, "%s{%s=\"%s\"} %.15g\n", metric, label_name, name, before);
+        }
+        cJSON_ArrayForEach(cost, costs)
+        {
+            label(cost->string, currency, sizeof(currency));
+            if (result == 0) {
+                result = buffer_printf(out, "%s{%s=\"%s\",currency=\"%s\"} %.15g\n", metric,
+                                       label_name, name, currency, number_at(costs, cost->string));
+            }
+        }
+    }
+    return result;
+}
+
 static int print_sums(const cJSON *backends, struct buffer *out)
 {
     char name[256];
@@ -318,7 +353,8 @@ static int print_sums(const cJSON *backends, struct buffer *out)
             }
         }
     }
-    return 0;
+    return print_costs("berth_job_cost_total", "Cost of tasks by [Price], in its currency.",
+                       "backend", backends, out);
 }
 
 static int print_phase(const char *labels, const cJSON *phase, struct buffer *out)
@@ -367,10 +403,9 @@ static int print_phases(const cJSON *backends, struct buffer *out)
 
 static int print_projects(const cJSON *projects, struct buffer *out)
 {
-    static const char *const metrics[] = {
-        "berth_project_jobs_total", "berth_project_run_seconds_total", "berth_project_cost_total"};
-    static const char *const help[] = {"Jobs of a project.", "Run time of a project's jobs.",
-                                       "Cost of a project's jobs by [Price]."};
+    static const char *const metrics[] = {"berth_project_jobs_total",
+                                          "berth_project_run_seconds_total"};
+    static const char *const help[] = {"Jobs of a project.", "Run time of a project's jobs."};
     char name[2 * HISTORY_TEXT_BYTES];
     const cJSON *project;
     for (size_t i = 0; i < sizeof(metrics) / sizeof(metrics[0]); i++) {
@@ -386,7 +421,9 @@ static int print_projects(const cJSON *projects, struct buffer *out)
             }
         }
     }
-    return 0;
+    return print_costs("berth_project_cost_total",
+                       "Cost of a project's jobs by [Price], in its currency.", "project", projects,
+                       out);
 }
 
 int history_totals_print(const cJSON *totals, bool projects, struct buffer *out)

@@ -492,7 +492,7 @@ def test_list_and_filters(berth_driver, history, filled):
     ]  # fmt: skip
     assert re.split(r"  +", row) == [
         "2", time.strftime("%Y-%m-%d %H:%M", time.gmtime(now - 50)), "failed (3)", "24.0s", "1m00s",
-        "40.5s", "700/2048 MiB", "0.0123", "node:22", "group/project", "main", "it broke",
+        "40.5s", "700/2048 MiB", "0.0123 USD", "node:22", "group/project", "main", "it broke",
     ]  # fmt: skip
     out, err = shown(berth_driver, "history", "--project", "nothing")
     assert out == "" and err == f"no such job in '{history}'\n"

@@ -137,6 +137,39 @@ def test_projects_only_if_asked_and_no_more_than_200(berth_driver, history):
     assert len(jobs) == 201 and jobs['berth_project_jobs_total{project="(other)"}'] == 100
 
 
+def test_costs_are_counted_by_currency(job, history):
+    """Also those of a counter that had one sum for all."""
+    history([line(1, cost=2.5), line(2, cost=1.5), line(3, cost=7, currency="EUR")])
+    job.driver.settings["Metrics"] = {"Projects": True}
+    found = samples(metrics(job.driver))
+    costs = {name: value for name, value in found.items() if "cost" in name}
+    wanted = {
+        'berth_job_cost_total{backend="ecs",currency="USD"}': 4,
+        'berth_job_cost_total{backend="ecs",currency="EUR"}': 7,
+        'berth_project_cost_total{project="group/project",currency="USD"}': 4,
+        'berth_project_cost_total{project="group/project",currency="EUR"}': 7,
+    }
+    assert costs == wanted
+    totals = history.directory / "totals.json"
+    totals.write_text(
+        json.dumps(
+            {
+                "backends": {"ecs": {"results": {"success": 3}, "start": {}, "cost": 11}},
+                "projects": {"group/project": {"jobs": 3, "run_seconds": 1, "cost": 11}},
+            }
+        )
+    )
+    totals.chmod(0o600)
+    job.prepare()
+    assert job.stage("cleanup").returncode == 0
+    text = metrics(job.driver)
+    assert {name: value for name, value in samples(text).items() if "cost" in name} == {
+        'berth_job_cost_total{backend="ecs"}': 11,
+        'berth_project_cost_total{project="group/project"}': 11,
+    }
+    check(text)
+
+
 def test_a_file_for_node_exporter(berth_driver, history, tmp_path):
     history([line()])
     path = tmp_path / "berth.prom"

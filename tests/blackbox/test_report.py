@@ -165,6 +165,21 @@ def test_the_sums_are_those_of_the_jobs(report, browser):
     assert browser.complaints() == []
 
 
+def test_currencies_are_not_added(report, browser):
+    now = int(time.time()) - 60
+    costs = [(1, 1.5, "USD"), (2, 2.5, "USD"), (3, 700, "JPY"), (4, 300, "JPY"), (5, 0.25, "EUR")]
+    page = report(
+        line(n, now - n, cost=cost, currency=currency, project=currency)
+        for n, cost, currency in costs
+    )
+    browser.open(page)
+    assert texts(browser, "#tile-cost b") == ["4.00"]
+    assert texts(browser, "#tile-cost span") == ["USD, and 1,000 JPY, and 0.2500 EUR"]
+    assert texts(browser, "#projects tbody tr:first-child td")[:3] == ["USD", "", "4.00"]
+    shown = texts(browser, "#timeline tbody td:nth-child(10)")
+    assert shown == ["1.50", "2.50", "700 JPY", "300 JPY", "0.2500 EUR"]
+
+
 def test_nothing_is_left_out(report, browser):
     now = int(time.time()) - 60
     failed = {"result": "failed", "failure": "script"}

@@ -8,7 +8,7 @@
 #include "driver/commands/report/report.h"
 
 #define MIB       1048576.0
-#define ROW_BYTES 512 /* of 20 numbers with 16 digits at most */
+#define ROW_BYTES 512 /* of 21 numbers with 16 digits at most */
 
 /* Texts by the address of their shared copy (history.h), in order of their first use. */
 struct dictionary {
@@ -49,7 +49,7 @@ static size_t hash_of(const char *text, size_t slots)
     return (size_t)(number >> 32) & (slots - 1);
 }
 
-/* At most 6 texts of a job are words, so the table is never full. */
+/* At most 7 texts of a job are words, so the table is never full. */
 static int dictionary_open(struct dictionary *dictionary, size_t jobs, struct buffer *out)
 {
     size_t slots = 16;
@@ -111,8 +111,8 @@ static int add_numbers(const double *numbers, size_t count, struct buffer *out)
 /* Milliseconds, millionths of the currency, MiB. */
 static int add_row(const struct history_job *job, struct dictionary *dictionary, struct buffer *out)
 {
-    const char *const texts[] = {job->project, job->image,   job->backend,
-                                 job->result,  job->failure, job->reason};
+    const char *const texts[] = {job->project, job->image,  job->backend, job->result,
+                                 job->failure, job->reason, job->currency};
     size_t words[sizeof(texts) / sizeof(texts[0])];
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         if (index_of(dictionary, texts[i], &words[i]) < 0) {
@@ -127,7 +127,7 @@ static int add_row(const struct history_job *job, struct dictionary *dictionary,
         job->start_s * 1000,     job->cost * 1e6,           job->placed_s * 1000,
         job->pulled_s * 1000,    started_s * 1000,          job->login_s * 1000,
         job->peak_bytes / MIB,   job->limit_bytes / MIB,    job->run_s * 1000,
-        job->queued_s * 1000,    job->services_s * 1000,
+        job->queued_s * 1000,    job->services_s * 1000,    (double)words[6],
     };
     return add_numbers(numbers, sizeof(numbers) / sizeof(numbers[0]), out);
 }
