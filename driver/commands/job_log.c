@@ -2,7 +2,7 @@
 #include "driver/commands/job_log.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +17,7 @@
 #define EARLY_S     2
 #define LATE_S      120 /* cleanup logs its end after it has written the history */
 #define PIDS_MAX    512
+#define ROTATED     ".1" /* as logrotate names the file before */
 
 struct search {
     const struct history_job *job;
@@ -84,42 +85,66 @@ static void print_line(struct search *search, const char *line)
     }
 }
 
-static void each_line(struct search *search, FILE *file, off_t from,
-                      void (*visit)(struct search *search, const char *line))
+/* The last READ_BYTES of a file; one that does not exist has no lines. */
+static int each_line(struct search *search, const char *path,
+                     void (*visit)(struct search *search, const char *line), struct error *err)
 {
+    struct stat status;
     char *line = NULL;
     size_t room = 0;
     ssize_t length;
-    if (fseeko(file, from, SEEK_SET) < 0) {
-        return;
+    cleanup_file FILE *file = fopen(path, "re");
+    if (file == NULL && errno == ENOENT) {
+        return 0;
+    }
+    if (file == NULL || fstat(fileno(file), &status) < 0 ||
+        fseeko(file, status.st_size > (off_t)READ_BYTES ? status.st_size - (off_t)READ_BYTES : 0,
+               SEEK_SET) < 0) {
+        return error_set(err, ERROR_SYSTEM, errno, "cannot read LogFile '%s'", path);
     }
     while ((length = getline(&line, &room, file)) > 0) {
         line[length - 1] = line[length - 1] == '\n' ? '\0' : line[length - 1];
         visit(search, line);
     }
     free(line);
+    return 0;
+}
+
+/* A device or FIFO does not keep its lines. */
+static bool keeps_lines(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) < 0 || S_ISREG(status.st_mode);
 }
 
 int job_log_print(const struct config *config, const struct history_job *job, struct error *err)
 {
-    struct stat status;
+    char rotated[PATH_MAX];
     struct search search = {.job = job};
-    if (config->log_file == NULL ||
-        (stat(config->log_file, &status) == 0 && !S_ISREG(status.st_mode))) {
-        return 0; /* a device or FIFO does not keep its lines */
+    const char *current = config->log_file;
+    if (current == NULL || !keeps_lines(current)) {
+        return 0;
     }
-    cleanup_file FILE *file = fopen(config->log_file, "re");
-    if (file == NULL || fstat(fileno(file), &status) < 0) {
-        return errno == ENOENT ? 0
-                               : error_set(err, ERROR_SYSTEM, errno, "cannot read LogFile '%s'",
-                                           config->log_file);
-    }
-    off_t from = status.st_size > (off_t)READ_BYTES ? status.st_size - (off_t)READ_BYTES : 0;
+    (void)snprintf(rotated, sizeof(rotated), "%s" ROTATED, current);
     stamp_of((job->started_at_s > 0 ? job->started_at_s : job->ended_at_s) - EARLY_S, search.from);
     stamp_of(job->ended_at_s + LATE_S, search.to);
-    each_line(&search, file, from, take_pid);
-    if (search.count > 0) {
-        each_line(&search, file, from, print_line);
+    const char *const paths[] = {keeps_lines(rotated) ? rotated : current, current};
+    size_t first = paths[0] == current ? 1 : 0;
+    for (size_t i = first; i < 2; i++) {
+        if (each_line(&search, paths[i], take_pid, err) < 0) {
+            return -1;
+        }
+    }
+    for (size_t i = first; i < 2 && search.count > 0; i++) {
+        if (each_line(&search, paths[i], print_line, err) < 0) {
+            return -1;
+        }
+    }
+    if (!search.printed) {
+        escape_print(stderr,
+                     "no line of this job in '%s' or '%s'; older files of its rotation may have "
+                     "some\n",
+                     current, rotated);
     }
     return 0;
 }

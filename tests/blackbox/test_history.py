@@ -534,6 +534,26 @@ def test_the_life_of_a_job(job, history, tmp_path, form):
     assert "no job '4712'" in found.stderr
 
 
+def test_the_log_of_a_job_was_rotated(job, history, tmp_path):
+    log = tmp_path / "driver.log"
+    job.driver.settings |= {"LogFile": str(log)}
+    response(job)
+    job.prepare()
+    assert job.run("exit 3").returncode == BUILD_FAILURE
+    begin = log.read_text()
+    log.rename(tmp_path / "driver.log.1")
+    assert job.stage("cleanup").returncode == 0
+    out, err = shown(job.driver, "history", "4711")
+    assert out.endswith(begin + log.read_text()) and "stage begins" in out and err == ""
+    (tmp_path / "driver.log.1").rename(tmp_path / "driver.log.2")
+    log.rename(tmp_path / "driver.log.3")
+    for _ in range(2):  # without a file, then with one that has lines of others
+        out, err = shown(job.driver, "history", "4711")
+        assert "stage begins" not in out and out.startswith("job ")
+        assert err.startswith(f"no line of this job in '{log}' or '{log}.1'; ")
+        log.write_text("2026-01-01T00:00:00.000Z berth-driver[1]: warn: another job\n")
+
+
 @pytest.mark.parametrize("kind", ["device", "FIFO"])
 def test_a_log_that_cannot_be_read_again_is_left_out(job, history, tmp_path, kind):
     job.prepare()
