@@ -394,6 +394,41 @@ static bool is_given(const struct cli *cli, const struct option_row *row)
     }
 }
 
+/* Options of one command that exclude each other; second NULL: the first is for lists, not for the
+ * word that names one entry. */
+static const struct {
+    const char *first, *second;
+} exclusive[] = {
+    {"quiet", "json"}, {"policy", "json"}, {"stop", "task-definitions"},
+    {"failed", NULL},  {"project", NULL},
+};
+
+static bool has_option(const struct cli *cli, const char *name)
+{
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        const struct option_row *row = &cli_options[i];
+        if (row->name != NULL && strcmp(row->name, name) == 0) {
+            return is_given(cli, row);
+        }
+    }
+    return false;
+}
+
+static int check_exclusive(const struct cli *cli, struct error *err)
+{
+    for (size_t i = 0; i < sizeof(exclusive) / sizeof(exclusive[0]); i++) {
+        const char *second = exclusive[i].second;
+        if (has_option(cli, exclusive[i].first) &&
+            (second != NULL ? has_option(cli, second) : cli->argc > 0)) {
+            (void)error_set(err, ERROR_USAGE, 0,
+                            second != NULL ? "--%s excludes --%s" : "--%s is not for one job%s",
+                            exclusive[i].first, second != NULL ? second : "");
+            return error_hint(err, "try --help");
+        }
+    }
+    return 0;
+}
+
 /* An option without effect is an error. */
 static int check_options(const struct cli *cli, struct error *err)
 {
@@ -511,5 +546,5 @@ int cli_parse(struct cli *cli, int argc, char *const argv[], struct error *err)
     if (cli->argc > cli->command->arguments_ceiling) {
         return unexpected(cli->argv[cli->command->arguments_ceiling], err);
     }
-    return check_options(cli, err);
+    return check_options(cli, err) < 0 ? -1 : check_exclusive(cli, err);
 }
