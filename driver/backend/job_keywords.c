@@ -181,9 +181,7 @@ static int check_name(const struct reading *reading, const struct config_list *a
     if (text == NULL || image_name_parse(text, &name) < 0) {
         (void)error_set(err, ERROR_USAGE, 0, "the job's %s '%s' is not a valid image name",
                         reading->what, text == NULL ? "" : text);
-        return text != NULL && image_name_has_capitals(text)
-                   ? error_hint(err, "its path must be lower case, as CI_REGISTRY_IMAGE is")
-                   : -1;
+        return text != NULL ? image_name_hint(text, err) : -1;
     }
     if (!image_name_allowed(allowed, text)) {
         return error_set(err, ERROR_USAGE, 0,
@@ -279,12 +277,13 @@ static int read_image(const struct job_keywords_rules *rules, const struct confi
     if (wanted == NULL) {
         json_text(keywords->image, "name", rules->image, &reading.ok);
         if (image_name_parse(rules->image, &name) < 0) {
-            return rules->image_is_fixed
+            (void)(rules->image_is_fixed
                        ? error_set(err, ERROR_OPTION, 0, "--image: '%s' is not a valid image name",
                                    rules->image)
                        : error_set(err, ERROR_USAGE, 0,
                                    "[%s] Image: '%s' is not a valid image name", rules->section,
-                                   rules->image);
+                                   rules->image));
+            return image_name_hint(rules->image, err);
         }
     } else if ((rules->image == NULL || strcmp(wanted, rules->image) != 0) &&
                check_name(&reading, rules->allowed_images, "AllowedImages", err) < 0) {

@@ -11,6 +11,9 @@
 
 #include <stdbool.h>
 
+/* What to do about a character that is not allowed. */
+#define PATTERN_HINT "use '*' for any text without '/', '**' for any text, '?' for one character"
+
 bool pattern_matches(const char *pattern, const char *text);
 
 /* The first character that is not allowed in a pattern; '\0': none. */

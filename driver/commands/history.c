@@ -91,7 +91,7 @@ static int add_row(struct table *table, const struct history_job *short_job)
     print_seconds(job->cpu_s, cells[5]);
     print_memory(job, cells[6]);
     if (job->cost > 0) {
-        (void)snprintf(cells[7], CELL_BYTES, "%.4f %.16s", job->cost, job->currency);
+        history_cost_text(job->cost, job->currency, cells[7], CELL_BYTES);
     }
     const char *const row[COLUMN_COUNT] = {cells[0],   cells[1],     cells[2], cells[3],
                                            cells[4],   cells[5],     cells[6], cells[7],
@@ -129,7 +129,9 @@ static int list(const struct command_context *context, const struct history *his
     table_print(&table, stdout, 0);
     table_done(&table);
     if (result == 0 && count == 0 && !context->options->json) {
-        escape_print(stderr, "no such job in '%s'\n", history->path);
+        bool all = context->options->since_ms == 0 && history->count + history->skipped == 0;
+        escape_print(stderr, all ? "no job has ended yet\n" : "no such job in '%s'\n",
+                     history->path);
     }
     return result < 0 ? error_set(err, ERROR_SYSTEM, ENOMEM, "cannot print the history") : 0;
 }
@@ -201,7 +203,7 @@ static void print_facts(const struct history_job *job)
     print_memory(job, text);
     print_text("memory", text);
     if (job->cost > 0) {
-        (void)snprintf(text, sizeof(text), "%.4f %.16s", job->cost, job->currency);
+        history_cost_text(job->cost, job->currency, text, sizeof(text));
         print_text("cost", text);
     }
 }
@@ -278,9 +280,23 @@ static int show(const struct command_context *context, const struct history *his
                       program_name(), program_name());
 }
 
+static int check_pattern(const char *pattern, struct error *err)
+{
+    char bad = pattern == NULL ? '\0' : pattern_bad_character(pattern);
+    if (bad == '\0') {
+        return 0;
+    }
+    (void)error_set(err, ERROR_USAGE, 0, "--project: '%c' in the pattern \"%.80s\" is not allowed",
+                    bad, pattern);
+    return error_hint(err, "%s", PATTERN_HINT);
+}
+
 int command_history(struct command_context *context, struct result *out_result, struct error *err)
 {
     struct history history;
+    if (check_pattern(context->options->project, err) < 0) {
+        return -1;
+    }
     int64_t since_s =
         context->options->since_ms > 0 ? clock_unix_s() - context->options->since_ms / 1000 : 0;
     int result = history_load(&history, context->config, since_s, err);

@@ -267,6 +267,7 @@ void job_history_sweep(const struct config *config)
 
 void job_history_print_cost(const struct command_context *context, const struct task *task)
 {
+    char text[64];
     struct command_context own = *context;
     const struct config_price *price = &context->config->price;
     const struct metadata *metadata = task->backend_task.metadata;
@@ -278,8 +279,9 @@ void job_history_print_cost(const struct command_context *context, const struct 
     double seconds = (double)(clock_unix_s() - metadata->origin.started_at_s);
     double cost = history_cost(price, &own.figures, seconds < 1 ? 1 : seconds);
     if (cost > 0) {
-        notice_print("about %.4f %s (%g vCPU, %g GB, %.1f min%s)", cost, price->currency,
-                     own.figures.vcpus, own.figures.memory_gib, seconds / 60,
+        history_cost_text(cost, price->currency, text, sizeof(text));
+        notice_print("%s%s (%g vCPU, %g GB, %.1f min%s)", cost < HISTORY_COST_LEAST ? "" : "about ",
+                     text, own.figures.vcpus, own.figures.memory_gib, seconds / 60,
                      own.figures.spot ? ", Spot" : "");
     }
 }

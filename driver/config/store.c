@@ -204,9 +204,7 @@ static int append_entry(const struct config_reading *reading, const struct schem
         (void)snprintf(what, sizeof(what), "'%c' in the pattern \"%.80s\" is not allowed", bad,
                        text);
         (void)wrong(reading, row, value, what);
-        return error_hint(reading->err,
-                          "use '*' for any text without '/', '**' for any text, '?' for "
-                          "one character");
+        return error_hint(reading->err, "%s", PATTERN_HINT);
     }
     if (row->type == SCHEMA_IMAGES && pattern_matches_no_image(text)) {
         char what[512];

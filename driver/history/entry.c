@@ -276,6 +276,13 @@ double history_cost(const struct config_price *price, const struct history_figur
                : hour * seconds / HOUR_S * (figures->spot ? price->spot_factor : 1);
 }
 
+void history_cost_text(double cost, const char *currency, char *out, size_t room)
+{
+    bool less = cost < HISTORY_COST_LEAST;
+    (void)snprintf(out, room, "%s%.4f %.16s", less ? "less than " : "",
+                   less ? HISTORY_COST_LEAST : cost, currency);
+}
+
 static void add_cost(cJSON *root, const struct history_end *end, bool *ok)
 {
     struct history_figures figures = {.vcpus = number_of(root, "vcpus"),

@@ -26,6 +26,7 @@
 #define HISTORY_TEXT_BYTES   512 /* of one text of a line */
 #define HISTORY_REASON_BYTES 600
 #define HISTORY_VERSION      1
+#define HISTORY_COST_LEAST   0.0001
 #define HISTORY_FACTS        "facts" /* in the state of the metadata */
 
 /* What a stage knows of its job's task. */
@@ -78,6 +79,9 @@ int history_entry(const char *job, const char *notes, size_t length, const struc
 /* In the currency of [Price]; 0: no price or size is known. */
 double history_cost(const struct config_price *price, const struct history_figures *figures,
                     double seconds);
+
+/* "0.0123 USD", or below HISTORY_COST_LEAST "less than 0.0001 USD". */
+void history_cost_text(double cost, const char *currency, char *out, size_t room);
 
 /* What backends record of a task under HISTORY_FACTS, in 'state'. */
 void history_read_facts(const cJSON *state, struct history_figures *figures);

@@ -119,7 +119,7 @@ int image_name_parse(const char *text, struct image_name *out_name)
     return 0;
 }
 
-bool image_name_has_capitals(const char *text)
+int image_name_hint(const char *text, struct error *err)
 {
     struct image_name name;
     char lower[IMAGE_NAME_BYTES];
@@ -127,8 +127,9 @@ bool image_name_has_capitals(const char *text)
     for (char *at = lower; *at != '\0'; at++) {
         *at = (char)tolower((unsigned char)*at);
     }
-    return length < (int)sizeof(lower) && image_name_parse(text, &name) < 0 &&
-           image_name_parse(lower, &name) == 0;
+    bool is_all = length < (int)sizeof(lower) && image_name_parse(text, &name) < 0 &&
+                  image_name_parse(lower, &name) == 0;
+    return is_all ? error_hint(err, "its path must be lower case, as CI_REGISTRY_IMAGE is") : -1;
 }
 
 /* The colon before the tag of a name or pattern; NULL: it has none. */

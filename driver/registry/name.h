@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 
+#include "common/error.h"
 #include "driver/config/config.h"
 
 #define IMAGE_NAME_BYTES  512
@@ -27,8 +28,9 @@ struct image_name {
 int image_name_parse(const char *text, struct image_name *out_name)
     __attribute__((warn_unused_result));
 
-/* Whether capitals in its path are all that makes a text invalid. */
-bool image_name_has_capitals(const char *text);
+/* Adds to the error about a text that is not valid what to do if capitals in its path are all that
+ * makes it so. Returns -1. */
+int image_name_hint(const char *text, struct error *err);
 
 /* Whether a pattern (pattern.h) matches the name as written, or with its default tag. A digest can
  * name any image ever pushed to the repository, whatever tag is beside it: it needs a pattern with

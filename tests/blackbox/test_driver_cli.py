@@ -398,6 +398,8 @@ def test_a_surplus_word_does_not_keep_cleanup_from_its_work(berth_driver):
         (["gc", "--stop", "--task-definitions"], "--stop excludes --task-definitions"),
         (["history", "--failed", "4711"], "--failed is not for one job; try --help"),
         (["history", "--project", "x", "4711"], "--project is not for one job"),
+        (["history", "--project", "["], "--project: '[' in the pattern \"[\" is not allowed"),
+        (["history", "--project", "a/{b,c}"], "use '*' for any text without '/', '**' for any"),
         (["gc", "--force"], "--force does not apply to 'gc'"),
         (["exec", "-it", "node:16"], "'exec' has a terminal whenever it is started in one"),
         (["exec", "--rm", "node:16"], "'exec' always removes its task"),

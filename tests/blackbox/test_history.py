@@ -496,6 +496,9 @@ def test_list_and_filters(berth_driver, history, filled):
     ]  # fmt: skip
     out, err = shown(berth_driver, "history", "--project", "nothing")
     assert out == "" and err == f"no such job in '{history}'\n"
+    assert shown(berth_driver, "history", "--since", "1s")[1] == f"no such job in '{history}'\n"
+    filled([])
+    assert shown(berth_driver, "history") == ("", "no job has ended yet\n")
 
 
 def test_times(berth_driver, history, filled):
@@ -609,17 +612,21 @@ def test_wide_characters_fit_too(berth_driver, programs, history, filled):
     assert lines[2].count("\u0301") > 10, lines
 
 
-def test_the_price_of_a_job(ecs_job):
+@pytest.mark.parametrize("price", [10, 0.001], ids=["usual", "tiny"])
+def test_the_price_of_a_job(ecs_job, price):
     job = ecs_job
-    job.driver.settings["Price"] = {"VcpuHour": 0.04048, "GibHour": 0.004445}
+    job.driver.settings["Price"] = {"VcpuHour": price, "GibHour": price / 9}
     job.prepare()
     done = job.run("true", "cleanup_file_variables")
     assert re.fullmatch(
-        rb"berth: about \d\.\d{4} USD \([\d.]+ vCPU, [\d.]+ GB, \d+\.\d min\)\n", done.stdout
+        (rb"berth: about \d\.\d{4}" if price == 10 else rb"berth: less than 0\.0001")
+        + rb" USD \([\d.]+ vCPU, [\d.]+ GB, \d+\.\d min\)\n",
+        done.stdout,
     )
     assert job.stage("cleanup").returncode == 0
     (entry,) = entries(job.driver.directory / "history")
-    assert entry["currency"] == "USD" and 0 < entry["cost"] < 1 and entry["vcpus"] > 0
+    assert entry["currency"] == "USD" and entry["vcpus"] > 0
+    assert 0 < entry["cost"] < 1 if price == 10 else entry.get("cost", 0) < 0.0001
     assert entry["backend"] == "ecs" and entry["task"].startswith("arn:aws:ecs:")
     parts = entry["start"]
     assert parts["login"] > 0 and sum(parts.values()) <= entry["start_seconds"] + 0.01

@@ -35,8 +35,9 @@ static int ensure_image(struct docker *docker, char image[HELPER_IMAGE_BYTES], s
         return -1;
     }
     if (image_name_parse(image, &name) < 0) {
-        return error_set(err, ERROR_USAGE, 0, "[Helper] Image '%s' is not a valid image name",
-                         image);
+        (void)error_set(err, ERROR_USAGE, 0, "[Helper] Image '%s' is not a valid image name",
+                        image);
+        return image_name_hint(image, err);
     }
     const struct docker_wanted wanted = {.name = image, .architecture = processor};
     return docker_image_ensure(docker, &wanted, err);

@@ -305,7 +305,8 @@ static int pull(struct docker *docker, const char *text, const char *platform, s
 {
     struct image_name name;
     if (image_name_parse(text, &name) < 0) {
-        return error_set(err, ERROR_USAGE, 0, "'%s' is not a valid image name", text);
+        (void)error_set(err, ERROR_USAGE, 0, "'%s' is not a valid image name", text);
+        return image_name_hint(text, err);
     }
     struct registry_auth auth; /* holds a password */
     if (registry_auth_find(&name, docker->signals, &auth, err) < 0) {

@@ -143,6 +143,7 @@ def test_mistakes(run, engine, options, host, words):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        (("--image", "Alpine"), "--image: 'Alpine' is not a valid image name; its path must be"),
         (("--image", "no such"), "--image: 'no such' is not a valid image name"),
         (("--image", "x", "-v", "a"), "volume 'a' has no ':'"),
         (("--image", "x", "-v", "./no:/x"), "volume './no:/x': No such file"),

@@ -137,6 +137,18 @@ static void lost_whatever_the_stages_were(void **state)
     assert_null(entry_of("{\"key\":\"job-8-x\"}\n", &end)); /* another job's notes */
 }
 
+static void cost_texts(void **state)
+{
+    (void)state;
+    char text[64];
+    history_cost_text(1.23456, "EUR", text, sizeof(text));
+    assert_string_equal(text, "1.2346 EUR");
+    history_cost_text(0.0001, "EUR", text, sizeof(text));
+    assert_string_equal(text, "0.0001 EUR");
+    history_cost_text(0.00009, "EUR", text, sizeof(text));
+    assert_string_equal(text, "less than 0.0001 EUR");
+}
+
 static void costs(void **state)
 {
     (void)state;
@@ -255,6 +267,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lost_whatever_the_stages_were),
         cmocka_unit_test(costs),
+        cmocka_unit_test(cost_texts),
         cmocka_unit_test(memory_of_a_stage),
         cmocka_unit_test(secrets_are_masked),
         cmocka_unit_test(a_value_that_is_cut_off_is_masked),

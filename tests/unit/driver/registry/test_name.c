@@ -85,13 +85,20 @@ static void refuses_what_is_no_name(void **state)
     assert_int_equal(image_name_parse(text, &name), -1);
 }
 
+static bool has_hint(const char *text)
+{
+    struct error err = {0};
+    assert_int_equal(image_name_hint(text, &err), -1);
+    return err.hint[0] != '\0';
+}
+
 static void finds_capitals(void **state)
 {
     (void)state;
-    assert_true(image_name_has_capitals("r.example/Group/App:1"));
-    assert_true(image_name_has_capitals("Ruby"));
-    assert_false(image_name_has_capitals("R.example/app:V1"));
-    assert_false(image_name_has_capitals("Bad Name"));
+    assert_true(has_hint("r.example/Group/App:1"));
+    assert_true(has_hint("Ruby"));
+    assert_false(has_hint("R.example/app:V1"));
+    assert_false(has_hint("Bad Name"));
 }
 
 static void matches_patterns(void **state)
