@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
 """'ps', 'gc', 'doctor' for programs and for a terminal; 'logs'."""
 
+import fcntl
 import json
 import os
 import pty
 import re
 import select
 import signal
+import sys
+import termios
 import time
 
 import pytest
@@ -14,7 +17,7 @@ import pytest
 from support.driver import PS_COLUMNS
 from support.ecs import CONTAINER
 from support.ecs_moto import REGION
-from support.history import documented
+from support.history import documented, many
 from support.terminal import Terminal
 
 
@@ -32,6 +35,11 @@ def objects(text):
 HIDDEN = "\u202e\u009b\u007f\u2066\u200e\U000e0041\x1b"
 ESCAPED = r"\u202e\u009b\u007f\u2066\u200e\udb40\udc41\u001b"
 URL = f"https://gitlab.example.com/{HIDDEN}é/-/jobs/4711"
+
+
+def waiting(pipe):
+    """Bytes in it."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 @pytest.fixture
@@ -81,12 +89,29 @@ def test_ps_watches(running, berth_driver, until):
     key = running.metadata()["job"].encode() + b"\n"
     assert watch.stdout.readline() == key and watch.stdout.readline() == key
     watch.send_signal(signal.SIGINT)
-    assert watch.wait(60) == 0 or watch.returncode == 130
+    assert watch.wait(60) == 130
     # Its reader is gone: it ends by itself.
     watch = berth_driver.start("ps", "--watch", env=berth_driver.environment())
     watch.stdout.readline()
     watch.stdout.close()
     assert watch.wait(60) is not None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("words", [["logs", "4711"], ["history"]], ids=["logs", "history"])
+def test_interrupt_is_quiet_while_the_reader_waits(running, until, words, number):
+    """Commands that read files wait for nothing but the reader of their output."""
+    with (running.home().parent / "agent.log").open("ab") as file:
+        file.write(b"a line of the agent\n" * 20000)
+    path = running.driver.directory / "history/jobs.jsonl"
+    path.write_text("".join(f"{entry}\n" for entry in many(2000)))
+    path.chmod(0o600)
+    process = running.driver.start(*words, env=running.driver.environment())
+    half = fcntl.fcntl(process.stdout, fcntl.F_GETPIPE_SZ) / 2  # pages are not filled to the end
+    until(lambda: waiting(process.stdout) > half, 60, "output that is not read")
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (128 + number, b"berth-driver: interrupted\n")
 
 
 def test_ps_on_a_terminal(running, berth_driver):
