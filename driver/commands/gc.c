@@ -234,8 +234,9 @@ static int remove_task_definitions(const struct command_context *context,
                          "--task-definitions: the backend '%s' has no task definitions",
                          backend->name);
     }
-    int count = ecs_definitions_remove_old(context->config, context->signals,
-                                           context->options->json ? print_removed_json : print_removed, err);
+    int count = ecs_definitions_remove_old(
+        context->config, context->signals,
+        context->options->json ? print_removed_json : print_removed, err);
     if (count == 0) {
         (void)fprintf(stderr, "no old task definitions\n");
     }

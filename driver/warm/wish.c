@@ -106,9 +106,7 @@ static int check_entry(const struct config *config, const struct backend *backen
     }
     if (entry->image != NULL && image_name_parse(entry->image, &name) < 0) {
         (void)wrong(config, entry, "has an Image that is not a valid image name", err);
-        return image_name_has_capitals(entry->image)
-                   ? error_hint(err, "its path must be lower case")
-                   : -1;
+        return image_name_hint(entry->image, err);
     }
     if (!backend->has_task_definitions && entry->task_definition != NULL) {
         return wrong(config, entry, "has a TaskDefinition, which is for ecs", err);
