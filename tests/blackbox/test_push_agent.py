@@ -544,13 +544,37 @@ def test_gitlabs_helper_of_a_version(push, ecr, tmp_path):
         assert "HTTP 404" in log and "helper-v19.5.0" not in ecr.tags
 
 
-@pytest.mark.parametrize("printed", ["Version:      19.4.0\nGit revision: x", "nothing", ""])
-def test_the_installed_runner_names_the_version(push, ecr, tmp_path, printed):
-    program = tmp_path / "bin/gitlab-runner"
-    program.parent.mkdir()
+def install_runner(push, directory, printed):
+    program = directory / "bin/gitlab-runner"
+    program.parent.mkdir(exist_ok=True)
     program.write_text(f"#!/bin/sh\nprintf '%s\\n' '{printed}'\n")
     program.chmod(0o755)
-    push.env["PATH"] = f"{program.parent}:{push.env['PATH']}"
+    if not push.env["PATH"].startswith(f"{program.parent}:"):
+        push.env["PATH"] = f"{program.parent}:{push.env['PATH']}"
+
+
+def test_a_copy_is_not_copied(push, ecr, tmp_path):
+    """After an upgrade of GitLab Runner 'Image' is the copy of the version before."""
+    with Internet(tmp_path, "registry.gitlab.com") as internet:
+        for version in ("19.4.0", "19.5.0"):
+            for name, image in (("x86_64", Image()), ("arm64", Image("arm64"))):
+                registry = internet.hosts["registry.gitlab.com"]
+                registry.put_image(HELPER, f"{name}-v{version}", image)
+        push.env |= internet.env | {"no_proxy": "127.0.0.1"}
+        uri, tag = name_in(push.ok("--helper", "--runner-version", "19.4.0"), "Image")
+        push.settings["Helper"]["Image"] = f"{uri}:{tag}"
+        log = push.fails("--helper")
+        assert "is a copy in this repository" in log and "add --runner-version" in log
+        assert "helper-" + tag not in ecr.tags
+        install_runner(push, tmp_path, "Version:      19.5.0")
+        assert name_in(push.ok("--helper"), "Image") == (uri, "helper-v19.5.0")
+        again = push.ok("--helper", "--runner-version", "19.4.0")
+        assert name_in(again, "Image") == (uri, tag)
+
+
+@pytest.mark.parametrize("printed", ["Version:      19.4.0\nGit revision: x", "nothing", ""])
+def test_the_installed_runner_names_the_version(push, ecr, tmp_path, printed):
+    install_runner(push, tmp_path, printed)
     with Internet(tmp_path, "registry.gitlab.com") as internet:
         for name, image in (("x86_64", Image()), ("arm64", Image("arm64"))):
             internet.hosts["registry.gitlab.com"].put_image(HELPER, f"{name}-v19.4.0", image)

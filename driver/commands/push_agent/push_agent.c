@@ -138,7 +138,8 @@ static bool installed_version(struct signals *signals, char out[PUSH_TAG_BYTES])
     return out[0] != '\0';
 }
 
-/* 'out': the version whose images of GitLab are copied; empty: [Helper] Image is. */
+/* 'out': the version whose images of GitLab are copied; empty: [Helper] Image is, unless it is a
+ * copy itself. */
 static int choose_version(const struct command_context *context, char out[PUSH_TAG_BYTES],
                           struct error *err)
 {
@@ -153,6 +154,25 @@ static int choose_version(const struct command_context *context, char out[PUSH_T
     }
     (void)error_set(err, ERROR_USAGE, 0,
                     "--helper needs the version of GitLab Runner, which is not installed here");
+    return error_hint(err, "add --runner-version N.N.N; 'gitlab-runner --version' prints it");
+}
+
+/* [Helper] Image is what an earlier call has printed: to copy the copy would keep its version. */
+static int replace_copy(const struct command_context *context,
+                        const struct ecr_repository *repository, char version[PUSH_TAG_BYTES],
+                        struct error *err)
+{
+    const char *image = context->config->helper.image;
+    size_t length = strlen(repository->uri);
+    if (version[0] != '\0' || image == NULL || strncmp(image, repository->uri, length) != 0 ||
+        (image[length] != ':' && image[length] != '@') ||
+        installed_version(context->signals, version)) {
+        return 0;
+    }
+    (void)error_set(err, ERROR_USAGE, 0,
+                    "[Helper] Image '%.200s' is a copy in this repository, and GitLab Runner, "
+                    "whose version a new copy would have, is not installed here",
+                    image);
     return error_hint(err, "add --runner-version N.N.N; 'gitlab-runner --version' prints it");
 }
 
@@ -192,6 +212,9 @@ static int push(const struct command_context *context, const struct ecr_name *na
     if (result == 0) {
         note_missing(&images);
         result = open_repository(name, client, &repository, err);
+    }
+    if (result == 0 && context->options->helper) {
+        result = replace_copy(context, &repository, version, err);
     }
     if (result == 0) {
         result = push_both(context, &images, version[0] == '\0' ? NULL : version, &repository, err);
