@@ -25,7 +25,8 @@ static const struct row shortages[] = {
     {"insufficient free addresses", {ECS_ELSEWHERE, "name more or larger subnets"}},
     {"not enough free addresses", {ECS_ELSEWHERE, "name more or larger subnets"}},
     {"RESOURCE:ENI", {ECS_ELSEWHERE, "name more or larger subnets"}},
-    {"RESOURCE:",
+    /* "RESOURCE:MEMORY"; not "is not authorized to perform ... on resource: arn:..." */
+    {"RESOURCE:[A-Z]",
      {ECS_ELSEWHERE, "no instance of the capacity provider has room; name more subnets in other "
                      "zones, or lower the task's size"}},
 };

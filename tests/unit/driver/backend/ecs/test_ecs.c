@@ -36,6 +36,10 @@ static void refusals_and_stops_are_understood(void **state)
         {"execution role before definition",
          "Fargate requires task definition to have execution role ARN to support ECR images.",
          false, ECS_PERMANENT, "ExecutionRole"},
+        {"a right on a resource is no shortage",
+         "AccessDeniedException: User: arn:aws:sts::1:assumed-role/x is not authorized to perform: "
+         "ecs:RunTask on resource: arn:aws:ecs:eu-west-1:1:task-definition/ci:1",
+         false, ECS_PERMANENT, "--policy"},
         {"other words of a stop refuse nothing", "the task definition's secret was not found", true,
          ECS_UNKNOWN, NULL},
         {"image", "CannotPullContainerError: manifest unknown", true, ECS_PERMANENT, "tag"},
