@@ -10,6 +10,8 @@ from support.doctor import ACCOUNT, assert_reported
 from support.ecs_moto import REGION
 from support.registry import Image, RudeRegistry
 
+SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:registry-AbCdEf"
+
 
 @pytest.fixture
 def generating(place):
@@ -148,6 +150,16 @@ def with_sidecars(count):
             set_up(PrivilegedImages=["docker:*"]),
             "FAIL .*: Fargate.PrivilegedImages cannot run privileged on AWS Fargate",
             "kaniko",
+        ),
+        (
+            set_up(RegistrySecrets=[f"registry.invalid={SECRET}"]),
+            r"skip \[Fargate\] RegistrySecrets: whether the secrets exist",
+            "allow that role secretsmanager:GetSecretValue",
+        ),
+        (
+            set_up(ImageRewrite=[f"quay.io/={ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/quay/"]),
+            r"skip \[Fargate\] ImageRewrite: whether the execution role can fill",
+            "allow that role ecr:BatchImportUpstreamImage and ecr:CreateRepository",
         ),
     ],
 )

@@ -82,6 +82,13 @@ static const struct row refusals[] = {
 #define NO_USER \
     "the image has no such user or group; check 'user:' of the job's image, or use numbers"
 
+#define CACHE_RIGHTS                                                                          \
+    "allow the execution role ecr:BatchImportUpstreamImage and ecr:CreateRepository for the " \
+    "repositories of the pull-through cache"
+#define SECRET_RIGHTS                                                                       \
+    "allow the execution role secretsmanager:GetSecretValue for the secrets that the task " \
+    "definition and [Fargate] RegistrySecrets name, and check that they exist"
+
 static const struct row stops[] = {
     {"manifest unknown", {ECS_PERMANENT, NO_IMAGE}},
     {"CannotPull*: not found", {ECS_PERMANENT, NO_IMAGE}},
@@ -92,6 +99,10 @@ static const struct row stops[] = {
     {"CannotPull*descriptor matching platform",
      {ECS_PERMANENT, "build the image with 'docker build --platform' for the cpuArchitecture of "
                      "the task definition"}},
+    {"ecr:BatchImportUpstreamImage", {ECS_UNKNOWN, CACHE_RIGHTS}},
+    {"ecr:CreateRepository", {ECS_UNKNOWN, CACHE_RIGHTS}},
+    {"secretsmanager:GetSecretValue", {ECS_UNKNOWN, SECRET_RIGHTS}},
+    {"registry auth from asm", {ECS_UNKNOWN, SECRET_RIGHTS}},
     {"CannotPull",
      {ECS_UNKNOWN, "check the image's name, the execution role, and the route from the subnet to "
                    "the registry: a NAT gateway, a public IP or VPC endpoints"}},

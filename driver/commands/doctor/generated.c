@@ -123,6 +123,32 @@ static void check_busybox(struct doctor *doctor, const char *architecture)
     }
 }
 
+/* The execution role is another principal, whose rights this machine cannot try. */
+static void check_rights(struct doctor *doctor)
+{
+    const struct config_fargate *fargate = &doctor->config->fargate;
+    const struct config_list *rewrite = &fargate->image_rewrite;
+    bool to_ecr = false;
+    for (size_t i = 0; i < rewrite->count; i++) {
+        to_ecr = to_ecr || strstr(rewrite->entries[i], ".dkr.ecr.") != NULL;
+    }
+    if (fargate->registry_secrets.count > 0) {
+        doctor_report(doctor, DOCTOR_UNKNOWN,
+                      "check the ARNs by 'aws secretsmanager describe-secret', and allow that role "
+                      "secretsmanager:GetSecretValue",
+                      "[Fargate] RegistrySecrets: whether the secrets exist and the execution role "
+                      "can read them was not checked");
+    }
+    if (to_ecr) {
+        doctor_report(
+            doctor, DOCTOR_UNKNOWN,
+            "if it is a pull-through cache, allow that role ecr:BatchImportUpstreamImage "
+            "and ecr:CreateRepository",
+            "[Fargate] ImageRewrite: whether the execution role can fill the repositories "
+            "in ECR was not checked");
+    }
+}
+
 /* A job needs three containers; the rest of ten is for sidecars and services. */
 static void check_room(struct doctor *doctor)
 {
@@ -215,6 +241,7 @@ void doctor_check_generated(struct doctor *doctor)
     check_agent_image(doctor, architecture);
     check_images(doctor, architecture);
     check_busybox(doctor, architecture);
+    check_rights(doctor);
     if (doctor->config->fargate.task_definition == NULL) {
         check_file(doctor);
     } else {

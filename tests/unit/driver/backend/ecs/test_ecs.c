@@ -58,6 +58,15 @@ static void refusals_and_stops_are_understood(void **state)
         {"a secret that was not found is no image",
          "ResourceInitializationError: unable to pull secrets: x: not found", true, ECS_UNKNOWN,
          "execution role"},
+        {"login of a private registry",
+         "ResourceInitializationError: unable to pull secrets or registry auth: execution resource "
+         "retrieval failed: unable to get registry auth from asm: service call has been retried 1 "
+         "time(s): AccessDeniedException: not authorized to perform: secretsmanager:GetSecretValue",
+         true, ECS_UNKNOWN, "RegistrySecrets"},
+        {"pull-through cache",
+         "CannotPullContainerError: failed to resolve ref x: denied: User: y is not authorized to "
+         "perform: ecr:BatchImportUpstreamImage on resource: z",
+         true, ECS_UNKNOWN, "pull-through cache"},
         {"Spot", "SpotInterruption: Your Spot Task was interrupted.", true, ECS_UNKNOWN,
          "runner_system_failure"},
         {"memory", "OutOfMemoryError: Container killed", true, ECS_UNKNOWN, "more memory"},
