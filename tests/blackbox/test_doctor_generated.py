@@ -61,6 +61,24 @@ def with_sidecars(count):
     return change
 
 
+def mounting(volume, path):
+    mount = {"sourceVolume": volume, "containerPath": path}
+    return lambda place: place.define(
+        volumes=[{"name": volume}], container={"mountPoints": [mount]}
+    )
+
+
+def with_proxy(condition):
+    def change(place):
+        job = {"name": "ci-coordinator", "image": place.image(":1"), "essential": True}
+        job["healthCheck"] = {"command": ["CMD", "true"]}
+        wait = {"containerName": "ci-coordinator", "condition": condition}
+        proxy = {"name": "proxy", "image": "x:1", "essential": False, "dependsOn": [wait]}
+        place.define(containerDefinitions=[job, proxy])
+
+    return change
+
+
 @pytest.mark.parametrize(
     "change, line, remedy",
     [
@@ -89,6 +107,23 @@ def with_sidecars(count):
             "warn the job's container has a read-only root file system",
             "without readonlyRootFilesystem",
         ),
+        (
+            mounting("x", "/builds"),
+            "FAIL the task definition mounts a volume at '/builds', where Berth mounts its own",
+            "register it without",
+        ),
+        (
+            mounting("berth", "/data"),
+            "FAIL the task definition has a volume 'berth', which Berth adds itself; rename it",
+            "register it without",
+        ),
+        (
+            with_proxy("HEALTHY"),
+            "FAIL the container 'proxy' of the task definition waits for 'ci-coordinator' to be "
+            "HEALTHY, which a job's container never is",
+            'use the condition "START" in its dependsOn',
+        ),
+        (with_proxy("START"), "ok /cache is empty in each task", ""),
         (
             lambda place: place.fargate.pop("TaskDefinition"),
             "FAIL the size of tasks is not known",

@@ -192,6 +192,31 @@ static int check_mounts(const struct ecs_plan *plan, const cJSON *container, str
     return 0;
 }
 
+/* The job's container is essential and loses its health check: ECS lets others wait for no more
+ * than its start. */
+static int check_dependencies(const cJSON *base, const char *job, struct error *err)
+{
+    const cJSON *container = NULL;
+    const cJSON *wait = NULL;
+    cJSON_ArrayForEach(container, json_at(base, "containerDefinitions"))
+    {
+        cJSON_ArrayForEach(wait, json_at(container, "dependsOn"))
+        {
+            const char *condition = json_text_or_empty(wait, "condition");
+            if (strcmp(json_text_or_empty(wait, "containerName"), job) == 0 &&
+                strcmp(condition, "START") != 0) {
+                (void)error_set(err, ERROR_USAGE, 0,
+                                "the container '%s' of the task definition waits for '%s' to be "
+                                "%s, which a job's container never is",
+                                json_text_or_empty(container, "name"), job, condition);
+                return error_hint(err,
+                                  "use the condition \"START\" in its dependsOn, or remove it");
+            }
+        }
+    }
+    return 0;
+}
+
 /* The base as RegisterTaskDefinition takes it, with its job container reduced to what stays. */
 static cJSON *copy_base(const struct ecs_plan *plan, struct error *err)
 {
@@ -210,7 +235,8 @@ static cJSON *copy_base(const struct ecs_plan *plan, struct error *err)
         (void)error_hint(err, "set [Fargate] ContainerName to the one that runs the job");
     } else if (check_names(json_at(definition, "containerDefinitions"), "container", err) == 0 &&
                check_names(json_at(definition, "volumes"), "volume", err) == 0 &&
-               check_mounts(plan, container, err) == 0) {
+               check_mounts(plan, container, err) == 0 &&
+               check_dependencies(definition, name, err) == 0) {
         drop(definition, answer_keys, COUNT(answer_keys));
         drop(container, image_keys, COUNT(image_keys));
         drop_empty(definition);

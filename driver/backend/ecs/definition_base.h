@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * definition_base.h - what a generated task definition begins with: the base without what belongs
- * to its image or to its revision, or the file's sizes without a base. Of definition.c alone.
+ * to its image or to its revision, or the file's sizes without a base. For definition.c, and for
+ * doctor's look at the base.
  */
 #ifndef BERTH_DRIVER_BACKEND_ECS_DEFINITION_BASE_H
 #define BERTH_DRIVER_BACKEND_ECS_DEFINITION_BASE_H
@@ -18,7 +19,8 @@
 #define ECS_CERTS_DIRECTORY "/certs/client"
 
 /* Has the job's container, reduced to what stays of it. NULL with ERROR_USAGE for a base without
- * that container, or with names or paths that are ours. The caller deletes it. */
+ * that container, with names or paths that are ours, or with a container that waits for more than
+ * the start of the job's. The caller deletes it. */
 cJSON *ecs_definition_base(const struct ecs_plan *plan, struct error *err);
 
 /* Whether a service shares its certificates with the job. */

@@ -2,6 +2,7 @@
 /* What jobs with an image of their own need on ECS beside the checks of other jobs. */
 #include <string.h>
 
+#include "driver/backend/ecs/definition_base.h"
 #include "driver/backend/ecs/generated.h"
 #include "driver/backend/elf_file.h"
 #include "driver/base/json.h"
@@ -213,11 +214,34 @@ static void check_file(struct doctor *doctor)
     }
 }
 
+/* As a job would fail in prepare. */
+static void check_base_fits(struct doctor *doctor)
+{
+    const struct config *config = doctor->config;
+    const struct ecs_service service = {.privileged =
+                                            config->fargate.privileged_services.count > 0};
+    const struct ecs_plan plan = {.config = config,
+                                  .region = "",
+                                  .base = doctor->definition,
+                                  .services = &service,
+                                  .service_count = 1};
+    struct error err = {0};
+    cJSON *base = ecs_definition_base(&plan, &err);
+    if (base == NULL) {
+        doctor_report_error(doctor, &err,
+                            err.hint[0] != '\0' ? NULL : "register it without, for such jobs");
+    }
+    cJSON_Delete(base);
+}
+
 static void check_base(struct doctor *doctor)
 {
     const char *mode = json_text_at(doctor->definition, "pidMode");
     const cJSON *container =
         task_definition_container(doctor->definition, doctor->config->fargate.container_name);
+    if (container != NULL) {
+        check_base_fits(doctor);
+    }
     if (mode != NULL && strcmp(mode, "task") == 0) {
         doctor_report(doctor, DOCTOR_WARN, "register it without pidMode",
                       "its pidMode is 'task': jobs see, and as root can signal and read, the "

@@ -228,6 +228,14 @@ static void a_base_that_does_not_fit_is_refused(void **state)
         {"our volume", "", ",\"volumes\":[{\"name\":\"berth\"}]", "", "which Berth adds itself"},
         {"our path", ",\"mountPoints\":[{\"containerPath\":\"/builds\"}]", "", "",
          "remove that mount point"},
+        {"waits for health", "", "",
+         ",{\"name\":\"x\",\"dependsOn\":[{\"containerName\":\"ci-coordinator\",\"condition\":"
+         "\"HEALTHY\"}]}",
+         "'x' of the task definition waits for 'ci-coordinator' to be HEALTHY"},
+        {"waits for the end", "", "",
+         ",{\"name\":\"x\",\"dependsOn\":[{\"containerName\":\"y\",\"condition\":\"HEALTHY\"},"
+         "{\"containerName\":\"ci-coordinator\",\"condition\":\"COMPLETE\"}]}",
+         "to be COMPLETE"},
         {"eight sidecars", "", "",
          ",{\"name\":\"1\"},{\"name\":\"2\"},{\"name\":\"3\"},{\"name\":\"4\"},{\"name\":\"5\"},"
          "{\"name\":\"6\"},{\"name\":\"7\"},{\"name\":\"8\"}",
