@@ -20,7 +20,8 @@
 #define DETACH_SPARE_MS 60000 /* the driver gives up before the agent does */
 #define TIED_IDLE       "5s"  /* how long the container of a killed 'exec' keeps running */
 /* The HOME of users who cannot write to their own. */
-#define HOME_FALLBACK DOCKER_BUILDS "/.berth-home"
+#define HOME_IN_BUILDS    DOCKER_BUILDS "/.berth-home"
+#define HOME_OF_CONTAINER "/.berth-home"
 
 static int check_environment(const struct config *config, struct error *err)
 {
@@ -140,6 +141,16 @@ static void add_pair(cJSON *words, const char *option, const char *value, bool *
     json_append(words, value, ok);
 }
 
+/* Where a job has its HOME if its user cannot write to the image's: in the container if other jobs
+ * see /builds. NULL: nowhere. */
+static const char *home_fallback(const struct docker_job *job)
+{
+    if (job->is_helper || (job->task->die_with_parent && job->builds == NULL)) {
+        return NULL;
+    }
+    return docker_volumes_have_builds(job->task->config) ? HOME_OF_CONTAINER : HOME_IN_BUILDS;
+}
+
 /* The agent's options for how commands run. The helper's files are writable for all, as with GitLab
  * Runner's own executors, since the job's user is not known in the helper. */
 static void add_command_options(cJSON *words, const struct docker_job *job, bool *ok)
@@ -154,8 +165,8 @@ static void add_command_options(cJSON *words, const struct docker_job *job, bool
     if (job->has_busybox) {
         add_pair(words, "--busybox", DOCKER_AGENT_DIRECTORY, ok);
     }
-    if (job->builds != NULL) {
-        add_pair(words, "--home-fallback", HOME_FALLBACK, ok);
+    if (home_fallback(job) != NULL) {
+        add_pair(words, "--home-fallback", home_fallback(job), ok);
     }
     cJSON_ArrayForEach(word, job->entrypoint)
     {
@@ -369,12 +380,16 @@ void docker_job_delete_body(cJSON *body)
 void docker_job_directories(const struct docker_job *job,
                             const char *out[DOCKER_JOB_DIRECTORIES + 1])
 {
-    static const char *const directories[DOCKER_JOB_DIRECTORIES] = {DOCKER_BUILDS, DOCKER_CACHE};
+    static const char *const directories[] = {DOCKER_BUILDS, DOCKER_CACHE, NULL};
+    const char *home = home_fallback(job);
     size_t count = 0;
-    for (size_t i = 0; !job->task->die_with_parent && i < DOCKER_JOB_DIRECTORIES; i++) {
+    for (size_t i = 0; !job->task->die_with_parent && directories[i] != NULL; i++) {
         if (!docker_volumes_keep(job->task->config, directories[i])) {
             out[count++] = directories[i];
         }
+    }
+    if (home != NULL && strcmp(home, HOME_OF_CONTAINER) == 0) {
+        out[count++] = home;
     }
     out[count] = NULL;
 }

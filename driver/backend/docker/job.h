@@ -50,7 +50,7 @@ void docker_job_delete_body(cJSON *body);
 
 /* The directories that the container's users may write to, for docker_agent_put(): at most
  * DOCKER_JOB_DIRECTORIES and NULL. */
-#define DOCKER_JOB_DIRECTORIES 2
+#define DOCKER_JOB_DIRECTORIES 3
 void docker_job_directories(const struct docker_job *job,
                             const char *out[DOCKER_JOB_DIRECTORIES + 1]);
 

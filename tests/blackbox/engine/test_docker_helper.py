@@ -270,6 +270,29 @@ def test_directories_of_the_host_keep_their_owner(job, images, tmp_path, place):
     assert len(found) == 3 and {path.stat().st_uid for path in found} == {0}
 
 
+@pytest.mark.parametrize("kind", ["named", "host", "none"])
+def test_home_where_builds_is_not_of_the_job_alone(job, engine, images, tmp_path, kind):
+    """Not in a volume that other jobs mount, too; what jobs leave there keeps its owner."""
+    volume = "builds-" + job.token.lower()
+    (tmp_path / "host").mkdir()
+    source = {"named": volume, "host": f"{tmp_path}/host"}.get(kind)
+    job.driver.settings["Docker"] |= {"Image": images["number"]}
+    if source is None:
+        job.driver.settings["Helper"]["Use"] = "never"
+    else:
+        job.driver.settings["Docker"]["Volumes"] = [f"{source}:/builds"]
+    job.prepare()
+    if source is not None:
+        assert job.run("echo x >/builds/file\n", "get_sources").returncode == 0
+        assert job.run("stat -c %u:%a /builds/file\n").stdout == b"0:666\n"
+    home = "/builds/.berth-home/4321" if source is None else "/.berth-home/4321"
+    done = job.run("echo $HOME; touch ~/made; ls ~\n")
+    assert done.stdout == f"{home}\nmade\n".encode(), done.stderr
+    job.stage("cleanup")
+    if kind == "named":
+        assert engine.call("DELETE", f"/volumes/{volume}")[0] == 204
+
+
 def test_the_helper_shares_the_networks(job, engine, busybox):
     """With a service, and a configured network beside the job's own."""
     network = "net-" + job.token.lower()
