@@ -244,6 +244,14 @@ static int find_login(struct choosing *choosing, struct error *err)
 
 /* --- the look-up --- */
 
+/* Whether the job fails without an answer. */
+static bool needs_answer(const struct choosing *choosing)
+{
+    const struct image_request *request = choosing->request;
+    return request->is_needed ||
+           (choosing->must_check && !request->config->fargate.registry_secrets_shared);
+}
+
 static int ask(const struct choosing *choosing, const struct image_name *name,
                const struct registry_login *login, struct lookup *out, struct error *err)
 {
@@ -253,8 +261,8 @@ static int ask(const struct choosing *choosing, const struct image_name *name,
         .login = login,
         .config = choosing->request->config,
         .signals = choosing->request->signals,
-        .budget = choosing->must_check ? NULL : choosing->request->budget,
-        .ask_silent = choosing->must_check || choosing->request->is_needed,
+        .budget = needs_answer(choosing) ? NULL : choosing->request->budget,
+        .ask_silent = needs_answer(choosing),
     };
     int result = image_look_up(&request, out, err);
     if (result == 0 && out->verdict != LOOKUP_FOUND) {
@@ -387,7 +395,7 @@ static int look_up(struct choosing *choosing, struct error *err)
 {
     struct lookup lookup = {.readable = false};
     int result = 0;
-    int attempts = choosing->must_check || choosing->request->is_needed ? ATTEMPTS : 1;
+    int attempts = needs_answer(choosing) ? ATTEMPTS : 1;
     for (int attempt = 0; attempt < attempts; attempt++) {
         lookup_done(&lookup);
         result = ask(choosing, &choosing->name, choosing->login, &lookup, err);

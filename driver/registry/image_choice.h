@@ -11,8 +11,8 @@
  *     one. A refusal is an error. No answer is one too, unless RegistrySecretsShared is true; with
  *     it a job that has no login for the host is not checked at all.
  *   - the look-up: one HEAD, and GET for a digest that is not in the cache beside the metadata. All
- *     images of a job share one budget (lookup.h), except where a secret needs the answer. A host
- *     that did not answer is left alone for 5 minutes.
+ *     images of a job share one budget (lookup.h), and a host that did not answer is left alone for
+ *     5 minutes. Where the job fails without an answer, two attempts have a budget each.
  *
  * Errors are ERROR_USAGE, which is a build failure: the name is not valid, the image does not exist
  * (404, or "unknown" with a login), it is not built for 'architecture', the secret may not be used.

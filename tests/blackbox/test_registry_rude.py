@@ -320,6 +320,19 @@ def test_a_busy_registry_is_left_alone(probe, rude, status):
     assert len(rude.requests) == 1
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_only_an_answer_that_is_needed_is_asked_for_again(probe, rude, shared):
+    """With RegistrySecretsShared a job goes on without one, so the host is left alone, too."""
+    rude.answers[MANIFEST] = (503, b"", {})
+    arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:registry"
+    secret = {"RegistrySecrets": [f"{rude.host}={arn}"], "RegistrySecretsShared": shared}
+    probe.settings["Fargate"] |= secret
+    probe.login(rude.host)
+    for _ in range(2):
+        assert probe.look(f"{rude.host}/app:1", "**")["ok"] == shared
+    assert len(rude.requests) == (1 if shared else 4)
+
+
 def test_left_alone_for_five_minutes(probe, rude):
     rude.put_image("app", "1", Image(**CONFIG))
     file = probe.metadata / ".registries"
