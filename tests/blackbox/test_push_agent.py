@@ -208,6 +208,9 @@ def test_agents_beside_the_program(push, ecr, programs, tmp_path):
         manifest = json.loads(ecr.images[entry["digest"]])
         found.append(set(contents(ecr.layers[manifest["layers"][0]["digest"]])))
     assert found == [{"berth-agent", "busybox"}, {"berth-agent"}]
+    warning = "no static busybox for arm64 was found: jobs of that processor in images without a"
+    assert warning in done.stderr and "put busybox-aarch64 beside" in done.stderr
+    assert "busybox for amd64" not in done.stderr
 
 
 @pytest.mark.parametrize("path", ["/bin/ls", "/nonexistent", "/etc/passwd", "/"])

@@ -232,6 +232,19 @@ static int make_index(struct agent_images *images, struct error *err)
     return print(root, ok, &images->index, images->index_digest, err);
 }
 
+/* One processor's is packed, the other's is not. */
+static void note_missing_busybox(const struct agent_images *images)
+{
+    for (size_t i = 0; i < PUSH_PROCESSORS; i++) {
+        const struct agent_image *image = &images->processors[i];
+        if (image->architecture != NULL && !image->has_busybox) {
+            log_warn("no static busybox for %s was found: jobs of that processor in images without "
+                     "a shell cannot run; put busybox-%s beside this program and push again",
+                     image->architecture, processors[i].machine);
+        }
+    }
+}
+
 /* A configured busybox that fits none of the processors is an error; a missing default is not. */
 static int check_busybox(const struct config *config, const struct agent_images *images,
                          struct error *err)
@@ -240,6 +253,9 @@ static int check_busybox(const struct config *config, const struct agent_images 
     bool found = false;
     for (size_t i = 0; i < PUSH_PROCESSORS; i++) {
         found = found || images->processors[i].has_busybox;
+    }
+    if (found) {
+        note_missing_busybox(images);
     }
     if (found || !uses_busybox(config)) {
         return 0;
