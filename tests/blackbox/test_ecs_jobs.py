@@ -16,6 +16,7 @@ import pytest
 
 from runner import job as runner_job
 from runner.gitlab_runner import Runner
+from support.certificates import certificate_pem, key_pem, make_certificate
 from support.ecs import CONTAINER
 from support.ecs_generated import HELPER, JOB
 from support.git_server import GitServer
@@ -111,6 +112,26 @@ def test_sources_artifacts_and_a_service(job, run, server, project):
         artifacts=["again.bin"], artifact_server=server.base, **project,
     )  # fmt: skip
     assert artifact(server, second, "again.bin") == BYTES * 2
+
+
+def test_a_private_ca(job, run, cloud, helper_root, tmp_path):
+    """CI_SERVER_TLS_CA_FILE, though the helper's ENTRYPOINT, which adds CAs, does not run."""
+    environment = {"PATH": "/usr/bin:/bin"}
+    cloud.containers.images.add(HELPER, helper_root, entrypoint=["/bin/false"], env=environment)
+    address = cloud.containers.host
+    key, certificate = make_certificate(address, [address])
+    pem, private = tmp_path / "server.pem", tmp_path / "server.key"
+    pem.write_bytes(certificate_pem(certificate))
+    private.write_bytes(key_pem(key))
+    (tmp_path / "repositories").mkdir()
+    with GitServer(tmp_path / "repositories", address, (pem, private)) as server:
+        sha = server.repository("group/project", {"file": "cloned\n"})
+        place = {"repository_url": server.url("group/project"), "sha": sha}
+        trusted = {"CI_SERVER_TLS_CA_FILE": pem.read_text()}
+        done = run(["cat file"], file_variables=trusted, **place)
+        assert "\ncloned\n" in done.log, done.log
+        failed = run(["cat file"], status="failed", **place)
+        assert "certificate" in failed.log and "\ncloned\n" not in failed.log, failed.log
 
 
 def test_a_job_that_fails(run, server, project):

@@ -127,21 +127,30 @@ def test_cleanup_and_gc_find_the_volume_alone(job, engine):
     assert engine.labelled(job.driver.label)["volumes"] == []
 
 
-def test_a_whole_job_without_git_in_its_image(runner, server, engine, docker_driver):
-    """Clone with a submodule, artifacts of bytes that must not change, and their download."""
+def test_a_whole_job_without_git_in_its_image(runner, server, engine, docker_driver, busybox):
+    """Clone with a submodule, a service, artifacts whose bytes must not change, their download."""
+    docker_driver.settings["Docker"]["AllowedServices"] = ["berth-test/*"]
+    service = {
+        "name": busybox,
+        "alias": "echo",
+        "entrypoint": ["/bin/nc", "-ll", "-p", "5432", "-e", "cat"],
+        "variables": [{"key": "HEALTHCHECK_TCP_PORT", "value": "5432"}],
+    }
     payload = bytes(range(256)) * 4096
     library = server.repository("group/library", {"lib.txt": "from the submodule\n"})
     sha = server.repository(
         "group/project", {"blob": payload}, submodules={"lib": ("../library.git", library)}
     )
     first = RunnerJob(
-        script=["! command -v git", "cat lib/lib.txt", "cp blob out.bin", "id -u"],
-        repository_url=server.url("group/project"), sha=sha, submodules=True,
+        script=["! command -v git", "cat lib/lib.txt", "cp blob out.bin", "id -u",
+                "echo by name | nc -w 1 echo 5432"],
+        repository_url=server.url("group/project"), sha=sha, submodules=True, services=[service],
         artifacts=["out.bin"], artifact_server=server.base,
     )  # fmt: skip
     result, log = runner(first)
     assert result.status == "success", log
     assert "from the submodule\n" in log and f"Checking out {sha[:8]}" in log
+    assert "\nby name\n" in log and "is not ready" not in log, log
     second = RunnerJob(
         script=["cmp blob out.bin && echo the same"],
         repository_url=server.url("group/project"), sha=sha, dependencies=[first.id],
@@ -196,6 +205,7 @@ def images(engine):
     made = {
         "node": (user.tar(), ["ENV PATH=/bin", "USER node"]),
         "number": (node, ["ENV PATH=/bin", "USER 4321"]),
+        "git": (helper_tar(runner=False), ["ENV PATH=/usr/bin:/bin", "USER 4321"]),
         "wrapped": (wrapped.tar(), ["ENV PATH=/bin", 'ENTRYPOINT ["/bin/false"]']),
         "volume": (
             busybox_tar(extra=[("builds/own", 0o600, b"x")]),
@@ -210,17 +220,23 @@ def images(engine):
         engine.remove_image(f"berth-test/{name}:{TAG}")
 
 
-@pytest.mark.parametrize(("name", "uid"), [("node", "1000"), ("number", "4321")])
+@pytest.mark.parametrize(("name", "uid"), [("node", "1000"), ("number", "4321"), ("git", "4321")])
 def test_a_job_whose_user_is_not_root(runner, server, docker_driver, images, name, uid):
-    """Its user owns the clone, and can write file variables and to HOME."""
+    """Its user owns the clone, so that git takes it, and can write file variables, GITLAB_ENV and
+    HOME."""
     sha = server.repository("group/project", {"file": "cloned\n", "sub/file": "x"})
     docker_driver.settings["Docker"]["Image"] = images[name]
+    git = ["git status --short", "git log --format=%s"] if name == "git" else []
     job = RunnerJob(
-        script=["id -u", "stat -c %u:%a . file sub", "echo more >>file", "cat $SECRET",
-                "echo new >$SECRET", "echo x >~/kept && echo HOME is $HOME", "touch made"],
-        after_script=["cat ~/kept"],
+        script=["id -u", "stat -c %u:%a . file sub", *git, "echo more >>file", "cat $SECRET",
+                "echo new >$SECRET", "echo x >~/kept && echo HOME is $HOME", "touch made",
+                'echo "MADE=by the job" >>$GITLAB_ENV'],
+        after_script=["cat ~/kept", 'echo "after: $MADE"'],
         file_variables={"SECRET": "the content\n"},
-        variables={"FF_DISABLE_UMASK_FOR_DOCKER_EXECUTOR": "true"},
+        variables={
+            "FF_DISABLE_UMASK_FOR_DOCKER_EXECUTOR": "true",
+            "GITLAB_ENV": "/builds/group/project.tmp/gitlab_runner_env",
+        },
         repository_url=server.url("group/project"), sha=sha, artifacts=["made"],
         artifact_server=server.base,
     )  # fmt: skip
@@ -228,7 +244,29 @@ def test_a_job_whose_user_is_not_root(runner, server, docker_driver, images, nam
     assert result.status == "success", log
     assert f"\n{uid}\n" in log and f"\n{uid}:755\n{uid}:644\n{uid}:755\n" in log, log
     assert "the content\n" in log and "HOME is /builds/" in log, log
+    assert "\nafter: by the job\n" in log and "dubious" not in log, log
+    assert ("\none\n" in log) == (name == "git"), log
     assert b"made" in server.artifacts[str(job.id)]
+
+
+def test_git_in_a_builds_volume_of_several_jobs(runner, server, engine, docker_driver, images):
+    """Its files stay root's: the guide's variables make git take them."""
+    volume = "builds-" + docker_driver.label.partition("=")[2]
+    sha = server.repository("group/project", {"file": "cloned\n"})
+    docker_driver.settings["Docker"] |= {"Image": images["git"], "Volumes": [f"{volume}:/builds"]}
+    safe = {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "safe.directory",
+        "GIT_CONFIG_VALUE_0": "*",
+    }
+    for variables, status in (({}, "failed"), (safe, "success")):
+        job = RunnerJob(
+            script=["git log --format=%s", "echo more >>file"],
+            variables=variables, repository_url=server.url("group/project"), sha=sha,
+        )  # fmt: skip
+        result, log = runner(job)
+        assert result.status == status and ("dubious" in log) == (variables == {}), log
+    assert engine.call("DELETE", f"/volumes/{volume}")[0] == 204
 
 
 def test_git_in_the_helper_after_the_hand_over(job, images):
