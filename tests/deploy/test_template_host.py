@@ -188,7 +188,7 @@ def test_init_writes_such_a_file_as_well(booted, tmp_path):
     assert done.returncode == 0, done.stderr
     found = re.search(r"found: (.*)", done.stderr)[1].split(", ")
     assert outputs["Cluster"] in found
-    assert 'Image = "debian:13"' in path.read_text().splitlines()
+    assert 'Image = "debian:13"' in map(str.strip, path.read_text().splitlines())
     done = subprocess.run(
         [program, "--config", path, "doctor"], env=booted.environment, check=False,
         capture_output=True, text=True, timeout=60,
