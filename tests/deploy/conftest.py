@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from deploy.stack import BUSYBOX, STACKS, TOKEN, TOP, deploy, parameters, sha256
+from support import home
 from support.ecs_moto import Moto
 from support.home import empty_home  # noqa: F401
 
@@ -28,7 +29,7 @@ def package(tmp_path_factory):
     processor = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
     done = subprocess.run(
         [TOP / "dev", "package", processor], capture_output=True, text=True, check=False,
-        env={**os.environ, "BERTH_DIST": str(directory)}, timeout=300,
+        env={**os.environ, "HOME": home.own(), "BERTH_DIST": str(directory)}, timeout=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     (path,) = directory.glob("*.rpm")
