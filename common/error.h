@@ -20,11 +20,11 @@
 enum error_kind {
     ERROR_NONE,
     ERROR_USAGE,  /* the command line or the configuration is wrong: a retry cannot help */
-    ERROR_OPTION, /* the same of the driver: an option of its command line is wrong */
     ERROR_BUILD,  /* the job itself failed */
     ERROR_SYSTEM, /* the machine, the network or an API failed: a retry may help */
     ERROR_PEER,   /* the other side broke the protocol or refused the request */
     ERROR_LIMIT,  /* one of Berth's own limits was reached */
+    ERROR_OPTION, /* as ERROR_USAGE, of the driver: an option of its command line is wrong */
 };
 
 struct error {

@@ -286,7 +286,7 @@ static int check_pattern(const char *pattern, struct error *err)
     if (bad == '\0') {
         return 0;
     }
-    (void)error_set(err, ERROR_USAGE, 0, "--project: '%c' in the pattern \"%.80s\" is not allowed",
+    (void)error_set(err, ERROR_OPTION, 0, "--project: '%c' in the pattern \"%.80s\" is not allowed",
                     bad, pattern);
     return error_hint(err, "%s", PATTERN_HINT);
 }
