@@ -490,7 +490,8 @@ static void hint_docker_option(const char *option, struct error *err)
 static int unexpected(const char *word, struct error *err)
 {
     (void)error_set(err, ERROR_USAGE, 0, "unexpected argument '%s'", word);
-    return error_hint(err, "try --help");
+    return error_hint(err,
+                      word[0] == '-' ? "options come before the words of a command" : "try --help");
 }
 
 int cli_parse(struct cli *cli, int argc, char *const argv[], struct error *err)

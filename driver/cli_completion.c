@@ -58,6 +58,11 @@ static bool takes(const struct option_row *row, const char *placeholder)
     return row->argument != NULL && strcmp(row->argument, placeholder) == 0;
 }
 
+static bool takes_file(const struct option_row *row)
+{
+    return takes(row, "PATH") || takes(row, "FILE");
+}
+
 /* The first row with a name after 'row', or of the table; NULL: no more. */
 static const struct option_row *next_option(const struct option_row *row)
 {
@@ -109,7 +114,7 @@ static void print_values(const struct syntax *syntax)
         }
         (void)printf(") %s%s%s; return ;;\n",
                      words != NULL             ? syntax->list_begin
-                     : takes(row, "PATH")      ? syntax->files
+                     : takes_file(row)         ? syntax->files
                      : takes(row, "DIRECTORY") ? syntax->directories
                                                : ":",
                      words != NULL ? words : "", words != NULL ? syntax->list_end : "");
@@ -221,7 +226,7 @@ static void print_fish_option(const struct option_row *row)
         (void)printf(" -s %c", row->letter);
     }
     if (row->type != OPTION_FLAG) {
-        (void)printf(takes(row, "PATH") || takes(row, "DIRECTORY") ? " -rF" : " -x");
+        (void)printf(takes_file(row) || takes(row, "DIRECTORY") ? " -rF" : " -x");
     }
     if (words != NULL) {
         (void)printf(" -a '%s'", words);
@@ -249,8 +254,9 @@ static void print_fish(void)
                  name, name, name);
     for (const struct cli_command *row = cli_commands; row->name != NULL; row++) {
         (void)printf("complete -c %s -f -n %s -a %s -d '", name,
-                     row->group != NULL ? "'__fish_seen_subcommand_from custom'"
-                                        : "__fish_use_subcommand",
+                     row->group != NULL
+                         ? "'__fish_seen_subcommand_from custom'"
+                         : "'__fish_use_subcommand; or __fish_seen_subcommand_from help'",
                      row->name);
         print_quoted(row->help, "\\'");
         (void)printf("'\n");

@@ -109,7 +109,7 @@ static const struct {
     {{"0", "success"}, 0},
     {{"1", "failure"}, ORDINARY},
     {{"1", "'doctor': it found something that would prevent jobs from running"}, DOCTOR},
-    {{"2", "wrong command line; nothing was done"}, 0},
+    {{"2", "wrong command line; nothing was done (stages in GitLab Runner: see below)"}, 0},
     {{"255", "'exec', 'ssh', 'doctor': Berth itself failed"}, OF_JOB | DOCTOR},
     {{"130, 143", "interrupted by Ctrl-C, stopped by SIGTERM (128 + the signal's number)"},
      ORDINARY | OF_JOB | DOCTOR},

@@ -265,18 +265,40 @@ TASK_OPTIONS = {
     "platform-version": ("--platform-version", "x"),
 }
 EXEC_OPTIONS = {"workdir": ("-w", "/"), "no-mount": ("--no-mount",)}
-OTHERS = {"stop": ("--stop",), "force": ("--force",), "policy": ("--policy",)}
+OTHERS = {
+    "stop": ("--stop",),
+    "task-definitions": ("--task-definitions",),
+    "force": ("--force",),
+    "policy": ("--policy",),
+    "json": ("--json",),
+    "quiet": ("--quiet",),
+    "watch": ("--watch",),
+    "drain": ("--drain",),
+    "since": ("--since", "1d"),
+    "project": ("--project", "a/b"),
+    "failed": ("--failed",),
+    "output": ("--output", "out"),
+    "container": ("--container", "job"),
+    "helper": ("--helper",),
+    "runner-version": ("--runner-version", "19.4.0"),
+}
 TAKEN = {
     ("custom", "config"): set(),
     ("custom", "prepare"): set(TASK_OPTIONS),
     ("custom", "run"): set(),
     ("custom", "cleanup"): set(),
     ("exec",): {*TASK_OPTIONS, *EXEC_OPTIONS},
-    ("ssh",): set(),
-    ("ps",): set(),
-    ("gc",): {"stop"},
+    ("ssh",): {"container"},
+    ("ps",): {"json", "quiet", "watch"},
+    ("gc",): {"stop", "task-definitions", "json"},
+    ("warm",): {"watch", "drain"},
+    ("logs",): set(),
+    ("history",): {"since", "project", "failed", "json"},
+    ("report",): {"since", "output"},
+    ("metrics",): {"output"},
+    ("push-agent",): {"policy", "helper", "runner-version"},
     ("init",): {"force"},
-    ("doctor",): {*TASK_OPTIONS, "policy"},
+    ("doctor",): {*TASK_OPTIONS, "policy", "json"},
 }
 
 
@@ -285,7 +307,7 @@ def test_an_option_of_another_command(berth_driver, command):
     for name, words in {**TASK_OPTIONS, **EXEC_OPTIONS, **OTHERS}.items():
         if name in TAKEN[command]:
             continue
-        needed = {"exec": ("true",), "ssh": ("4711",)}.get(command[-1], ())
+        needed = {"exec": ("true",), "ssh": ("4711",), "logs": ("4711",)}.get(command[-1], ())
         done = berth_driver.run(*words, *command, *needed, env=in_runner(berth_driver))
         assert f"--{name} does not apply to '{' '.join(command)}'; try --help" in done.stderr
         wanted = BUILD_FAILURE if command[0] == "custom" else 2

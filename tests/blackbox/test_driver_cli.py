@@ -380,6 +380,7 @@ def test_a_surplus_word_does_not_keep_cleanup_from_its_work(berth_driver):
     "words,message",
     [
         (["ps", "more"], "unexpected argument 'more'; try --help"),
+        (["history", "4711", "--json"], "unexpected argument '--json'; options come before"),
         (["init", "file", "more"], "unexpected argument 'more'; try --help"),
         (["doctor", "more"], "unexpected argument 'more'; try --help"),
         (["completion", "bash", "more"], "unexpected argument 'more'; try --help"),

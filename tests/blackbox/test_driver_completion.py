@@ -11,13 +11,14 @@ COMMANDS = {
     "custom", "exec", "ssh", "ps", "gc", "warm", "logs", "history", "report", "metrics",
     "push-agent", "init", "doctor", "completion", "version", "help",
 }  # fmt: skip
+# What the shells' completion systems bring, with the same arguments.
 BASH = """
+compopt() { [ "$1 $2" != "-o default" ] || echo files; }
 source "$1"
 COMP_WORDS=("${@:2}") COMP_CWORD=$(($# - 2))
 _berth_driver 2>/dev/null
 printf '%s\\n' "${COMPREPLY[@]}"
 """
-# The functions that zsh's completion system brings, with the same arguments.
 ZSH = """
 compdef() { : }
 _describe() { print -l -- "${(@P)2}" }
@@ -87,6 +88,22 @@ def test_options_of_the_command(script, shell):
     of_gc = offered(script, shell, "berth-driver", "gc", "--")
     assert {"--image", "--no-mount", "--config"} <= of_exec and "--stop" not in of_exec
     assert {"--stop", "--config"} <= of_gc and "--image" not in of_gc
+
+
+@SHELLS
+def test_commands_after_help(script, shell, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "example").touch()
+    assert offered(script, shell, "berth-driver", "help", "e") == {"exec"}
+
+
+@SHELLS
+@pytest.mark.parametrize("words", [["--config"], ["report", "-o"], ["metrics", "--output"]])
+def test_files(script, shell, words, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "page.html").touch()
+    found = offered(script, shell, "berth-driver", *words, "pa")
+    assert found == {"page.html" if shell == "fish" else "files"}
 
 
 @SHELLS

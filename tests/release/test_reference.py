@@ -11,7 +11,10 @@ import pytest
 TOP = Path(__file__).resolve().parents[2]
 BIN = TOP / "build/release/bin"
 REFERENCE = (TOP / "docs/reference.md").read_text()
-COMMANDS = ["exec", "ssh", "ps", "gc", "init", "doctor", "completion"] + [
+COMMANDS = (
+    "exec ssh ps gc warm logs history report metrics push-agent init doctor completion version"
+)
+COMMANDS = COMMANDS.split() + [
     f"custom {stage}" for stage in ("config", "prepare", "run", "cleanup")
 ]
 
