@@ -79,12 +79,12 @@ void service_names_read(const cJSON *service, cJSON *taken, cJSON *out_names, bo
     }
 }
 
-void service_names_join(const cJSON *aliases, char out[SERVICE_LOG_NAME_BYTES])
+void service_names_join(const cJSON *names, char out[SERVICE_LOG_NAME_BYTES])
 {
     size_t length = 0;
     const cJSON *alias = NULL;
     out[0] = '\0';
-    cJSON_ArrayForEach(alias, aliases)
+    cJSON_ArrayForEach(alias, names)
     {
         size_t room = SERVICE_LOG_NAME_BYTES - length;
         int wrote = snprintf(out + length, room, "%s%s", length > 0 ? "-" : "", alias->valuestring);
