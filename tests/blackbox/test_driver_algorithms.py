@@ -4,27 +4,18 @@
 import queue
 import struct
 
+from support.attackers import take
 from support.rude_server import Flood, Place
 
 SSH_MSG_KEXINIT = 20
 
 
-def read(connection, size):
-    data = b""
-    while len(data) < size:
-        more = connection.recv(size - len(data))
-        if not more:
-            raise EOFError
-        data += more
-    return data
-
-
 def read_name_lists(connection):
     """Of the client's first packet, which must be its KEXINIT."""
-    while read(connection, 1) != b"\n":
+    while take(connection, 1) != b"\n":
         pass
-    length = struct.unpack(">I", read(connection, 4))[0]
-    packet = read(connection, length)
+    length = struct.unpack(">I", take(connection, 4))[0]
+    packet = take(connection, length)
     assert packet[1] == SSH_MSG_KEXINIT
     rest, lists = packet[2 + 16 :], []
     for _ in range(10):

@@ -22,7 +22,8 @@ def packet(payload, padding=None):
     return struct.pack(">I", len(content)) + content
 
 
-def _take(stream, count):
+def take(stream, count):
+    """So many bytes; ConnectionResetError at the end of the stream."""
     content = b""
     while len(content) < count:
         chunk = stream.recv(count - len(content))
@@ -108,12 +109,12 @@ class PacketForger(Attacker):
     def pass_on(self, source, sink, attacked):
         line = b""
         while not line.endswith(b"\n"):
-            line += _take(source, 1)
+            line += take(source, 1)
         sink.sendall(line)
         kind = 0
         while kind != NEWKEYS:
-            head = _take(source, 4)
-            body = _take(source, struct.unpack(">I", head)[0])
+            head = take(source, 4)
+            body = take(source, struct.unpack(">I", head)[0])
             kind = body[1]
             if attacked and kind == self.before and not self.reached:
                 self.reached = True
