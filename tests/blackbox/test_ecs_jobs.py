@@ -16,10 +16,9 @@ import pytest
 
 from runner import job as runner_job
 from runner.gitlab_runner import Runner
-from support.certificates import certificate_pem, key_pem, make_certificate
 from support.ecs import CONTAINER
 from support.ecs_generated import HELPER, JOB
-from support.git_server import GitServer
+from support.git_server import GitServer, private_server
 from support.host_image import helper_tar, installed
 from support.proxy import Proxy
 
@@ -118,16 +117,8 @@ def test_a_private_ca(job, run, cloud, helper_root, tmp_path):
     """CI_SERVER_TLS_CA_FILE, though the helper's ENTRYPOINT, which adds CAs, does not run."""
     environment = {"PATH": "/usr/bin:/bin"}
     cloud.containers.images.add(HELPER, helper_root, entrypoint=["/bin/false"], env=environment)
-    address = cloud.containers.host
-    key, certificate = make_certificate(address, [address])
-    pem, private = tmp_path / "server.pem", tmp_path / "server.key"
-    pem.write_bytes(certificate_pem(certificate))
-    private.write_bytes(key_pem(key))
-    (tmp_path / "repositories").mkdir()
-    with GitServer(tmp_path / "repositories", address, (pem, private)) as server:
-        sha = server.repository("group/project", {"file": "cloned\n"})
-        place = {"repository_url": server.url("group/project"), "sha": sha}
-        trusted = {"CI_SERVER_TLS_CA_FILE": pem.read_text()}
+    with private_server(tmp_path, cloud.containers.host) as (place, ca):
+        trusted = {"CI_SERVER_TLS_CA_FILE": ca}
         done = run(["cat file"], file_variables=trusted, **place)
         assert "\ncloned\n" in done.log, done.log
         failed = run(["cat file"], status="failed", **place)

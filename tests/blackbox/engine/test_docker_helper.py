@@ -9,10 +9,9 @@ import signal
 import pytest
 
 from support import processes
-from support.certificates import certificate_pem, key_pem, make_certificate
 from support.docker_engine import busybox_tar
 from support.driver import BUILD_FAILURE, SYSTEM_FAILURE
-from support.git_server import GitServer
+from support.git_server import private_server
 from support.helper_jobs import HELPER, TAG, RunnerJob
 from support.host_image import Tree, helper_tar
 
@@ -177,17 +176,8 @@ def test_a_cache_between_two_jobs(runner, docker_driver, engine):
 def test_a_private_ca(runner, engine, tmp_path):
     """CI_SERVER_TLS_CA_FILE, though the image's ENTRYPOINT, which adds CAs, does not run."""
     address = engine.address.partition("/")[0]
-    key, certificate = make_certificate(address, [address])
-    pem, private = tmp_path / "ca.pem", tmp_path / "ca.key"
-    pem.write_bytes(certificate_pem(certificate))
-    private.write_bytes(key_pem(key))
-    (tmp_path / "repositories").mkdir()
-    with GitServer(tmp_path / "repositories", address, (pem, private)) as server:
-        sha = server.repository("group/project", {"file": "cloned\n"})
-        job = RunnerJob(
-            script=["cat file"], repository_url=server.url("group/project"), sha=sha,
-            file_variables={"CI_SERVER_TLS_CA_FILE": pem.read_text()},
-        )  # fmt: skip
+    with private_server(tmp_path, address) as (place, ca):
+        job = RunnerJob(script=["cat file"], file_variables={"CI_SERVER_TLS_CA_FILE": ca}, **place)
         result, log = runner(job)
     assert result.status == "success" and "\ncloned\n" in log, log
 

@@ -8,9 +8,11 @@
     server.artifacts["4711"]        what a job has uploaded, as bytes
         server.requests                 (method, path) of each request
 
-With certificate=(PEM file, key file) it is HTTPS.
+With certificate=(PEM file, key file) it is HTTPS; private_server() has a CA that is known to no
+machine.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -19,6 +21,7 @@ import subprocess
 import threading
 from http.server import ThreadingHTTPServer
 
+from support.certificates import certificate_pem, key_pem, make_certificate
 from support.http_server import QuietHandler
 
 BACKEND = "/usr/lib/git-core/git-http-backend"
@@ -165,3 +168,17 @@ class GitServer:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{words}: {done.stderr}"
         return done.stdout
+
+
+@contextlib.contextmanager
+def private_server(directory, address):
+    """An HTTPS server with the project 'group/project'. Yields the fields of a job that clones it,
+    whose file 'file' says "cloned", and the CA as PEM."""
+    key, certificate = make_certificate(address, [address])
+    pem, private = directory / "ca.pem", directory / "ca.key"
+    pem.write_bytes(certificate_pem(certificate))
+    private.write_bytes(key_pem(key))
+    (directory / "repositories").mkdir()
+    with GitServer(directory / "repositories", address, (pem, private)) as server:
+        sha = server.repository("group/project", {"file": "cloned\n"})
+        yield {"repository_url": server.url("group/project"), "sha": sha}, pem.read_text()
