@@ -399,8 +399,9 @@ static bool is_given(const struct cli *cli, const struct option_row *row)
 static const struct {
     const char *first, *second;
 } exclusive[] = {
-    {"quiet", "json"}, {"policy", "json"}, {"stop", "task-definitions"},
-    {"failed", NULL},  {"project", NULL},
+    {"quiet", "json"},  {"policy", "json"},  {"stop", "task-definitions"},
+    {"watch", "drain"}, {"watch", "if-due"}, {"failed", NULL},
+    {"project", NULL},
 };
 
 static bool has_option(const struct cli *cli, const char *name)

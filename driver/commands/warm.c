@@ -115,9 +115,6 @@ static void watch(const struct command_context *context, const struct backend *b
 static int check(const struct command_context *context, const struct backend *backend,
                  struct error *err)
 {
-    if (context->options->watch && (context->options->drain || context->options->if_due)) {
-        return error_set(err, ERROR_OPTION, 0, "--watch excludes --drain and --if-due");
-    }
     if (context->config->warm_count == 0 && !context->options->drain) {
         (void)error_set(err, ERROR_USAGE, 0, "the configuration has no [[Warm]]");
         return error_hint(err, "see '%s help config'", program_name());
