@@ -146,13 +146,11 @@ void json_print(FILE *out, const char *text, size_t length)
 int json_print_object(FILE *out, cJSON *root, bool ok)
 {
     char *text = ok ? cJSON_PrintUnformatted(root) : NULL;
+    const char *line = text != NULL ? text : "{}";
     cJSON_Delete(root);
-    if (text != NULL) {
-        json_print(out, text, strlen(text));
-    }
-    int result = text == NULL ? -1 : 0;
+    json_print(out, line, strlen(line));
     cJSON_free(text);
-    return result;
+    return text == NULL ? -1 : 0;
 }
 
 const cJSON *json_at(const cJSON *from, const char *path)

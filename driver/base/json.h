@@ -33,9 +33,9 @@ void json_sort(cJSON *root);
 /* Prints JSON and a newline, for programs and terminals: characters that are not shown (escape.h)
  * become \uXXXX, which keeps their value; cJSON does so below U+0020 alone. */
 void json_print(FILE *out, const char *text, size_t length);
-/* As json_print(), on one line. Frees 'root'. -1, and nothing is printed: not 'ok', or no memory.
- */
-int json_print_object(FILE *out, cJSON *root, bool ok) __attribute__((warn_unused_result));
+/* As json_print(), on one line. Frees 'root'. Not 'ok', or no memory: the line is "{}", so that
+ * there is one for each object, and -1 is returned. */
+int json_print_object(FILE *out, cJSON *root, bool ok);
 
 /* Reading: a path of names such as "State.Health.Status"; NULL, "" or 0 when it is missing or has
  * another type. */

@@ -131,14 +131,6 @@ static int clean_up(const struct config *config, const char *job, struct error *
     return result;
 }
 
-/* There is an object for each task, even without memory. */
-static void print_object(cJSON *root, bool ok)
-{
-    if (json_print_object(stdout, root, ok) < 0) {
-        (void)puts("{}");
-    }
-}
-
 /* What happened to the task, or would. */
 static void print_orphan(const struct orphans *orphans, const struct backend_listed *listed,
                          bool stopped)
@@ -153,7 +145,7 @@ static void print_orphan(const struct orphans *orphans, const struct backend_lis
         json_text(root, "state", listed->state, &ok);
         json_number(root, "started_at", listed->started_at_s, &ok);
         json_bool(root, "stopped", stopped, &ok);
-        print_object(root, ok);
+        (void)json_print_object(stdout, root, ok);
     } else if (stopped) {
         escape_print(stdout, "stopped %s of %s\n", listed->id, listed->job);
     } else {
@@ -221,7 +213,7 @@ static void print_removed_json(const char *arn)
     json_text(root, "backend", backend_ecs.name, &ok);
     json_text(root, "task_definition", arn, &ok);
     json_bool(root, "removed", true, &ok);
-    print_object(root, ok);
+    (void)json_print_object(stdout, root, ok);
     (void)fflush(stdout);
 }
 

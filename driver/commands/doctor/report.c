@@ -35,13 +35,6 @@ void doctor_print_heading(struct doctor *doctor, const char *name)
     }
 }
 
-static void print_object(cJSON *root, bool ok)
-{
-    if (json_print_object(stdout, root, ok) < 0) {
-        (void)puts("{}");
-    }
-}
-
 static void print_finding(const struct doctor *doctor, enum doctor_finding finding,
                           const char *text, const char *remedy)
 {
@@ -55,7 +48,7 @@ static void print_finding(const struct doctor *doctor, enum doctor_finding findi
         (void)escape(escaped, sizeof(escaped), remedy, strlen(remedy), ESCAPE_TEXT);
         json_text(root, "remedy", escaped, &ok);
     }
-    print_object(root, ok);
+    (void)json_print_object(stdout, root, ok);
 }
 
 /* One line, which a terminal gets in several that fit. */
@@ -115,7 +108,7 @@ void doctor_print_summary(const struct doctor *doctor)
         for (size_t i = 0; i < DOCTOR_FINDINGS; i++) {
             json_number(summary, finding_names[i], doctor->counts[i], &ok);
         }
-        print_object(root, ok);
+        (void)json_print_object(stdout, root, ok);
         return;
     }
     (void)printf("%d ok, %d warning%s, %d failure%s, %d not checked\n", doctor->counts[DOCTOR_OK],
