@@ -27,17 +27,16 @@
 
 /* Where the time of a start went, in milliseconds; each part is measured by itself. */
 struct backend_start {
-    int64_t begun_ms;   /* when it began, clock.h */
-    int64_t queued_ms;  /* until the backend accepted the task: look-ups, pauses between calls,
-                           refusals; 0: none */
-    int64_t placed_ms;  /* until a place was found for the task; -1: not known, as the next two */
-    int64_t pulled_ms;  /* the download of the images */
-    int64_t started_ms; /* from there until the job's container ran */
-    int64_t
-        created_ms;   /* the creation of the containers, if it is not part of the start; 0: it is */
-    int64_t login_ms; /* of the logins alone, without failed tries */
-    int64_t services_ms;    /* the start of services and the wait for them; 0: there are none */
-    int64_t image_bytes;    /* of the job's image, compressed; 0: not known */
+    int64_t begun_ms;    /* when it began, clock.h */
+    int64_t queued_ms;   /* until the backend accepted the task: look-ups, pauses between calls,
+                            refusals; 0: none */
+    int64_t placed_ms;   /* until a place was found for the task; -1: not known, as the next two */
+    int64_t pulled_ms;   /* the download of the images */
+    int64_t started_ms;  /* from there until the job's container ran */
+    int64_t created_ms;  /* the creation of the containers, where the start is without; else 0 */
+    int64_t login_ms;    /* of the logins alone, without failed tries */
+    int64_t services_ms; /* the start of services and the wait for them; 0: there are none */
+    int64_t image_bytes; /* of the job's image, compressed; 0: not known */
     int64_t accepted_at_ms; /* when the backend accepted the task, Unix time by its own clock */
     bool by_driver;         /* measured by the driver itself: there is nothing to place */
     /* What makes the download of the job's image slower than it could be. */
