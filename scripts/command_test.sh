@@ -281,8 +281,9 @@ tally() {
 # The names of failed tests in a log of pytest or cmocka, at most 50; else the last line of the log.
 # Of tests that ran again, the second result counts.
 failed_names() {
-    local names
-    names=$(tac "$1" | sed '/^== again/q' |
+    local names again
+    again=$(grep -n '^== again' "$1" || true) # "LINE:== again..."
+    names=$(tail -n "+$((${again%%:*} + 0))" "$1" |
         sed -nE 's/^(FAILED|ERROR) //p; s/^(.*: )?\[  FAILED  \] ([a-z_0-9]+)$/\2/p' | sort -u | sed -n 1,50p)
     [ -n "$names" ] || names=$(tail -n 1 "$1")
     printf '%s\n' "$names"
